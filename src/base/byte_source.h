@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// ByteSource: random access to the bytes of one file, wherever they come from (a path, a descriptor, memory).
+//
+// Parsers and region sources read through it, so that neither knows about the operating system. ReadAt is
+// stateless: any thread, any number at a time.
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <string>
+#include <utility>
+
+#include "base/result.h"
+
+namespace mirage {
+
+class ByteSource {
+ public:
+  virtual ~ByteSource() = default;
+
+  // Names the source in messages: its path, or "memory".
+  [[nodiscard]] virtual const std::string& name() const = 0;
+  [[nodiscard]] virtual uint64_t bytes() const = 0;
+
+  // Fills all of `out` from `offset`, or fails with kCorrupt (past the end) or kIo.
+  [[nodiscard]] virtual Status ReadAt(uint64_t offset, std::span<std::byte> out) const = 0;
+
+ protected:
+  [[nodiscard]] Status CheckRange(uint64_t offset, uint64_t count) const {
+    if (offset <= bytes() && count <= bytes() - offset) return {};
+    return Fail(Code::kCorrupt, name() + ": " + std::to_string(count) + " bytes at " +
+                                    std::to_string(offset) + " lie past the end at " +
+                                    std::to_string(bytes()));
+  }
+};
+
+// Bytes the caller keeps alive.
+class MemorySource final : public ByteSource {
+ public:
+  explicit MemorySource(std::span<const std::byte> data, std::string name = "memory")
+      : data_(data), name_(std::move(name)) {}
+
+  [[nodiscard]] const std::string& name() const override { return name_; }
+  [[nodiscard]] uint64_t bytes() const override { return data_.size(); }
+  [[nodiscard]] Status ReadAt(uint64_t offset, std::span<std::byte> out) const override {
+    MIRAGE_TRY(CheckRange(offset, out.size()));
+    if (!out.empty()) std::memcpy(out.data(), data_.data() + offset, out.size());
+    return {};
+  }
+
+ private:
+  std::span<const std::byte> data_;
+  std::string name_;
+};
+
+}  // namespace mirage
