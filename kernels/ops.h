@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Ops: what a model asks of a backend, one table of functions each backend fills.
+//
+// A backend is a constant of type Ops: kernels/ref (plain loops, the meaning, linked into tests), kernels/cpu (one
+// table per instruction set). Arguments are plain data captured by value; the memory they point to lives until the
+// step is over. Functions put work on the stream and return; a shape or type a backend cannot do is kUnsupported.
+//
+// Words: *token* or *row m*: one position of one sequence in the step's batch, M of them. *block*: 32 columns.
+// Shapes are given slowest index first, [M, cols], rows contiguous unless a stride is named.
+//
+// Invariance (docs/ARCHITECTURE.md): the bits of row m depend on row m's inputs alone: never on M, on the other
+// rows, on threads, on how a weight is cut into segments, nor on the address of a page.
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/result.h"
+#include "platform/stream.h"
+#include "tensor/dtype.h"
+
+namespace mirage::kernels {
+
+using platform::Stream;
+using tensor::DType;
+
+// ---- activations ------------------------------------------------------------------------------------------------
+
+// 32 activations: value i is scale * values[i]. scale = max|x| / 127, values rounded to nearest even, sum is the
+// integer sum of the values. One format for every quantised weight type.
+struct ActBlock {
+  float scale;
+  int32_t sum;
+  int8_t values[32];
+};
+static_assert(sizeof(ActBlock) == 40);
+inline constexpr int kBlock = 32;
+
+// M rows of K activations as the following matmul wants them: float weights read `f32`, all others `q8`.
+struct Activations {
+  const float* f32;    // [M, cols] or nullptr
+  const ActBlock* q8;  // [M, cols / 32] or nullptr
+};
+
+struct QuantizeArgs {
+  const float* x;  // [rows, cols]
+  ActBlock* y;     // [rows, cols / 32]
+  int32_t rows;
+  int32_t cols;  // a multiple of 32
+};
+
+// ---- norms and elementwise ----------------------------------------------------------------------------------------
+
+// y = x / sqrt(mean(x^2) + eps) * weight, row by row (RMSNorm, arXiv 1910.07467). The row's outputs go to `y`,
+// to `q` quantised, or to both; y may be x. Used with rows = tokens * heads for a norm per head.
+struct RmsNormArgs {
+  const float* x;       // [rows, cols], rows x_stride apart
+  const float* weight;  // [cols]
+  float* y;             // [rows, cols], rows y_stride apart, or nullptr
+  ActBlock* q;          // [rows, cols / 32] or nullptr
+  int32_t rows;
+  int32_t cols;
+  int64_t x_stride;
+  int64_t y_stride;
+  float eps;
+};
+
+// y += x.
+struct AddArgs {
+  const float* x;  // [n]
+  float* y;        // [n]
+  int64_t n;
+};
+
+enum class Activation : int32_t { kSilu = 0, kGeluTanh = 1 };
+
+// h = act(gate) * up; to y, to q quantised, or to both (SwiGLU, GeGLU: arXiv 2002.05202). y may be gate.
+struct GatedArgs {
+  const float* gate;  // [rows, cols], rows stride apart
+  const float* up;    // [rows, cols], rows stride apart
+  float* y;           // [rows, cols] contiguous, or nullptr
+  ActBlock* q;        // [rows, cols / 32] or nullptr
+  int32_t rows;
+  int32_t cols;
+  int64_t stride;
+  Activation activation;
+};
+
+// x = cap * tanh(x / cap) (Gemma 2's logit soft-capping).
+struct SoftcapArgs {
+  float* x;  // [n]
+  int64_t n;
+  float cap;
+};
+
+// y = dequantised rows * scale; `rows_data` holds whole rows as a file stores them (embedding lookups).
+struct DequantizeRowsArgs {
+  const std::byte* rows_data;  // [rows, RowBytes(dtype, cols)]
+  DType dtype;
+  float* y;  // [rows, cols]
+  int32_t rows;
+  int32_t cols;
+  float scale;
+};
+
+// ---- matmul -------------------------------------------------------------------------------------------------------
+
+inline constexpr int kMaxSegments = 8;
+inline constexpr int kMaxOutputs = 3;
+
+// A run of rows of a weight in the packed layout (kernels/pack.h).
+struct WeightSegment {
+  const std::byte* data;
+  int32_t row0;  // first row within the whole tensor
+  int32_t rows;
+};
+
+// Rows of one tensor [rows, cols] that are in memory now, in up to kMaxSegments runs.
+struct WeightView {
+  DType dtype;
+  int32_t cols;
+  int32_t segment_count;
+  WeightSegment segments[kMaxSegments];
+};
+
+// y[m, row] = sum_c x[m, c] * w[row, c] + bias[row], for the rows present in `weight`.
+struct MatMulOutput {
+  WeightView weight;
+  const float* bias;  // [rows of the whole tensor] or nullptr
+  float* y;           // element (m, row) at y[m * y_stride + row], row counted in the whole tensor
+  int64_t y_stride;
+};
+
+// Up to three weights that share the input (q/k/v, gate/up): one pass, one barrier.
+//
+// Arithmetic, quantised weights: per block of 32 columns the integer dot is exact; the float sum over blocks is one
+// chain of fused multiply-adds per (row, m) in ascending block order, for every M.
+// Float weights: one chain per (row, m) over columns in the lane scheme stated in kernels/cpu/matmul.h.
+struct MatMulArgs {
+  Activations x;
+  int32_t tokens;  // M
+  int32_t output_count;
+  MatMulOutput outputs[kMaxOutputs];
+};
+
+// ---- rope ---------------------------------------------------------------------------------------------------------
+
+enum class RopePairs : int32_t {
+  kAdjacent = 0,  // (x[2i], x[2i+1]): llama files, whose Q and K rows are permuted for it
+  kHalves = 1,    // (x[i], x[i + rotary/2]): NeoX style
+};
+
+// Rotates the first `rotary` values of every head in place (arXiv 2104.09864). cos and sin already carry frequency
+// scaling and any magnitude factor.
+struct RopeArgs {
+  float* x;          // [tokens, heads, head_dim], tokens x_stride apart
+  const float* cos;  // [tokens, rotary / 2]
+  const float* sin;  // [tokens, rotary / 2]
+  int32_t tokens;
+  int32_t heads;
+  int32_t head_dim;
+  int32_t rotary;
+  int64_t x_stride;
+  RopePairs pairs;
+};
+
+// ---- KV pages and attention ---------------------------------------------------------------------------------------
+
+inline constexpr int kPageTokens = 32;   // consecutive absolute positions of one layer
+inline constexpr int kSplitTokens = 256;  // attention's unit of partial sums, at absolute positions
+
+// One layer's pages: K then V, each [kv_head][slot][head_dim] of half floats. Page p starts at base + p * page_bytes.
+struct KvLayer {
+  std::byte* base;
+  uint64_t page_bytes;
+  int32_t kv_heads;
+  int32_t head_dim;
+};
+
+// What one sequence of the batch sees of a layer. The page of absolute position t is
+// pages[(t - first_position) / 32]; first_position is a multiple of 32.
+struct SequenceView {
+  const uint32_t* pages;
+  int64_t first_position;
+  int64_t position;  // absolute position of the sequence's first token in this batch
+  int32_t row0;      // its first row m in the batch
+  int32_t tokens;    // its rows in the batch
+};
+
+// Writes K and V of the batch's tokens into their pages as half floats.
+struct KvWriteArgs {
+  const float* k;  // [M, kv_heads, head_dim], tokens k_stride apart
+  const float* v;  // [M, kv_heads, head_dim], tokens v_stride apart
+  int64_t k_stride;
+  int64_t v_stride;
+  KvLayer layer;
+  const SequenceView* sequences;  // [sequence_count]
+  int32_t sequence_count;
+};
+
+// Causal attention over pages (grouped queries: head h reads kv head h / (heads / kv_heads)).
+//
+// The keys of a query at position t are positions (t - window, t] (window 0: all). They are taken in splits of 256
+// slots at absolute positions. Within a split: score = scale * q.k, soft-capped when softcap > 0; the split's
+// (max, sum of exp, weighted V) come from that split alone; splits are merged in ascending order; masked slots are
+// exact zeros and fully masked splits are skipped. K and V are read as stored. A decode step is a prefill of one.
+struct AttentionArgs {
+  const float* q;  // [M, heads, head_dim], tokens q_stride apart
+  int64_t q_stride;
+  float* y;  // [M, heads * head_dim]
+  KvLayer layer;
+  const SequenceView* sequences;  // [sequence_count]
+  int32_t sequence_count;
+  int32_t heads;
+  int64_t window;
+  float scale;
+  float softcap;
+};
+
+// ---- the table ----------------------------------------------------------------------------------------------------
+
+struct Ops {
+  const char* name;  // "ref", "generic", "avx2", "avx512vnni", "neon", ...
+
+  Status (*quantize)(Stream&, const QuantizeArgs&);
+  Status (*rms_norm)(Stream&, const RmsNormArgs&);
+  Status (*add)(Stream&, const AddArgs&);
+  Status (*gated)(Stream&, const GatedArgs&);
+  Status (*softcap)(Stream&, const SoftcapArgs&);
+  Status (*dequantize_rows)(Stream&, const DequantizeRowsArgs&);
+  Status (*matmul)(Stream&, const MatMulArgs&);
+  Status (*rope)(Stream&, const RopeArgs&);
+  Status (*kv_write)(Stream&, const KvWriteArgs&);
+  Status (*attention)(Stream&, const AttentionArgs&);
+};
+
+// Whether a weight of this type reads Activations::q8 (all but F32, F16 and BF16).
+[[nodiscard]] constexpr bool ReadsQuantized(DType dtype) {
+  return dtype != DType::kF32 && dtype != DType::kF16 && dtype != DType::kBF16;
+}
+
+}  // namespace mirage::kernels

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// ThreadPool: the threads that compute. The caller is one of them.
+//
+// Workers spin briefly between pieces of work, since a forward pass is hundreds of short parallel loops, and park
+// when nothing comes. Which thread runs which task never changes a result.
+//
+// One thread at a time calls ParallelFor.
+
+#include <cstdint>
+#include <memory>
+#include <type_traits>
+
+namespace mirage::platform {
+
+class ThreadPool {
+ public:
+  // `threads` counts the caller: 1 starts no worker.
+  explicit ThreadPool(int threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  [[nodiscard]] int threads() const { return threads_; }
+
+  // Calls body(task, thread) once for each task in [0, tasks), on any threads, and returns when all are done.
+  // Tasks are handed out in ascending order as threads become free. `body` must not throw.
+  template <typename Body>
+  void ParallelFor(int64_t tasks, Body&& body) {
+    if (tasks <= 1 || threads_ == 1) {
+      for (int64_t task = 0; task < tasks; ++task) body(task, 0);
+      return;
+    }
+    using Plain = std::remove_reference_t<Body>;
+    Dispatch(
+        tasks, [](void* context, int64_t task, int thread) { (*static_cast<Plain*>(context))(task, thread); },
+        const_cast<void*>(static_cast<const void*>(&body)));
+  }
+
+ private:
+  using Call = void (*)(void* context, int64_t task, int thread);
+  void Dispatch(int64_t tasks, Call call, void* context);
+
+  struct Shared;
+  int threads_;
+  std::unique_ptr<Shared> shared_;
+};
+
+}  // namespace mirage::platform
