@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Arena: reserved address space whose parts are backed by memory only while a ledger says so.
+//
+// Every region has a home range and every (model, layer) a dense KV range, reserved once and never moved, so that
+// addresses in captured graphs and kernel arguments stay valid. Backing comes and goes in chunks (host 64 KiB: first
+// touch and MADV_DONTNEED; devices with virtual memory management 2 MiB and up). A chunk is backed while any sub-range
+// that touches it is; its bytes are taken from the ledger by the first and given back by the last.
+//
+// Any thread; backing happens off the hot path.
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "base/result.h"
+#include "memory/ledger.h"
+#include "platform/device.h"
+
+namespace mirage::memory {
+
+// A run of reserved addresses.
+struct Range {
+  std::byte* base = nullptr;
+  uint64_t bytes = 0;
+};
+
+class Arena {
+ public:
+  Arena(platform::Device& device, Ledger& ledger);
+  ~Arena();  // every range must have been released
+
+  // Reserves address space, rounded up to whole chunks. Nothing is backed.
+  [[nodiscard]] Result<Range> Reserve(uint64_t bytes);
+  // Unbacks what is still backed and gives the addresses back.
+  void Release(const Range& range);
+
+  // Backs [offset, offset + bytes) of a reserved range for `owner`. All or nothing: kOutOfMemory changes nothing.
+  [[nodiscard]] Status Back(const Range& range, uint64_t offset, uint64_t bytes, Owner owner);
+  // Ends one Back of exactly these bytes. The contents are gone when the last user of a chunk has left it.
+  void Unback(const Range& range, uint64_t offset, uint64_t bytes);
+
+  // What Back would take from the ledger now.
+  [[nodiscard]] uint64_t CostToBack(const Range& range, uint64_t offset, uint64_t bytes) const;
+
+  [[nodiscard]] uint64_t chunk_bytes() const { return chunk_bytes_; }
+  [[nodiscard]] Ledger& ledger() const { return ledger_; }
+  [[nodiscard]] platform::Device& device() const { return device_; }
+
+ private:
+  struct Reservation {
+    uint64_t bytes;
+    Owner owner;
+    std::vector<uint16_t> users;  // per chunk: live Back calls that touch it
+  };
+
+  platform::Device& device_;
+  Ledger& ledger_;
+  const uint64_t chunk_bytes_;
+  mutable std::mutex mutex_;
+  std::map<std::byte*, Reservation> reservations_;
+};
+
+}  // namespace mirage::memory

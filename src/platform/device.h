@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Device: a place that computes and the memory it computes from.
+//
+// Addresses are reserved once and backed in chunks; streams order the work. The host is a device; a GPU plugin and the
+// simulator are others. Any thread.
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "platform/stream.h"
+
+namespace mirage::platform {
+
+class Device {
+ public:
+  virtual ~Device() = default;
+
+  [[nodiscard]] virtual const std::string& name() const = 0;
+  [[nodiscard]] virtual const Clock& clock() const = 0;
+
+  // Granularity of Back and Unback, a power of two.
+  [[nodiscard]] virtual uint64_t chunk_bytes() const = 0;
+  // `bytes` is a multiple of chunk_bytes. Nothing is backed.
+  [[nodiscard]] virtual Result<std::byte*> ReserveAddresses(uint64_t bytes) = 0;
+  virtual void ReleaseAddresses(std::byte* base, uint64_t bytes) = 0;
+  // Whole chunks of a reservation. Contents of freshly backed memory are zero or unspecified.
+  [[nodiscard]] virtual Status Back(std::byte* base, uint64_t bytes) = 0;
+  virtual void Unback(std::byte* base, uint64_t bytes) = 0;
+
+  [[nodiscard]] virtual Result<std::unique_ptr<Stream>> CreateStream() = 0;
+};
+
+enum class HostStreams {
+  kInline,  // work runs in the call
+  kQueued,  // work runs on the stream's own thread: for tests, behaves as a GPU does
+};
+
+// The host as a device; streams share `pool`, which outlives it.
+[[nodiscard]] std::unique_ptr<Device> MakeHostDevice(ThreadPool& pool, const Clock& clock,
+                                                     HostStreams streams);
+
+}  // namespace mirage::platform
