@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// The shape of a model's cache: what a page of each layer weighs and which layers share page
+// tables.
+
+#include <cstdint>
+#include <vector>
+
+#include "base/checked.h"
+#include "kernels/ops.h"
+
+namespace mirage::kv {
+
+enum class CacheKind : uint8_t {
+  kFull,    // every position since the start
+  kWindow,  // the last `window` positions
+};
+
+// Layers of equal cache kind, window and page size: one page table serves them all.
+struct LayerGroup {
+  CacheKind kind = CacheKind::kFull;
+  int64_t window = 0;  // positions a query sees, itself included; 0 for kFull
+  int32_t kv_heads = 0;
+  int32_t head_dim = 0;
+  std::vector<int32_t> layers;
+
+  // K then V of 32 positions of one layer, half floats, rounded up to 4 KiB.
+  [[nodiscard]] uint64_t page_bytes() const {
+    const uint64_t values = uint64_t{2} * static_cast<uint64_t>(kv_heads) *
+                            static_cast<uint64_t>(head_dim) * kernels::kPageTokens;
+    return RoundUp(values * sizeof(uint16_t), 4096);
+  }
+  // One page of every layer of the group.
+  [[nodiscard]] uint64_t bytes_per_page() const { return page_bytes() * layers.size(); }
+};
+
+using Geometry = std::vector<LayerGroup>;
+
+// Pages of one group that a sequence of `tokens` holds while its last `step` tokens are computed.
+[[nodiscard]] constexpr int64_t PagesFor(const LayerGroup& group, int64_t tokens, int64_t step) {
+  int64_t first = 0;
+  if (group.kind == CacheKind::kWindow && tokens - step > group.window)
+    first = (tokens - step - group.window) / kernels::kPageTokens;
+  const int64_t last = (tokens + kernels::kPageTokens - 1) / kernels::kPageTokens;
+  return last - first;
+}
+
+}  // namespace mirage::kv

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// SequenceCache: one sequence's page tables, one per layer group.
+//
+//   reserve pages for the positions a step will write -> run the step -> Commit, or Rollback
+//
+// A table is {first_position, pages[]}: pages[i] holds positions [first_position + 32 i, + 32).
+// Window groups let go of pages that no later query can see, but only at Commit, so that a rolled
+// back step leaves everything as it was. Positions are absolute; pages stay aligned to multiples
+// of 32.
+//
+// One thread at a time.
+
+#include <cstdint>
+#include <vector>
+
+#include "base/result.h"
+#include "kv/page_pool.h"
+
+namespace mirage::kv {
+
+class SequenceCache {
+ public:
+  SequenceCache() = default;  // of no pool: empty, may only be assigned to
+  explicit SequenceCache(PagePool& pool) : pool_(&pool), tables_(pool.geometry().size()) {}
+  ~SequenceCache() { Clear(); }
+  SequenceCache(SequenceCache&& other) noexcept;
+  SequenceCache& operator=(SequenceCache&& other) noexcept;
+
+  // Positions whose keys and values are there.
+  [[nodiscard]] int64_t length() const { return length_; }
+
+  // Makes positions [length, end) writable. All or nothing; kOutOfMemory changes nothing.
+  [[nodiscard]] Status Reserve(int64_t end);
+  // The positions up to `end`, all reserved, have been written.
+  void Commit(int64_t end);
+  // Gives back what was reserved past the committed length.
+  void Rollback();
+
+  // Forgets positions from `tokens` on and returns the length that is left: `tokens`, or less when
+  // a window group no longer has the pages a query at `tokens` would need, which then have to be
+  // computed again.
+  int64_t Truncate(int64_t tokens);
+  void Clear();
+
+  // What attention sees of a group, for a step whose first new token is at length(). The pages stay
+  // where they are until the next call that changes the cache.
+  [[nodiscard]] kernels::SequenceView View(size_t group, int32_t row0, int32_t tokens) const;
+
+ private:
+  struct Table {
+    int64_t first_position = 0;
+    std::vector<PageNumber> pages;
+  };
+
+  void DropFrom(size_t group, size_t first_index);
+
+  PagePool* pool_ = nullptr;
+  int64_t length_ = 0;
+  std::vector<Table> tables_;
+};
+
+}  // namespace mirage::kv
