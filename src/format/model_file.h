@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// ModelFile: what a model's files contain, and where; none of the data is copied.
+//
+// A *shard* is one file of a model; most models are one shard. An *extent* is a run of bytes in one
+// shard. Every tensor's extent lies inside its shard, has exactly the bytes its type and shape
+// need, and overlaps no other; names are unique over all shards. A reader (gguf.h) makes it, Make
+// proves it.
+//
+// Immutable after Make: any thread.
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/byte_source.h"
+#include "base/result.h"
+#include "format/metadata.h"
+#include "tensor/dtype.h"
+#include "tensor/shape.h"
+
+namespace mirage::format {
+
+struct Extent {
+  uint32_t shard = 0;
+  uint64_t offset = 0;  // from the start of the shard's file
+  uint64_t bytes = 0;
+};
+
+struct TensorInfo {
+  std::string name;
+  tensor::DType dtype = tensor::DType::kF32;
+  tensor::Shape shape;
+  Extent extent;
+};
+
+class ModelFile {
+ public:
+  struct Parts {
+    std::string format;      // "GGUF"
+    uint32_t version = 0;    // of the format
+    uint64_t alignment = 0;  // of tensor data in the first shard
+    Metadata metadata;       // of the first shard
+    std::vector<TensorInfo> tensors;
+    std::vector<std::shared_ptr<const ByteSource>> shards;
+  };
+
+  // Fails with kCorrupt, naming the tensor and the bytes, where the parts break an invariant above.
+  [[nodiscard]] static Result<ModelFile> Make(Parts parts);
+
+  [[nodiscard]] const std::string& format() const { return parts_.format; }
+  [[nodiscard]] uint32_t version() const { return parts_.version; }
+  [[nodiscard]] uint64_t alignment() const { return parts_.alignment; }
+  [[nodiscard]] const Metadata& metadata() const { return parts_.metadata; }
+  // In the files' order.
+  [[nodiscard]] std::span<const TensorInfo> tensors() const { return parts_.tensors; }
+  [[nodiscard]] std::span<const std::shared_ptr<const ByteSource>> shards() const {
+    return parts_.shards;
+  }
+
+  // nullptr when there is none.
+  [[nodiscard]] const TensorInfo* FindTensor(std::string_view name) const;
+  // Fails with kCorrupt, naming the tensor.
+  [[nodiscard]] Result<const TensorInfo*> GetTensor(std::string_view name) const;
+
+  // Fills `out` with the tensor's bytes from its byte `begin` on. Fails with kInvalidArgument past
+  // its end.
+  [[nodiscard]] Status ReadTensor(const TensorInfo& tensor, uint64_t begin,
+                                  std::span<std::byte> out) const;
+
+  // Bytes of all tensors.
+  [[nodiscard]] uint64_t tensor_bytes() const;
+
+ private:
+  explicit ModelFile(Parts parts) : parts_(std::move(parts)) {}
+
+  [[nodiscard]] Status IndexNames();
+  [[nodiscard]] Status CheckExtents() const;
+
+  Parts parts_;
+  std::vector<uint32_t> by_name_;  // indexes of parts_.tensors, sorted by name
+};
+
+}  // namespace mirage::format
