@@ -7,7 +7,8 @@ add_library(mirage_flags INTERFACE)
 target_compile_features(mirage_flags INTERFACE cxx_std_20)
 target_include_directories(mirage_flags INTERFACE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR})
 target_compile_options(mirage_flags INTERFACE
-  -Wall -Wextra -Wpedantic -Wshadow -Wno-unused-parameter -fno-math-errno -ffp-contract=off
+  -Wall -Wextra -Wpedantic -Wshadow -Wno-unused-parameter -Wno-missing-field-initializers
+  -fno-math-errno -ffp-contract=off
   -ffile-prefix-map=${PROJECT_SOURCE_DIR}=.)
 if(MIRAGE_WERROR)
   target_compile_options(mirage_flags INTERFACE -Werror)

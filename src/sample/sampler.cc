@@ -80,9 +80,9 @@ bool ChangesLogits(const Params& params) {
 }
 
 std::vector<Candidate> Truncate(const Params& params, std::span<const float> logits) {
-  std::vector<Candidate> candidates = params.top_k > 0
-                                          ? HighestLogits(logits, static_cast<size_t>(params.top_k))
-                                          : AllowedTokens(logits);
+  const size_t top_k = static_cast<size_t>(params.top_k);
+  const bool cuts = top_k > 0 && top_k < logits.size();
+  std::vector<Candidate> candidates = cuts ? HighestLogits(logits, top_k) : AllowedTokens(logits);
   if (candidates.empty()) return candidates;
   if (params.typical_p < 1.0f) KeepTypical(params.typical_p, candidates);
   if (params.top_p < 1.0f) KeepTopP(params.top_p, candidates);
