@@ -76,8 +76,8 @@ using Status = Result<void>;
 
 #define MIRAGE_TRY(expr)                                                                  \
   do {                                                                                    \
-    if (auto mirage_status = (expr); !mirage_status)                                      \
-      return ::tl::unexpected<::mirage::Error>(std::move(mirage_status).error());         \
+    if (auto mirage_try_status = (expr); !mirage_try_status)                              \
+      return ::tl::unexpected<::mirage::Error>(std::move(mirage_try_status).error());     \
   } while (false)
 
 #define MIRAGE_TRY_ASSIGN(decl, expr) \
