@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model/arch/common.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+namespace mirage::model {
+
+namespace {
+
+constexpr uint32_t kMostLayers =
+    1024;  // Config::Validate's bound, needed before per-layer arrays are made
+
+Status TooLarge(std::string_view key, uint64_t value) {
+  return Fail(Code::kCorrupt,
+              "key '" + std::string(key) + "' is " + std::to_string(value) + ", out of range");
+}
+
+Result<int32_t> Size(std::string_view key, uint64_t value) {
+  constexpr uint64_t kMost = 1 << 30;
+  if (value == 0 || value > kMost) return Fail(TooLarge(key, value).error());
+  return static_cast<int32_t>(value);
+}
+
+// Linear scaling under its present and its older key.
+Status ReadLinear(Reader& reader, RopeConfig& rope) {
+  MIRAGE_TRY_ASSIGN(const float older, reader.KeyOr<float>("rope.scale_linear", 1.0f));
+  MIRAGE_TRY_ASSIGN(rope.factor, reader.KeyOr<float>("rope.scaling.factor", older));
+  if (rope.factor != 1.0f) rope.scaling = RopeScaling::kLinear;
+  return {};
+}
+
+Status ReadYarn(Reader& reader, RopeConfig& rope) {
+  rope.scaling = RopeScaling::kYarn;
+  MIRAGE_TRY_ASSIGN(rope.factor, reader.Key<float>("rope.scaling.factor"));
+  MIRAGE_TRY_ASSIGN(rope.original_context,
+                    reader.Key<float>("rope.scaling.original_context_length"));
+  MIRAGE_TRY_ASSIGN(rope.beta_fast, reader.KeyOr<float>("rope.scaling.yarn_beta_fast", 32.0f));
+  MIRAGE_TRY_ASSIGN(rope.beta_slow, reader.KeyOr<float>("rope.scaling.yarn_beta_slow", 1.0f));
+  MIRAGE_TRY_ASSIGN(rope.extrapolation, reader.KeyOr<float>("rope.scaling.yarn_ext_factor", 1.0f));
+  MIRAGE_TRY_ASSIGN(const float older, reader.KeyOr<float>("rope.scaling.yarn_attn_factor", 1.0f));
+  MIRAGE_TRY_ASSIGN(const float attention, reader.KeyOr<float>("rope.scaling.attn_factor", older));
+  // Section 3.4 of the paper: the temperature of attention grows with the stretch.
+  rope.magnitude = attention * (1.0f + 0.1f * std::log(rope.factor));
+  if (rope.original_context < 1)
+    return Fail(Code::kCorrupt, "key 'rope.scaling.original_context_length' is below 1");
+  return {};
+}
+
+Status ReadLongRope(Reader& reader, RopeConfig& rope) {
+  rope.scaling = RopeScaling::kFactors;
+  MIRAGE_TRY_ASSIGN(const int64_t original,
+                    reader.Key<int64_t>("rope.scaling.original_context_length"));
+  MIRAGE_TRY_ASSIGN(rope.magnitude, reader.KeyOr<float>("rope.scaling.attn_factor", 1.0f));
+  MIRAGE_TRY_ASSIGN(const auto longer, reader.Values("rope_factors_long.weight", rope.rotary / 2));
+  MIRAGE_TRY_ASSIGN(const auto shorter,
+                    reader.Values("rope_factors_short.weight", rope.rotary / 2));
+  rope.factors = reader.session_context() > original ? longer : shorter;
+  return {};
+}
+
+}  // namespace
+
+std::string LayerTensor(int32_t layer, std::string_view name) {
+  return "blk." + std::to_string(layer) + "." + std::string(name);
+}
+
+Status ReadSizes(Reader& reader, Config& config) {
+  config.architecture = reader.architecture();
+  MIRAGE_TRY_ASSIGN(const uint64_t layers, reader.Key<uint64_t>("block_count"));
+  if (layers == 0 || layers > kMostLayers)
+    return TooLarge(reader.architecture() + ".block_count", layers);
+  MIRAGE_TRY_ASSIGN(const uint64_t embedding, reader.Key<uint64_t>("embedding_length"));
+  MIRAGE_TRY_ASSIGN(config.embedding, Size("embedding_length", embedding));
+  MIRAGE_TRY_ASSIGN(config.context, reader.Key<int64_t>("context_length"));
+  MIRAGE_TRY_ASSIGN(config.norm_epsilon, reader.Key<float>("attention.layer_norm_rms_epsilon"));
+
+  const format::TensorInfo* table = reader.file().FindTensor("token_embd.weight");
+  if (table == nullptr) return Fail(Code::kCorrupt, "tensor 'token_embd.weight' is missing");
+  MIRAGE_TRY_ASSIGN(config.vocabulary,
+                    Size("token_embd.weight rows", static_cast<uint64_t>(table->shape.rows())));
+
+  MIRAGE_TRY_ASSIGN(const auto heads, reader.PerLayer<uint32_t>("attention.head_count", layers));
+  const bool grouped = reader.Has("attention.head_count_kv");
+  MIRAGE_TRY_ASSIGN(const auto kv_heads,
+                    reader.PerLayer<uint32_t>(
+                        grouped ? "attention.head_count_kv" : "attention.head_count", layers));
+  MIRAGE_TRY_ASSIGN(const auto ffn, reader.PerLayer<uint32_t>("feed_forward_length", layers));
+  config.layers.resize(layers);
+  for (size_t i = 0; i < layers; ++i) {
+    LayerConfig& layer = config.layers[i];
+    MIRAGE_TRY_ASSIGN(layer.heads, Size("attention.head_count", heads[i]));
+    MIRAGE_TRY_ASSIGN(layer.kv_heads, Size("attention.head_count_kv", kv_heads[i]));
+    MIRAGE_TRY_ASSIGN(layer.ffn, Size("feed_forward_length", ffn[i]));
+    MIRAGE_TRY_ASSIGN(const uint64_t key_length,
+                      reader.KeyOr<uint64_t>("attention.key_length", embedding / heads[i]));
+    MIRAGE_TRY_ASSIGN(const uint64_t value_length,
+                      reader.KeyOr<uint64_t>("attention.value_length", key_length));
+    if (key_length != value_length)
+      return Fail(Code::kUnsupported, "attention.key_length " + std::to_string(key_length) +
+                                          " differs from attention.value_length " +
+                                          std::to_string(value_length));
+    MIRAGE_TRY_ASSIGN(layer.head_dim, Size("attention.key_length", key_length));
+  }
+  config.attention_scale = 1.0f / std::sqrt(static_cast<float>(config.layers[0].head_dim));
+  return {};
+}
+
+Result<RopeConfig> ReadRope(Reader& reader, const Config& config, kernels::RopePairs pairs) {
+  RopeConfig rope;
+  rope.pairs = pairs;
+  MIRAGE_TRY_ASSIGN(rope.base, reader.KeyOr<float>("rope.freq_base", 10000.0f));
+  MIRAGE_TRY_ASSIGN(const uint64_t rotary,
+                    reader.KeyOr<uint64_t>("rope.dimension_count",
+                                           static_cast<uint64_t>(config.layers[0].head_dim)));
+  if (rotary > static_cast<uint64_t>(config.layers[0].head_dim))
+    return Fail(TooLarge("rope.dimension_count", rotary).error());
+  rope.rotary = static_cast<int32_t>(rotary);
+
+  MIRAGE_TRY_ASSIGN(const std::string scaling, reader.KeyOr<std::string>("rope.scaling.type", ""));
+  if (scaling.empty() || scaling == "linear")
+    MIRAGE_TRY(ReadLinear(reader, rope));
+  else if (scaling == "yarn")
+    MIRAGE_TRY(ReadYarn(reader, rope));
+  else if (scaling == "longrope")
+    MIRAGE_TRY(ReadLongRope(reader, rope));
+  else if (scaling != "none")
+    return Fail(Code::kUnsupported, "rope scaling '" + scaling + "' is not known to this build");
+  // Phi-3 files carry their factors without naming the scaling.
+  if (scaling.empty() && reader.HasTensor("rope_factors_long.weight"))
+    MIRAGE_TRY(ReadLongRope(reader, rope));
+
+  if (reader.HasTensor("rope_freqs.weight")) {
+    if (rope.scaling != RopeScaling::kNone && rope.scaling != RopeScaling::kLinear)
+      return Fail(Code::kUnsupported, "'rope_freqs.weight' beside rope scaling '" + scaling + "'");
+    MIRAGE_TRY_ASSIGN(rope.factors, reader.Values("rope_freqs.weight", rope.rotary / 2));
+    for (float& factor : rope.factors) factor *= rope.factor;
+    rope.scaling = RopeScaling::kFactors;
+  }
+  return rope;
+}
+
+Status BindEnds(Reader& reader, const Config& config, TensorMap& map) {
+  map.layers.resize(config.layers.size());
+  MIRAGE_TRY_ASSIGN(map.embedding,
+                    reader.Matrix("token_embd.weight", config.vocabulary, config.embedding));
+  MIRAGE_TRY_ASSIGN(map.output_norm, reader.Vector("output_norm.weight", config.embedding));
+  map.head = map.embedding;
+  if (reader.HasTensor("output.weight")) {
+    MIRAGE_TRY_ASSIGN(map.head,
+                      reader.Matrix("output.weight", config.vocabulary, config.embedding));
+  }
+  return {};
+}
+
+Status BindAttention(Reader& reader, const Config& config, int32_t layer, TensorMap& map) {
+  const LayerConfig& shape = config.layers[layer];
+  LayerTensors& out = map.layers[layer];
+  const int64_t width = config.embedding;
+  const int64_t q_rows = int64_t{shape.heads} * shape.head_dim;
+  const int64_t kv_rows = int64_t{shape.kv_heads} * shape.head_dim;
+  const auto name = [layer](std::string_view tensor) { return LayerTensor(layer, tensor); };
+
+  MIRAGE_TRY_ASSIGN(out[Vector::kAttentionNorm], reader.Vector(name("attn_norm.weight"), width));
+  MIRAGE_TRY_ASSIGN(out[Matrix::kQ], reader.Matrix(name("attn_q.weight"), q_rows, width));
+  MIRAGE_TRY_ASSIGN(out[Matrix::kK], reader.Matrix(name("attn_k.weight"), kv_rows, width));
+  MIRAGE_TRY_ASSIGN(out[Matrix::kV], reader.Matrix(name("attn_v.weight"), kv_rows, width));
+  MIRAGE_TRY_ASSIGN(out[Matrix::kO], reader.Matrix(name("attn_output.weight"), width, q_rows));
+  MIRAGE_TRY_ASSIGN(out[Vector::kQBias], reader.Vector(name("attn_q.bias"), q_rows, true));
+  MIRAGE_TRY_ASSIGN(out[Vector::kKBias], reader.Vector(name("attn_k.bias"), kv_rows, true));
+  MIRAGE_TRY_ASSIGN(out[Vector::kVBias], reader.Vector(name("attn_v.bias"), kv_rows, true));
+  MIRAGE_TRY_ASSIGN(out[Vector::kOBias], reader.Vector(name("attn_output.bias"), width, true));
+  return {};
+}
+
+Status BindFeedForward(Reader& reader, const Config& config, int32_t layer, TensorMap& map) {
+  LayerTensors& out = map.layers[layer];
+  const int64_t width = config.embedding;
+  const int64_t ffn = config.layers[layer].ffn;
+  const auto name = [layer](std::string_view tensor) { return LayerTensor(layer, tensor); };
+
+  MIRAGE_TRY_ASSIGN(out[Vector::kFfnNorm], reader.Vector(name("ffn_norm.weight"), width));
+  MIRAGE_TRY_ASSIGN(out[Matrix::kGate], reader.Matrix(name("ffn_gate.weight"), ffn, width));
+  MIRAGE_TRY_ASSIGN(out[Matrix::kUp], reader.Matrix(name("ffn_up.weight"), ffn, width));
+  MIRAGE_TRY_ASSIGN(out[Matrix::kDown], reader.Matrix(name("ffn_down.weight"), width, ffn));
+  MIRAGE_TRY_ASSIGN(out[Vector::kGateBias], reader.Vector(name("ffn_gate.bias"), ffn, true));
+  MIRAGE_TRY_ASSIGN(out[Vector::kUpBias], reader.Vector(name("ffn_up.bias"), ffn, true));
+  MIRAGE_TRY_ASSIGN(out[Vector::kDownBias], reader.Vector(name("ffn_down.bias"), width, true));
+  return {};
+}
+
+Status BindHeadNorms(Reader& reader, const Config& config, int32_t layer, TensorMap& map) {
+  const int64_t head_dim = config.layers[layer].head_dim;
+  MIRAGE_TRY_ASSIGN(map.layers[layer][Vector::kQNorm],
+                    reader.Vector(LayerTensor(layer, "attn_q_norm.weight"), head_dim));
+  MIRAGE_TRY_ASSIGN(map.layers[layer][Vector::kKNorm],
+                    reader.Vector(LayerTensor(layer, "attn_k_norm.weight"), head_dim));
+  return {};
+}
+
+Status BindPostNorms(Reader& reader, const Config& config, int32_t layer, TensorMap& map) {
+  MIRAGE_TRY_ASSIGN(
+      map.layers[layer][Vector::kPostAttentionNorm],
+      reader.Vector(LayerTensor(layer, "post_attention_norm.weight"), config.embedding));
+  MIRAGE_TRY_ASSIGN(map.layers[layer][Vector::kPostFfnNorm],
+                    reader.Vector(LayerTensor(layer, "post_ffw_norm.weight"), config.embedding));
+  return {};
+}
+
+}  // namespace mirage::model

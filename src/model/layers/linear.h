@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Linear: matrices that share an input, multiplied region by region as the regions are at hand.
+
+#include <cstdint>
+#include <span>
+
+#include "base/result.h"
+#include "kernels/ops.h"
+#include "memory/region_store.h"
+#include "model/region_layout.h"
+
+namespace mirage::model {
+
+// Where weights, kernels and the order of their work come from.
+struct Backend {
+  const kernels::Ops& ops;
+  platform::Stream& stream;
+  memory::RegionStore& store;
+};
+
+// y[m * stride + row] for row in [0, rows of the member).
+struct LinearOutput {
+  float* y = nullptr;
+  int64_t stride = 0;
+  const float* bias = nullptr;
+};
+
+// outputs[i] belongs to member i of the group. Resident regions go into one call; a region that is
+// streamed is multiplied by itself, so that its slot is free for the next one as soon as possible.
+[[nodiscard]] Status Linear(const Backend& backend, const MatrixGroup& group,
+                            const ModelLayout& layout, const kernels::Activations& x,
+                            int32_t tokens, std::span<const LinearOutput> outputs);
+
+}  // namespace mirage::model

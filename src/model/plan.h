@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Plan: what a model takes, by part, under a limit; asked before anything is loaded.
+//
+// One pure function serves the plan before load, admission, `inspect` and the answer when memory
+// runs out. Its numbers are those the loader then takes from the ledger.
+//
+// The order of giving way under a limit, when the caller left the choice: the step's workspace
+// shrinks, then the context down to 512, then weights are streamed. An explicit context is honoured
+// by streaming.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "format/model_file.h"
+#include "model/arch/architectures.h"
+#include "model/region_layout.h"
+
+namespace mirage::model {
+
+struct PlanRequest {
+  uint64_t limit_bytes = UINT64_MAX;  // for this model: what the ledger has available
+  uint64_t table_bytes = 0;           // vocabulary and the like, kept beside the model
+  int64_t context = 0;                // tokens a sequence may hold; 0: chosen, at most 8192
+  int32_t sequences = 1;              // that many of `context` tokens at once
+  int32_t logit_rows = 1;             // sequences sampled in one step, at most
+  int32_t transfer_workers = 1;       // each holds a bounce buffer
+  uint64_t chunk_bytes = 64 << 10;    // the arena's
+};
+
+struct Plan {
+  int64_t context = 0;
+  int64_t step_tokens = 0;
+  int32_t logit_rows = 0;
+  int32_t slots = 0;  // 0: nothing is streamed
+
+  // Bytes taken from the ledger.
+  uint64_t weights = 0;     // resident
+  uint64_t kv = 0;          // at the full context of every sequence; taken page by page
+  uint64_t slot_bytes = 0;  // slots and bounce buffers
+  uint64_t tables = 0;
+  uint64_t workspace = 0;
+  uint64_t total = 0;
+
+  uint64_t weights_total = 0;  // resident or not
+  uint64_t streamed_bytes_per_pass = 0;
+  uint64_t kv_bytes_per_token = 0;  // over all layers, windows not counted
+  uint64_t least_bytes = 0;         // the smallest limit that works
+  std::vector<bool> resident;       // per region
+};
+
+// kOutOfMemory with the least bytes that work and their parts, or with what an explicit context
+// would take.
+[[nodiscard]] Result<Plan> MakePlan(const Description& description, const ModelLayout& layout,
+                                    uint64_t embedding_row_bytes, const PlanRequest& request);
+
+// The same from a file, nothing loaded.
+[[nodiscard]] Result<Plan> MakePlan(const format::ModelFile& file, const PlanRequest& request);
+
+// Bytes of KV, in whole chunks per layer, that sequences of `tokens` tokens hold while `step` are
+// computed.
+[[nodiscard]] uint64_t KvBytes(const kv::Geometry& geometry, int64_t tokens, int64_t step,
+                               int64_t sequences, uint64_t chunk_bytes);
+
+// The longest sequence a model is run with when the caller names none.
+inline constexpr int64_t kDefaultContext = 8192;
+// The caller's choice or the default, within what the model was trained for.
+[[nodiscard]] Result<int64_t> SessionContext(const format::ModelFile& file, int64_t requested);
+
+}  // namespace mirage::model

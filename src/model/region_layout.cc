@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model/region_layout.h"
+
+#include <algorithm>
+#include <span>
+#include <string>
+
+#include "base/checked.h"
+
+namespace mirage::model {
+
+namespace {
+
+constexpr uint64_t kPieceAlignment = 64;
+constexpr int64_t kCutRows = 32;
+
+// Builds the regions one after the other.
+class Builder {
+ public:
+  Builder(const format::ModelFile& file, uint32_t model_number, uint64_t max_region_bytes)
+      : file_(file), model_(model_number), max_region_bytes_(max_region_bytes) {}
+
+  void BeginLayer(uint32_t layer) {
+    layer_ = layer;
+    part_ = 0;
+  }
+
+  memory::RegionIndex NewRegion() {
+    Region& region = layout.regions.emplace_back();
+    region.info.id = {model_, layer_, part_++, 0, 0};
+    return static_cast<memory::RegionIndex>(layout.regions.size() - 1);
+  }
+
+  // Appends a vector, widened to floats, to the newest region and returns its offset.
+  uint64_t AddVector(const TensorSlice& source) {
+    const auto cols = static_cast<uint64_t>(file_.tensors()[source.tensor].shape.cols());
+    return Append({source, 0, cols * sizeof(float), 0, true});
+  }
+
+  // Cuts matrices of equal width into as many regions as the size bound asks for.
+  Result<MatrixGroup> AddMatrices(std::span<const TensorSlice> sources) {
+    MatrixGroup group;
+    group.first_region = static_cast<memory::RegionIndex>(layout.regions.size());
+    uint64_t total = 0;
+    int64_t most_rows = 0;
+    std::array<uint64_t, kernels::kMaxOutputs> row_bytes{};
+    for (const TensorSlice& source : sources) {
+      const format::TensorInfo& tensor = file_.tensors()[source.tensor];
+      MIRAGE_TRY_ASSIGN(row_bytes[group.members],
+                        tensor::RowBytes(tensor.dtype, tensor.shape.cols()));
+      total += row_bytes[group.members] * static_cast<uint64_t>(source.rows);
+      most_rows = std::max(most_rows, source.rows);
+      group.dtypes[group.members] = tensor.dtype;
+      group.rows[group.members] = static_cast<int32_t>(source.rows);
+      group.cols = static_cast<int32_t>(tensor.shape.cols());
+      ++group.members;
+    }
+    const int64_t most_cuts = std::max<int64_t>(1, most_rows / kCutRows);
+    const int64_t parts =
+        std::min<int64_t>(most_cuts, static_cast<int64_t>(CeilDiv(total, max_region_bytes_)));
+    std::array<int64_t, kernels::kMaxOutputs> next_row{};
+    for (int64_t part = 0; part < parts; ++part) {
+      NewRegion();
+      for (int32_t member = 0; member < group.members; ++member) {
+        const TensorSlice& source = sources[member];
+        const int64_t end = part + 1 == parts
+                                ? source.rows
+                                : source.rows * (part + 1) / parts / kCutRows * kCutRows;
+        const int64_t begin = next_row[member];
+        Append({{source.tensor, source.row0 + begin, end - begin},
+                0,
+                row_bytes[member] * static_cast<uint64_t>(end - begin),
+                begin,
+                false});
+        next_row[member] = end;
+      }
+    }
+    group.region_count = static_cast<uint32_t>(parts);
+    return group;
+  }
+
+  ModelLayout layout;
+
+ private:
+  uint64_t Append(Piece piece) {
+    Region& region = layout.regions.back();
+    piece.offset = RoundUp(region.info.bytes, kPieceAlignment);
+    region.info.bytes = piece.offset + piece.bytes;
+    region.pieces.push_back(piece);
+    return piece.offset;
+  }
+
+  const format::ModelFile& file_;
+  const uint32_t model_;
+  const uint64_t max_region_bytes_;
+  uint32_t layer_ = 0;
+  uint16_t part_ = 0;
+};
+
+}  // namespace
+
+bool MatrixGroup::ReadsQuantized() const {
+  return std::any_of(dtypes.begin(), dtypes.begin() + members, kernels::ReadsQuantized);
+}
+
+bool MatrixGroup::ReadsFloats() const {
+  return !std::all_of(dtypes.begin(), dtypes.begin() + members, kernels::ReadsQuantized);
+}
+
+uint64_t ModelLayout::total_bytes() const {
+  uint64_t total = 0;
+  for (const Region& region : regions) total += region.info.bytes;
+  return total;
+}
+
+uint64_t ModelLayout::largest_region() const {
+  uint64_t largest = 0;
+  for (const Region& region : regions) largest = std::max(largest, region.info.bytes);
+  return largest;
+}
+
+Result<ModelLayout> MakeLayout(const format::ModelFile& file, const TensorMap& map,
+                               uint32_t model_number) {
+  uint64_t model_bytes = 0;
+  for (const format::TensorInfo& tensor : file.tensors()) model_bytes += tensor.extent.bytes;
+  Builder builder(file, model_number, memory::MaxRegionBytes(model_bytes));
+
+  for (size_t index = 0; index < map.layers.size(); ++index) {
+    const LayerTensors& tensors = map.layers[index];
+    builder.BeginLayer(static_cast<uint32_t>(index));
+    LayerPlaces& places = builder.layout.layers.emplace_back();
+    places.vectors_region = builder.NewRegion();
+    for (size_t v = 0; v < places.vectors.size(); ++v)
+      places.vectors[v] =
+          tensors.vectors[v].present() ? builder.AddVector(tensors.vectors[v]) : kAbsent;
+
+    const TensorSlice qkv[] = {tensors[Matrix::kQ], tensors[Matrix::kK], tensors[Matrix::kV]};
+    const TensorSlice gate_up[] = {tensors[Matrix::kGate], tensors[Matrix::kUp]};
+    MIRAGE_TRY_ASSIGN(places.qkv, builder.AddMatrices(qkv));
+    MIRAGE_TRY_ASSIGN(places.o, builder.AddMatrices({&tensors[Matrix::kO], 1}));
+    MIRAGE_TRY_ASSIGN(places.gate_up, builder.AddMatrices(gate_up));
+    MIRAGE_TRY_ASSIGN(places.down, builder.AddMatrices({&tensors[Matrix::kDown], 1}));
+  }
+
+  builder.BeginLayer(static_cast<uint32_t>(map.layers.size()));
+  builder.layout.output_norm_region = builder.NewRegion();
+  builder.AddVector(map.output_norm);
+  MIRAGE_TRY_ASSIGN(builder.layout.head, builder.AddMatrices({&map.head, 1}));
+  return std::move(builder.layout);
+}
+
+}  // namespace mirage::model

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// RegionLayout: how a model's tensors are cut into regions (memory/region.h).
+//
+// Per layer, in the order a forward pass needs them: its vectors; q, k and v; o; gate and up; down.
+// After the last layer: the final norm; the head in row blocks. Matrices that share an input are
+// cut into matching row runs of at most MaxRegionBytes, at multiples of 32 rows, so that runs of
+// adjacent regions join into one when all are resident.
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "base/result.h"
+#include "format/model_file.h"
+#include "kernels/ops.h"
+#include "memory/region.h"
+#include "model/tensor_map.h"
+
+namespace mirage::model {
+
+// Rows of a file tensor within a region: packed for kernels, or one row widened to floats.
+struct Piece {
+  TensorSlice source;
+  uint64_t offset = 0;  // within the region, a multiple of 64
+  uint64_t bytes = 0;
+  int64_t row0 = 0;  // of the model's matrix
+  bool floats = false;
+};
+
+struct Region {
+  memory::RegionInfo info;
+  std::vector<Piece> pieces;
+};
+
+// Matrices that share an input, over a run of regions. Piece i of every region belongs to member i.
+struct MatrixGroup {
+  memory::RegionIndex first_region = 0;
+  uint32_t region_count = 0;
+  int32_t members = 0;
+  std::array<tensor::DType, kernels::kMaxOutputs> dtypes{};
+  std::array<int32_t, kernels::kMaxOutputs> rows{};
+  int32_t cols = 0;
+
+  [[nodiscard]] bool ReadsQuantized() const;
+  [[nodiscard]] bool ReadsFloats() const;
+};
+
+inline constexpr uint64_t kAbsent = ~uint64_t{0};
+
+// Where a layer's weights are.
+struct LayerPlaces {
+  memory::RegionIndex vectors_region = 0;
+  std::array<uint64_t, static_cast<size_t>(Vector::kCount)>
+      vectors;  // byte offsets in it, or kAbsent
+  MatrixGroup qkv;
+  MatrixGroup o;
+  MatrixGroup gate_up;
+  MatrixGroup down;
+};
+
+struct ModelLayout {
+  std::vector<Region> regions;
+  std::vector<LayerPlaces> layers;
+  memory::RegionIndex output_norm_region = 0;
+  MatrixGroup head;
+
+  [[nodiscard]] uint64_t total_bytes() const;
+  [[nodiscard]] uint64_t largest_region() const;
+};
+
+[[nodiscard]] Result<ModelLayout> MakeLayout(const format::ModelFile& file, const TensorMap& map,
+                                             uint32_t model_number);
+
+}  // namespace mirage::model

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model/weight_source.h"
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include "kernels/pack.h"
+#include "tensor/dequantize.h"
+
+namespace mirage::model {
+
+namespace {
+
+constexpr size_t kCachedRows = 64;
+
+Status ReadRows(const format::ModelFile& file, const TensorSlice& rows, uint64_t row_bytes,
+                std::span<std::byte> out) {
+  return file.ReadTensor(file.tensors()[rows.tensor], static_cast<uint64_t>(rows.row0) * row_bytes,
+                         out);
+}
+
+}  // namespace
+
+// A buffer borrowed from the idle ones for one Fill.
+class WeightSource::Bounce {
+ public:
+  Bounce(const WeightSource& owner, uint64_t bytes) : owner_(owner) {
+    {
+      const std::lock_guard lock(owner_.mutex_);
+      if (!owner_.bounces_.empty()) {
+        buffer_ = std::move(owner_.bounces_.back());
+        owner_.bounces_.pop_back();
+      }
+    }
+    if (buffer_.size() < bytes) buffer_.resize(bytes);
+  }
+  ~Bounce() {
+    const std::lock_guard lock(owner_.mutex_);
+    owner_.bounces_.push_back(std::move(buffer_));
+  }
+  Bounce(const Bounce&) = delete;
+  Bounce& operator=(const Bounce&) = delete;
+
+  [[nodiscard]] std::span<std::byte> first(uint64_t bytes) {
+    return std::span(buffer_).first(bytes);
+  }
+
+ private:
+  const WeightSource& owner_;
+  std::vector<std::byte> buffer_;
+};
+
+uint64_t WeightSource::BounceBytes(const ModelLayout& layout) {
+  uint64_t most = 0;
+  for (const Region& region : layout.regions)
+    for (const Piece& piece : region.pieces) most = std::max(most, piece.bytes);
+  return most;
+}
+
+Status WeightSource::Fill(memory::RegionIndex index, std::span<std::byte> dst) const {
+  const Region& region = layout_.regions[index];
+  if (dst.size() < region.info.bytes)
+    return Fail(Code::kInternal, "a region of " + std::to_string(region.info.bytes) +
+                                     " bytes filled into " + std::to_string(dst.size()));
+  Bounce bounce(*this, BounceBytes(layout_));
+  for (const Piece& piece : region.pieces)
+    MIRAGE_TRY(FillPiece(piece, bounce.first(piece.bytes), dst.data() + piece.offset));
+  return {};
+}
+
+Status WeightSource::FillPiece(const Piece& piece, std::span<std::byte> bounce,
+                               std::byte* dst) const {
+  const format::TensorInfo& tensor = file_.tensors()[piece.source.tensor];
+  const int64_t cols = tensor.shape.cols();
+  MIRAGE_TRY_ASSIGN(const uint64_t row_bytes, tensor::RowBytes(tensor.dtype, cols));
+  const std::span<std::byte> raw =
+      bounce.first(row_bytes * static_cast<uint64_t>(piece.source.rows));
+  MIRAGE_TRY(ReadRows(file_, piece.source, row_bytes, raw));
+  if (piece.floats)
+    return tensor::DequantizeRow(tensor.dtype, raw.data(), reinterpret_cast<float*>(dst), cols);
+  return kernels::PackRows(tensor.dtype, piece.source.rows, cols, raw, {dst, raw.size()});
+}
+
+RowGather::RowGather(const format::ModelFile& file, const TensorSlice& table, uint64_t row_bytes)
+    : file_(file),
+      table_(table),
+      row_bytes_(row_bytes),
+      cached_row_(kCachedRows, -1),
+      cache_(kCachedRows * row_bytes) {}
+
+Status RowGather::Gather(std::span<const int32_t> rows, std::byte* dst) {
+  for (const int32_t row : rows) {
+    const auto slot = static_cast<size_t>(row) % kCachedRows;
+    std::byte* cached = cache_.data() + slot * row_bytes_;
+    if (cached_row_[slot] != row) {
+      cached_row_[slot] = -1;  // stays so when the read fails
+      MIRAGE_TRY(
+          ReadRows(file_, {table_.tensor, table_.row0 + row, 1}, row_bytes_, {cached, row_bytes_}));
+      cached_row_[slot] = row;
+    }
+    std::memcpy(dst, cached, row_bytes_);
+    dst += row_bytes_;
+  }
+  return {};
+}
+
+}  // namespace mirage::model

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// WeightSource: fills a model's regions from its file, and gathers single rows.
+//
+// Fill reads the covering extent of each piece into a bounce buffer and repacks it for the kernels;
+// Gather reads rows in the file's own layout. Neither keeps state but the file, a few bounce
+// buffers and a small cache of gathered rows, so any worker may call them at any time.
+
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <span>
+#include <vector>
+
+#include "base/result.h"
+#include "format/model_file.h"
+#include "memory/region.h"
+#include "model/region_layout.h"
+
+namespace mirage::model {
+
+class WeightSource final : public memory::RegionSource {
+ public:
+  WeightSource(const format::ModelFile& file, const ModelLayout& layout)
+      : file_(file), layout_(layout) {}
+
+  [[nodiscard]] Status Fill(memory::RegionIndex region, std::span<std::byte> dst) const override;
+  [[nodiscard]] const std::byte* Mapped(memory::RegionIndex) const override { return nullptr; }
+
+  // The most bytes Fill holds besides its destination, per worker.
+  [[nodiscard]] static uint64_t BounceBytes(const ModelLayout& layout);
+
+ private:
+  class Bounce;
+  [[nodiscard]] Status FillPiece(const Piece& piece, std::span<std::byte> bounce,
+                                 std::byte* dst) const;
+
+  const format::ModelFile& file_;
+  const ModelLayout& layout_;
+  mutable std::mutex mutex_;
+  mutable std::vector<std::vector<std::byte>> bounces_;  // idle
+};
+
+// Reads rows of one tensor, in the file's layout, for embedding lookups.
+//
+// One thread at a time.
+class RowGather {
+ public:
+  RowGather(const format::ModelFile& file, const TensorSlice& table, uint64_t row_bytes);
+
+  // dst [rows.size(), row_bytes].
+  [[nodiscard]] Status Gather(std::span<const int32_t> rows, std::byte* dst);
+
+  [[nodiscard]] uint64_t row_bytes() const { return row_bytes_; }
+  [[nodiscard]] uint64_t cache_bytes() const {
+    return cache_.size() + cached_row_.size() * sizeof(int32_t);
+  }
+
+ private:
+  const format::ModelFile& file_;
+  const TensorSlice table_;
+  const uint64_t row_bytes_;
+  std::vector<int32_t> cached_row_;  // by row number modulo its size
+  std::vector<std::byte> cache_;
+};
+
+}  // namespace mirage::model

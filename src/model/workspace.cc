@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model/workspace.h"
+
+#include <algorithm>
+
+#include "base/checked.h"
+
+namespace mirage::model {
+
+WorkspaceLayout::WorkspaceLayout(const Config& config, int64_t tokens, int64_t rows,
+                                 uint64_t embedding_row_bytes, int64_t head_block_rows)
+    : step_tokens(tokens), logit_rows(rows) {
+  int64_t q_width = 0;
+  int64_t kv_width = 0;
+  int64_t ffn = 0;
+  for (const LayerConfig& layer : config.layers) {
+    q_width = std::max(q_width, int64_t{layer.heads} * layer.head_dim);
+    kv_width = std::max(kv_width, int64_t{layer.kv_heads} * layer.head_dim);
+    ffn = std::max(ffn, int64_t{layer.ffn});
+  }
+  int64_t rope_values = 0;
+  for (const RopeConfig& rope_config : config.ropes) rope_values += rope_config.rotary;
+
+  const auto place = [this](int64_t count, uint64_t element_bytes) {
+    const uint64_t offset = total;
+    total = RoundUp(total + static_cast<uint64_t>(count) * element_bytes, 64);
+    return offset;
+  };
+  const int64_t widest = std::max({int64_t{config.embedding}, q_width, ffn});
+  hidden = place(tokens * config.embedding, sizeof(float));
+  normed = place(tokens * config.embedding, sizeof(float));
+  quantized =
+      place(tokens * ((widest + kernels::kBlock - 1) / kernels::kBlock), sizeof(kernels::ActBlock));
+  q = place(tokens * q_width, sizeof(float));
+  k = place(tokens * kv_width, sizeof(float));
+  v = place(tokens * kv_width, sizeof(float));
+  attended = place(tokens * q_width, sizeof(float));
+  gate = place(tokens * ffn, sizeof(float));
+  up = place(tokens * ffn, sizeof(float));
+  projected = place(tokens * config.embedding, sizeof(float));
+  rope = place(tokens * rope_values, sizeof(float));
+  gathered = place(tokens, embedding_row_bytes);
+  logits = place(std::max(rows * config.vocabulary, kScoreRows * head_block_rows), sizeof(float));
+}
+
+}  // namespace mirage::model

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Workspace: the buffers of one forward pass, laid out once for the largest step.
+//
+// The sizes come from the Config alone, so the plan states them before anything is loaded.
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/ops.h"
+#include "model/config.h"
+
+namespace mirage::model {
+
+// Rows of the head that are scored together; more would hold more logits than the plan says.
+inline constexpr int64_t kScoreRows = 8;
+
+// M = rows in the step. Offsets of buffers in one block, each 64-byte aligned.
+struct WorkspaceLayout {
+  WorkspaceLayout(const Config& config, int64_t step_tokens, int64_t logit_rows,
+                  uint64_t embedding_row_bytes, int64_t head_block_rows);
+
+  int64_t step_tokens = 0;
+  int64_t logit_rows = 0;
+  uint64_t hidden = 0;     // [M, embedding] the residual stream
+  uint64_t normed = 0;     // [M, embedding]
+  uint64_t quantized = 0;  // [M, widest / 32] ActBlock: a matmul's input
+  uint64_t q = 0;          // [M, heads * head_dim]
+  uint64_t k = 0;          // [M, kv_heads * head_dim]
+  uint64_t v = 0;          // [M, kv_heads * head_dim]
+  uint64_t attended = 0;   // [M, heads * head_dim]
+  uint64_t gate = 0;       // [M, ffn]
+  uint64_t up = 0;         // [M, ffn]
+  uint64_t projected = 0;  // [M, embedding] a block's output before it is added
+  uint64_t rope = 0;       // per rope: cos, sin [M, rotary / 2]
+  uint64_t gathered = 0;   // [M, embedding row bytes] as the file stores them
+  uint64_t logits = 0;     // [logit_rows, vocabulary]; when scoring, partial rows of the head
+  uint64_t total = 0;      // bytes
+};
+
+}  // namespace mirage::model
