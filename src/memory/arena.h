@@ -3,13 +3,16 @@
 
 // Arena: reserved address space whose parts are backed by memory only while a ledger says so.
 //
-// Every region has a home range and every (model, layer) a dense KV range, reserved once and never moved, so that
-// addresses in captured graphs and kernel arguments stay valid. Backing comes and goes in chunks (host 64 KiB: first
-// touch and MADV_DONTNEED; devices with virtual memory management 2 MiB and up). A chunk is backed while any sub-range
-// that touches it is; its bytes are taken from the ledger by the first and given back by the last.
+// Every region has a home range and every (model, layer) a dense KV range, reserved once and never
+// moved, so that addresses in captured graphs and kernel arguments stay valid. Backing comes and
+// goes in chunks (host 64 KiB: first touch and MADV_DONTNEED; devices with virtual memory
+// management 2 MiB and up). A chunk is backed while any sub-range that touches it is; its bytes are
+// taken from the ledger by the first, in the name of that first one's owner, and given back by the
+// last.
 //
-// Any thread; backing happens off the hot path.
+// Any thread; backing happens off the hot path, and without the arena's lock.
 
+#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -36,12 +39,14 @@ class Arena {
 
   // Reserves address space, rounded up to whole chunks. Nothing is backed.
   [[nodiscard]] Result<Range> Reserve(uint64_t bytes);
-  // Unbacks what is still backed and gives the addresses back.
+  // Unbacks what is still backed, whoever backed it, and gives the addresses back.
   void Release(const Range& range);
 
-  // Backs [offset, offset + bytes) of a reserved range for `owner`. All or nothing: kOutOfMemory changes nothing.
+  // Backs [offset, offset + bytes) of a reserved range for `owner`. All or nothing: kOutOfMemory
+  // changes nothing.
   [[nodiscard]] Status Back(const Range& range, uint64_t offset, uint64_t bytes, Owner owner);
-  // Ends one Back of exactly these bytes. The contents are gone when the last user of a chunk has left it.
+  // Ends one Back of exactly these bytes. The contents are gone when the last user of a chunk has
+  // left it.
   void Unback(const Range& range, uint64_t offset, uint64_t bytes);
 
   // What Back would take from the ledger now.
@@ -52,16 +57,40 @@ class Arena {
   [[nodiscard]] platform::Device& device() const { return device_; }
 
  private:
-  struct Reservation {
-    uint64_t bytes;
-    Owner owner;
-    std::vector<uint16_t> users;  // per chunk: live Back calls that touch it
+  struct Chunk {
+    uint16_t users = 0;  // live Back calls that touch it
+    Owner owner = Owner::kCount;
+    bool changing = false;  // being backed or unbacked, without the lock
   };
+  struct Reservation {
+    uint64_t bytes = 0;
+    std::vector<Chunk> chunks;
+  };
+  struct Span {  // of chunks
+    size_t begin;
+    size_t end;
+  };
+
+  [[nodiscard]] Span ChunksOf(uint64_t offset, uint64_t bytes) const;
+  template <typename Map>
+  [[nodiscard]] static auto& Find(Map& reservations, const Range& range, uint64_t offset,
+                                  uint64_t bytes);
+  [[nodiscard]] uint64_t BytesOf(Span span) const { return (span.end - span.begin) * chunk_bytes_; }
+  [[nodiscard]] std::byte* AddressOf(const Range& range, Span span) const {
+    return range.base + span.begin * chunk_bytes_;
+  }
+  // The runs of chunks that nobody uses.
+  [[nodiscard]] static std::vector<Span> Unused(const std::vector<Chunk>& chunks, Span span);
+  // Takes one user off each chunk and unbacks those left with none.
+  void Leave(std::unique_lock<std::mutex>& lock, const Range& range, std::vector<Chunk>& chunks,
+             Span span);
+  void AwaitSettled(std::unique_lock<std::mutex>& lock, const Reservation& reservation, Span span);
 
   platform::Device& device_;
   Ledger& ledger_;
   const uint64_t chunk_bytes_;
   mutable std::mutex mutex_;
+  std::condition_variable settled_;
   std::map<std::byte*, Reservation> reservations_;
 };
 

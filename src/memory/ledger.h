@@ -3,9 +3,10 @@
 
 // Ledger: who holds how many bytes of one tier, under one hard limit.
 //
-// Everything the library keeps in a tier takes its bytes here before it touches memory, and gives them back after.
-// sum of owners <= limit holds at all times, except that a limit lowered below what is in use stands at once and the
-// excess shows as over_limit() until owners have given bytes back.
+// Everything the library keeps in a tier takes its bytes here before it touches memory, and gives
+// them back after. sum of owners <= limit holds at all times, except that a limit lowered below
+// what is in use stands at once and the excess shows as over_limit() until owners have given bytes
+// back.
 //
 // Any thread; never blocks for long.
 
@@ -42,7 +43,8 @@ class Ledger {
   // `limit` in bytes; UINT64_MAX for none.
   explicit Ledger(uint64_t limit) : limit_(limit) {}
 
-  // Fails with kOutOfMemory, naming `what`, the bytes needed and the bytes available; nothing is taken then.
+  // Fails with kOutOfMemory, naming `what`, the bytes needed and the bytes available; nothing is
+  // taken then.
   [[nodiscard]] Status Take(Owner owner, uint64_t bytes, std::string_view what);
   void Give(Owner owner, uint64_t bytes);
   // Moves bytes between owners without ever freeing them to others: a region lent to KV.

@@ -3,10 +3,10 @@
 
 // Region: the unit of residence, lending and transfer.
 //
-// A region is a run of whole rows of one tensor, or matching row runs of tensors that share an input (q/k/v,
-// gate/up), or a group of small tensors, of one layer. Here it is bytes with a number: what they mean is the model's
-// business. Its bytes can be produced again at any time by its RegionSource, so they may be taken without being
-// written anywhere.
+// A region is a run of whole rows of one tensor, or matching row runs of tensors that share an
+// input (q/k/v, gate/up), or a group of small tensors, of one layer. Here it is bytes with a
+// number: what they mean is the model's business. Its bytes can be produced again at any time by
+// its RegionSource, so they may be taken without being written anywhere.
 
 #include <cstddef>
 #include <cstdint>
@@ -45,12 +45,16 @@ class RegionSource {
  public:
   virtual ~RegionSource() = default;
 
-  // Writes the whole region to `dst`. Any worker, any time, any number at once; no state but the file.
+  // Writes the whole region to `dst`. Any worker, any time, any number at once; no state but the
+  // file.
   [[nodiscard]] virtual Status Fill(RegionIndex region, std::span<std::byte> dst) const = 0;
 
-  // The region's bytes in place, already in the layout kernels read, or nullptr. Only packs in this build's layout
-  // and tensors that kernels read as stored have one.
+  // The region's bytes in place, already in the layout kernels read, or nullptr. Only packs in this
+  // build's layout and tensors that kernels read as stored have one.
   [[nodiscard]] virtual const std::byte* Mapped(RegionIndex region) const = 0;
+
+  // The region will not be read in place again: pages that only it keeps in memory may go.
+  virtual void DropMapped(RegionIndex region) const { static_cast<void>(region); }
 };
 
 }  // namespace mirage::memory

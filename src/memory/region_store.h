@@ -9,14 +9,18 @@
 //   LENT       its home is unbacked and its bytes belong to somebody else (KV, another model)
 //   STREAMING  lent, and filled or being filled into one of a few always-backed slots
 //
-// Acquire makes the stream wait for the region's bytes and gives a Lease on them. The lease guarantees content;
-// addresses are stable (home, slot or mapping). Ending the lease records the stream's event, and only after that
-// event may the bytes be taken. Late bytes are a wait, counted as unhidden; a failed fill fails the step.
+// Acquire makes the stream wait for the region's bytes and gives a Lease on them. The lease
+// guarantees content; addresses are stable (home, slot or mapping). Ending the lease records the
+// stream's event, and only after that event may the bytes be taken. Late bytes are a wait, counted
+// as unhidden; a failed fill fails the step.
 //
-// Announce tells the order in which the coming step will acquire, so that lent regions are filled ahead into free
-// slots by the transfer engine while other layers compute.
+// Announce tells the order in which the coming step will acquire, so that lent regions are filled
+// ahead into free slots by the transfer engine while other layers compute.
 //
-// Acquire, Announce, Lend, Revive: the engine thread. Stats and Load's progress: any thread.
+// Fills that failed are reported once, by Acquire or by the stream it was given, and tried again by
+// the next Acquire. A store outlives its leases; streams outlive the leases on them.
+//
+// Load: any thread, before the others. Stats: any thread. The rest: the engine thread.
 
 #include <cstdint>
 #include <functional>
@@ -47,11 +51,13 @@ struct StoreStats {
   uint64_t bytes_streamed = 0;
   int64_t hidden_ns = 0;    // of fills, time that overlapped compute
   int64_t unhidden_ns = 0;  // of fills, time somebody waited
+  int64_t load_ns = 0;
 };
 
 class RegionStore;
 
-// A promise that a region's bytes stay at data() until the stream has passed the point where the lease ended.
+// A promise that a region's bytes stay at data() until the stream has passed the point where the
+// lease ended.
 class Lease {
  public:
   Lease() = default;
@@ -68,13 +74,14 @@ class Lease {
   platform::Stream* stream_ = nullptr;
   const std::byte* data_ = nullptr;
   RegionIndex region_ = 0;
+  int slot_ = -1;  // -1: at home or mapped
 };
 
 class RegionStore {
  public:
   struct Options {
-    int slots = 2;          // staging slots; at least 2 when anything may be lent
-    bool mapped = false;    // start MAPPED where the source can
+    int slots = 2;        // staging slots; at least 2 when anything may be lent
+    bool mapped = false;  // start MAPPED where the source can
   };
 
   // Reserves homes (regions of a layer adjacent, 64-byte aligned, in index order) and nothing more.
@@ -83,34 +90,48 @@ class RegionStore {
       std::shared_ptr<const RegionSource> source, Options options);
   ~RegionStore();
 
-  // Makes `resident[i]` true regions RESIDENT (or MAPPED) by filling them on the transfer workers, and leaves the
-  // others LENT. Blocks the caller. `progress(done_bytes, total_bytes)` returning false cancels with kCancelled.
-  // On failure everything taken is given back.
+  // Makes `resident[i]` true regions RESIDENT (or MAPPED) by filling them on the transfer workers,
+  // and leaves the others LENT. Blocks the caller. `progress(done_bytes, total_bytes)` returning
+  // false cancels with kCancelled. On failure everything taken is given back.
   [[nodiscard]] Status Load(const std::vector<bool>& resident,
                             const std::function<bool(uint64_t, uint64_t)>& progress);
 
-  // The order of the coming step's acquires, first to last; replaces what was announced before.
+  // The order of the coming acquires, first to last; replaces what was announced before. Given
+  // before the step is waited for, it may name the next step's acquires, so that their fills are
+  // hidden as well. An acquire out of turn passes over the entries before it; wrong announcements
+  // cost time only.
   void Announce(std::span<const RegionIndex> order);
 
+  // Fails with the error of the region's last fill, or with kInternal when every slot has a live
+  // lease.
   [[nodiscard]] Result<Lease> Acquire(RegionIndex region, platform::Stream& stream);
 
-  // RESIDENT -> LENT. Waits for the last lease's event. kBusy while a lease is live.
+  // RESIDENT -> LENT. Waits for the last lease's event. kBusy while a lease is live. The first one
+  // backs the slots.
   [[nodiscard]] Status Lend(RegionIndex region);
   // LENT -> RESIDENT: backs the home and starts its fill; kOutOfMemory changes nothing.
   [[nodiscard]] Status Revive(RegionIndex region);
   // MAPPED -> RESIDENT for every mapped region, one at a time, never holding the model twice.
   [[nodiscard]] Status LeaveMapping();
+  // MAPPED -> RESIDENT where `resident[i]`, else LENT; those to lend go first, so that their bytes
+  // can be used for the others. When a home cannot be backed the region in question is LENT and
+  // those not yet reached stay MAPPED.
+  [[nodiscard]] Status LeaveMapping(const std::vector<bool>& resident);
 
   [[nodiscard]] size_t region_count() const;
   [[nodiscard]] const RegionInfo& info(RegionIndex region) const;
   [[nodiscard]] RegionState state(RegionIndex region) const;
+  // What the slots take from the ledger while they are backed, and what the store's own tables take
+  // from the start.
+  [[nodiscard]] uint64_t slot_bytes() const;
+  [[nodiscard]] static uint64_t TableBytes(size_t regions);
   // How many leases on lent regions can be live at once without waiting for one to end.
   [[nodiscard]] int slots() const;
   [[nodiscard]] StoreStats Stats() const;
 
  private:
   friend class Lease;
-  void EndLease(RegionIndex region, platform::Stream& stream);
+  void EndLease(RegionIndex region, int slot, platform::Stream& stream);
 
   RegionStore();
   struct Impl;

@@ -3,11 +3,16 @@
 
 // TransferEngine: the workers that fill regions while others compute.
 //
-// Jobs start in the order they were submitted. Workers are few, so that they do not steal the compute threads' time.
-// Any thread submits.
+// Jobs start in the order they were submitted, each after the events it names are done, whatever
+// their status: the reads of the bytes it will overwrite. Those events must not depend on jobs
+// submitted later. Workers are few, so that they do not steal the compute threads' time. Any thread
+// submits.
 
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <utility>
+#include <vector>
 
 #include "base/result.h"
 #include "platform/stream.h"
@@ -18,11 +23,17 @@ class TransferEngine {
  public:
   virtual ~TransferEngine() = default;
 
-  // Runs `job` on a worker; the event is done, with the job's status, after it.
-  [[nodiscard]] virtual platform::Event Submit(std::function<Status()> job, uint64_t bytes) = 0;
+  // Runs `job`, which moves `bytes`, on a worker; the event is done, with the job's status and the
+  // time it took, after it.
+  [[nodiscard]] virtual platform::Event Submit(std::function<Status()> job, uint64_t bytes,
+                                               std::vector<platform::Event> after) = 0;
+  [[nodiscard]] platform::Event Submit(std::function<Status()> job, uint64_t bytes) {
+    return Submit(std::move(job), bytes, {});
+  }
 };
 
-// Threads of the host. `workers` >= 1.
+// Threads of the host. `workers` >= 1. Destroying it ends jobs that have not started with
+// kCancelled.
 [[nodiscard]] std::unique_ptr<TransferEngine> MakeHostTransferEngine(int workers);
 
 }  // namespace mirage::memory

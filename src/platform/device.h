@@ -3,8 +3,8 @@
 
 // Device: a place that computes and the memory it computes from.
 //
-// Addresses are reserved once and backed in chunks; streams order the work. The host is a device; a GPU plugin and the
-// simulator are others. Any thread.
+// Addresses are reserved once and backed in chunks; streams order the work. The host is a device; a
+// GPU plugin and the simulator are others. Any thread.
 
 #include <cstddef>
 #include <cstdint>

@@ -16,7 +16,8 @@ void CountChild() { generation.fetch_add(1, std::memory_order_relaxed); }
 }  // namespace
 
 uint64_t ForkGeneration() {
-  // Fails for want of memory only, at load time in practice; then forks go unseen, as in most libraries.
+  // Fails for want of memory only, at load time in practice; then forks go unseen, as in most
+  // libraries.
   static const int registered = pthread_atfork(nullptr, nullptr, CountChild);
   static_cast<void>(registered);
   return generation.load(std::memory_order_relaxed);

@@ -18,8 +18,8 @@ Result<NotifyFd> NotifyFd::Create() {
   return NotifyFd(std::move(fd));
 }
 
-// Neither can fail in a way that matters: the counter is too far from its end to overflow, and clearing an empty
-// one leaves it empty.
+// Neither can fail in a way that matters: the counter is too far from its end to overflow, and
+// clearing an empty one leaves it empty.
 void NotifyFd::Set() const {
   const uint64_t one = 1;
   static_cast<void>(!write(fd_.get(), &one, sizeof one));

@@ -3,10 +3,12 @@
 
 // ThreadPool: the threads that compute. The caller is one of them.
 //
-// Workers spin briefly between pieces of work, since a forward pass is hundreds of short parallel loops, and park
-// when nothing comes. Which thread runs which task never changes a result.
+// Workers spin briefly between pieces of work, since a forward pass is hundreds of short parallel
+// loops, and park when nothing comes; with more threads than processors they park at once. Which
+// thread runs which task never changes a result.
 //
-// One thread at a time calls ParallelFor.
+// Any thread calls ParallelFor; calls are served one at a time. A task must not call it on the same
+// pool.
 
 #include <cstdint>
 #include <memory>
@@ -24,8 +26,9 @@ class ThreadPool {
 
   [[nodiscard]] int threads() const { return threads_; }
 
-  // Calls body(task, thread) once for each task in [0, tasks), on any threads, and returns when all are done.
-  // Tasks are handed out in ascending order as threads become free. `body` must not throw.
+  // Calls body(task, thread) once for each task in [0, tasks), on any threads, and returns when all
+  // are done. Tasks are handed out in ascending order as threads become free. `body` should not
+  // throw; the first exception of any task is thrown again here, after all other tasks have ended.
   template <typename Body>
   void ParallelFor(int64_t tasks, Body&& body) {
     if (tasks <= 1 || threads_ == 1) {
@@ -34,7 +37,10 @@ class ThreadPool {
     }
     using Plain = std::remove_reference_t<Body>;
     Dispatch(
-        tasks, [](void* context, int64_t task, int thread) { (*static_cast<Plain*>(context))(task, thread); },
+        tasks,
+        [](void* context, int64_t task, int thread) {
+          (*static_cast<Plain*>(context))(task, thread);
+        },
         const_cast<void*>(static_cast<const void*>(&body)));
   }
 

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "memory/transfer.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <deque>
+#include <exception>
+#include <mutex>
+#include <new>
+#include <string>
+#include <thread>
+
+#include "base/clock.h"
+#include "platform/thread.h"
+
+namespace mirage::memory {
+namespace {
+
+struct Job {
+  std::function<Status()> run;
+  std::vector<platform::Event> after;
+  platform::Event done;
+};
+
+Status RunGuarded(const std::function<Status()>& job) {
+  try {
+    return job();
+  } catch (const std::bad_alloc&) {
+    return OutOfMemory("out of memory in a transfer", 0, 0);
+  } catch (const std::exception& exception) {
+    return Fail(Code::kInternal, std::string("a transfer threw: ") + exception.what());
+  } catch (...) {
+    return Fail(Code::kInternal, "a transfer threw");
+  }
+}
+
+class HostTransferEngine final : public TransferEngine {
+ public:
+  explicit HostTransferEngine(int workers) {
+    workers_.reserve(static_cast<size_t>(std::max(workers, 1)));
+    try {
+      for (int worker = 0; worker < std::max(workers, 1); ++worker)
+        workers_.push_back(platform::StartThread("mirage-transfer", [this] { Loop(); }));
+    } catch (...) {  // the system refuses another thread: end those that started
+      Stop();
+      throw;
+    }
+  }
+
+  ~HostTransferEngine() override { Stop(); }
+
+  platform::Event Submit(std::function<Status()> job, uint64_t bytes,
+                         std::vector<platform::Event> after) override {
+    const platform::Event done = platform::Event::Pending();
+    {
+      const std::lock_guard lock(mutex_);
+      jobs_.push_back({std::move(job), std::move(after), done});
+    }
+    work_came_.notify_one();
+    return done;
+  }
+
+ private:
+  void Loop() {
+    for (;;) {
+      Job job;
+      {
+        std::unique_lock lock(mutex_);
+        work_came_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
+        if (stopping_) return;
+        job = std::move(jobs_.front());
+        jobs_.pop_front();
+      }
+      // A failed reader does not keep its bytes from being overwritten.
+      for (const platform::Event& event : job.after) static_cast<void>(event.Wait());
+      const int64_t began = clock_.NowNs();
+      Status status = RunGuarded(job.run);
+      const int64_t took = clock_.NowNs() - began;
+      job.run = nullptr;  // what it holds is gone before anybody learns that it is done
+      job.done.Signal(std::move(status), took);
+    }
+  }
+
+  void Stop() {
+    {
+      const std::lock_guard lock(mutex_);
+      stopping_ = true;
+    }
+    work_came_.notify_all();
+    for (std::thread& worker : workers_) worker.join();
+    for (const Job& job : jobs_)
+      job.done.Signal(
+          Fail(Code::kCancelled, "the transfer engine closed before the transfer began"));
+  }
+
+  const SteadyClock clock_;
+  std::mutex mutex_;
+  std::condition_variable work_came_;
+  std::deque<Job> jobs_;
+  bool stopping_ = false;
+  std::vector<std::thread> workers_;
+};
+
+}  // namespace
+
+std::unique_ptr<TransferEngine> MakeHostTransferEngine(int workers) {
+  return std::make_unique<HostTransferEngine>(workers);
+}
+
+}  // namespace mirage::memory

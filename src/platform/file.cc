@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "platform/file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "base/checked.h"
+#include "platform/os_error.h"
+
+namespace mirage::platform {
+namespace {
+
+const char* KindOf(mode_t mode) {
+  if (S_ISDIR(mode)) return "a folder";
+  if (S_ISFIFO(mode)) return "a pipe";
+  if (S_ISSOCK(mode)) return "a socket";
+  if (S_ISCHR(mode) || S_ISBLK(mode)) return "a device";
+  return "not a regular file";
+}
+
+// Non-blocking, so that opening a pipe nobody writes to returns and can be refused.
+int OpenToRead(const std::string& path) {
+  return open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+}
+
+Result<uint64_t> LengthOf(int fd, const std::string& name) {
+  struct stat facts;
+  if (fstat(fd, &facts) != 0) return Fail(OsError(name, errno));
+  if (!S_ISREG(facts.st_mode))
+    return Fail(Code::kUnsupported, name + " is " + KindOf(facts.st_mode) + ", not a file");
+  return static_cast<uint64_t>(facts.st_size);
+}
+
+}  // namespace
+
+void Descriptor::Reset() {
+  if (fd_ >= 0) close(fd_);
+  fd_ = -1;
+}
+
+Result<std::unique_ptr<File>> File::Open(const std::string& path) {
+  Descriptor fd(OpenToRead(path));
+  if (!fd.valid()) return Fail(OsError(path, errno));
+  return Adopt(std::move(fd), path);
+}
+
+Result<std::unique_ptr<File>> File::FromDescriptor(int fd, std::string name) {
+  if (fcntl(fd, F_GETFD) < 0)
+    return Fail(OsError(name + ": descriptor " + std::to_string(fd), errno));
+  MIRAGE_TRY(LengthOf(fd, name));
+  // Opened anew where /proc allows, so that reading needs no flag of the caller's; else a
+  // duplicate.
+  Descriptor own(OpenToRead("/proc/self/fd/" + std::to_string(fd)));
+  if (!own.valid()) {
+    if ((fcntl(fd, F_GETFL) & O_ACCMODE) == O_WRONLY)
+      return Fail(Code::kInvalidArgument,
+                  name + ": descriptor " + std::to_string(fd) + " is open for writing only");
+    own = Descriptor(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+    if (!own.valid()) return Fail(OsError(name + ": duplicating the descriptor", errno));
+  }
+  return Adopt(std::move(own), std::move(name));
+}
+
+Result<std::unique_ptr<File>> File::Adopt(Descriptor fd, std::string name) {
+  MIRAGE_TRY_ASSIGN(const uint64_t bytes, LengthOf(fd.get(), name));
+  return std::unique_ptr<File>(new File(std::move(fd), std::move(name), bytes));
+}
+
+Status File::ReadAt(uint64_t offset, std::span<std::byte> out) const {
+  MIRAGE_TRY(CheckRange(offset, out.size()));
+  constexpr size_t kMostAtOnce = size_t{1} << 30;  // the kernel moves less than 2 GiB in one call
+  while (!out.empty()) {
+    const ssize_t got =
+        pread(fd_.get(), out.data(), std::min(out.size(), kMostAtOnce), static_cast<off_t>(offset));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return Fail(OsError(name_ + ": reading at " + std::to_string(offset), errno));
+    if (got == 0)
+      return Fail(Code::kCorrupt, name_ + ": ends at " + std::to_string(offset) + ", had " +
+                                      std::to_string(bytes_) + " bytes when it was opened");
+    out = out.subspan(static_cast<size_t>(got));
+    offset += static_cast<uint64_t>(got);
+  }
+  return {};
+}
+
+Result<MappedFile> MappedFile::Map(const File& file) {
+  MIRAGE_TRY_ASSIGN(const uint64_t bytes, LengthOf(file.descriptor(), file.name()));
+  if (bytes < file.bytes())
+    return Fail(Code::kCorrupt, file.name() + ": ends at " + std::to_string(bytes) + ", had " +
+                                    std::to_string(file.bytes()) + " bytes when it was opened");
+  MappedFile mapped;
+  if (file.bytes() == 0) return mapped;
+  void* const data = mmap(nullptr, file.bytes(), PROT_READ, MAP_SHARED, file.descriptor(), 0);
+  if (data == MAP_FAILED) return Fail(OsError(file.name() + ": mapping", errno));
+  mapped.data_ = static_cast<const std::byte*>(data);
+  mapped.bytes_ = file.bytes();
+  return mapped;
+}
+
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  if (this != &other) {
+    Reset();
+    data_ = std::exchange(other.data_, nullptr);
+    bytes_ = std::exchange(other.bytes_, 0);
+  }
+  return *this;
+}
+
+void MappedFile::Drop(uint64_t offset, uint64_t count) const {
+  if (offset > bytes_) return;
+  const auto page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  const uint64_t begin = RoundUp(offset, page);
+  const uint64_t end = (offset + std::min(count, bytes_ - offset)) & ~(page - 1);
+  if (begin < end) madvise(const_cast<std::byte*>(data_) + begin, end - begin, MADV_DONTNEED);
+}
+
+void MappedFile::Reset() {
+  if (data_ != nullptr) munmap(const_cast<std::byte*>(data_), bytes_);
+  data_ = nullptr;
+  bytes_ = 0;
+}
+
+}  // namespace mirage::platform

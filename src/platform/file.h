@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// File: a regular file as a ByteSource. MappedFile: the same bytes in the address space.
+//
+// A path or a descriptor becomes a descriptor of our own; the caller's is never used after Open and
+// its offset never moves. Reading past the end, also of a file that became shorter meanwhile, is
+// kCorrupt. Any thread.
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "base/byte_source.h"
+#include "base/result.h"
+
+namespace mirage::platform {
+
+// Closes on destruction.
+class Descriptor {
+ public:
+  Descriptor() = default;
+  explicit Descriptor(int fd) : fd_(fd) {}
+  ~Descriptor() { Reset(); }
+  Descriptor(Descriptor&& other) noexcept : fd_(other.Release()) {}
+  Descriptor& operator=(Descriptor&& other) noexcept {
+    if (this != &other) {
+      Reset();
+      fd_ = other.Release();
+    }
+    return *this;
+  }
+  [[nodiscard]] int get() const { return fd_; }
+  [[nodiscard]] bool valid() const { return fd_ >= 0; }
+  [[nodiscard]] int Release() {
+    const int fd = fd_;
+    fd_ = -1;
+    return fd;
+  }
+  void Reset();
+
+ private:
+  int fd_ = -1;
+};
+
+class File final : public ByteSource {
+ public:
+  // kNotFound, kIo, or kUnsupported for what is not a regular file (a folder, a pipe, a device),
+  // saying which.
+  [[nodiscard]] static Result<std::unique_ptr<File>> Open(const std::string& path);
+  // The descriptor stays the caller's. `name` is for messages.
+  [[nodiscard]] static Result<std::unique_ptr<File>> FromDescriptor(int fd, std::string name);
+
+  [[nodiscard]] const std::string& name() const override { return name_; }
+  [[nodiscard]] uint64_t bytes() const override { return bytes_; }
+  [[nodiscard]] Status ReadAt(uint64_t offset, std::span<std::byte> out) const override;
+
+  [[nodiscard]] int descriptor() const { return fd_.get(); }
+
+ private:
+  File(Descriptor fd, std::string name, uint64_t bytes)
+      : fd_(std::move(fd)), name_(std::move(name)), bytes_(bytes) {}
+  [[nodiscard]] static Result<std::unique_ptr<File>> Adopt(Descriptor fd, std::string name);
+
+  Descriptor fd_;
+  std::string name_;
+  uint64_t bytes_;
+};
+
+// All of a file, read-only. The file must keep its length while it is mapped: a page beyond a new
+// end would fault.
+class MappedFile {
+ public:
+  [[nodiscard]] static Result<MappedFile> Map(const File& file);
+  MappedFile() = default;
+  ~MappedFile() { Reset(); }
+  MappedFile(MappedFile&& other) noexcept { *this = std::move(other); }
+  MappedFile& operator=(MappedFile&& other) noexcept;
+
+  [[nodiscard]] std::span<const std::byte> data() const { return {data_, bytes_}; }
+  // Takes the whole OS pages inside the range out of this process's memory; reading brings them
+  // back from the file.
+  void Drop(uint64_t offset, uint64_t count) const;
+  void Reset();
+
+ private:
+  const std::byte* data_ = nullptr;
+  uint64_t bytes_ = 0;
+};
+
+}  // namespace mirage::platform
