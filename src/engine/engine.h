@@ -3,17 +3,21 @@
 
 // Engine: one thread that owns all steps of all models of a device and runtime.
 //
-// Callers submit requests and read their outputs; they never compute. A step is a transaction: plan which requests take
-// part and with how many tokens, reserve their pages, execute one pass of the model over all of them, sample, commit;
-// or roll back. Shortage of pages makes a request wait, never fail, unless it can never fit.
+// Callers submit requests and read their outputs; they never compute. A step is a transaction: plan
+// which requests take part and with how many tokens, reserve their pages, execute one pass of the
+// model over all of them, sample, commit; or roll back. Shortage of pages makes a request wait, or
+// a younger one give up its pages to be computed again later; it fails a request only when it
+// cannot fit with everything else out of the way.
 //
-// Any thread.
+// The thread starts with the first request. Any thread may call.
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <span>
+#include <vector>
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/result.h"
 #include "engine/model_runner.h"
 #include "engine/request.h"
@@ -22,36 +26,41 @@
 namespace mirage::engine {
 
 struct EngineOptions {
-  int64_t prefill_chunk = 512;  // tokens of one sequence's prompt in a step, at most; adapts below it
-  int64_t step_tokens = 1024;   // tokens of all sequences in a step, at most
-  int32_t max_sequences = 256;  // in a step
+  // While streams run, a step's prompt part is cut so that the step takes about this long.
+  int64_t target_step_ns = 50'000'000;
 };
 
 struct EngineStats {
   uint64_t steps = 0;
-  uint64_t prefill_tokens = 0;
+  uint64_t prompt_tokens = 0;  // computed in steps, preempted ones again
   uint64_t decode_tokens = 0;
   uint64_t rolled_back_steps = 0;
   uint64_t running = 0;
-  uint64_t waiting = 0;
 };
 
 class Engine {
  public:
-  Engine(const Clock& clock, LogSink log, EngineOptions options);
+  explicit Engine(const Clock& clock, EngineOptions options = {});
   ~Engine();  // Shutdown
 
-  // kInvalidArgument, kContextFull, kOutOfMemory (it can never fit, with the numbers), kBusy, kClosed.
+  // kInvalidArgument, kContextFull, kBusy (the sequence has a request), kClosed.
   [[nodiscard]] Result<std::shared_ptr<Request>> Submit(RequestOptions options);
 
-  // Cancels everything, joins the thread. Later Submits give kClosed. Not from the engine thread.
+  // logprobs[i] = log P(tokens[first + i + 1] | tokens[0 .. first + i]) for every token there is,
+  // the model's cache not being used or changed. Blocks the caller; runs between steps. `cancelled`
+  // is polled from the engine thread.
+  [[nodiscard]] Result<std::vector<double>> Score(std::shared_ptr<ModelRunner> runner,
+                                                  std::vector<int32_t> tokens, int64_t first,
+                                                  std::function<bool()> cancelled);
+
+  // Cancels everything and joins the thread. Later calls give kClosed. Not from the engine thread.
   void Shutdown();
 
   [[nodiscard]] EngineStats Stats() const;
 
  private:
   struct Impl;
-  std::unique_ptr<Impl> impl_;
+  std::shared_ptr<Impl> impl_;  // requests hold weak references, to wake it
 };
 
 }  // namespace mirage::engine

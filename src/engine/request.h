@@ -3,16 +3,14 @@
 
 // Request: one generation as the engine sees it, integers only.
 //
-// The caller keeps a shared_ptr and reads outputs; the engine thread produces them into a bounded queue. A full queue
-// pauses this request alone. Cancel, stats and reading are safe from any thread; there is one reader at a time.
+// The caller keeps a shared_ptr and reads outputs; the engine thread produces them into a bounded
+// queue. A full queue pauses this request alone. Cancel, stats and reading are safe from any
+// thread; there is one reader at a time. Dropping the last reference cancels the request.
 
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <vector>
 
@@ -23,14 +21,22 @@
 
 namespace mirage::engine {
 
-enum class Finish : int32_t { kNone = 0, kStop = 1, kLength = 2, kCancelled = 3, kDeadline = 4, kError = 5 };
+enum class Finish : int32_t {
+  kNone = 0,
+  kStop = 1,
+  kLength = 2,
+  kCancelled = 3,
+  kDeadline = 4,
+  kError = 5
+};
 
 enum class CancelMode : int32_t {
   kStop = 0,      // keeps what was produced
   kRollback = 1,  // the sequence is as it was before the request
 };
 
-// A stop rule compiled by a room that knows text. Called on the engine thread, once per token in order.
+// A stop rule compiled by a room that knows text. Called on the engine thread, once per token in
+// order.
 class StopRule {
  public:
   virtual ~StopRule() = default;
@@ -40,61 +46,67 @@ class StopRule {
 
 struct RequestOptions {
   std::shared_ptr<Sequence> sequence;  // idle; the request is its only user until finished
-  std::vector<int32_t> prompt;         // appended to the sequence; may be empty only if the sequence is not
+  std::vector<int32_t>
+      prompt;  // appended to the sequence; may be empty only if the sequence is not
   sample::Params sampling;
-  bool external_sampler = false;  // outputs are logits, answered by Accept
-  int64_t max_tokens = -1;        // -1: until the context is full
+  bool external_sampler = false;     // outputs are logits, answered by Accept
+  int64_t max_tokens = -1;           // -1: until the context is full
   std::vector<int32_t> stop_tokens;  // the end-of-generation set; empty to ignore it
   std::unique_ptr<StopRule> stop_rule;
   int logprobs = 0;
   std::optional<int64_t> deadline_ns;  // on the engine's clock
-  size_t queue_capacity = 256;
+  size_t queue_capacity = 256;         // outputs the reader may lag behind
 };
 
 struct Output {
   enum class Kind { kToken, kLogits, kDone };
   Kind kind = Kind::kToken;
-  sample::Choice choice;         // kToken
-  bool stop_token = false;       // kToken: it is of the end-of-generation set
-  std::vector<float> logits;     // kLogits: [vocabulary]
+  sample::Choice choice;          // kToken
+  bool stop_token = false;        // kToken: it is of the end-of-generation set
+  std::vector<float> logits;      // kLogits: [vocabulary]
   Finish finish = Finish::kNone;  // kDone
-  Error error;                   // kDone with Finish::kError
+  Error error;                    // kDone with Finish::kError
 };
 
 struct RequestStats {
   int64_t prompt_tokens = 0;  // given
-  int64_t cached_tokens = 0;  // of the sequence, not computed again
+  int64_t cached_tokens = 0;  // of sequence and prompt, not computed again
   int64_t output_tokens = 0;
-  int64_t submitted_ns = 0;
-  int64_t first_step_ns = 0;    // 0 until it happened
+  int64_t submitted_ns = 0;   // on the engine's clock, as all of these
+  int64_t first_step_ns = 0;  // 0 until it happened
   int64_t first_token_ns = 0;
   int64_t last_token_ns = 0;
-  int64_t waited_for_pages_ns = 0;
+  int64_t waits_for_pages = 0;  // steps it was left out of for want of pages
+  int64_t preemptions = 0;      // times its pages were taken, to be computed again
 };
 
 class Request {
  public:
-  explicit Request(RequestOptions options);
+  struct State;
+  explicit Request(std::shared_ptr<State> state) : state_(std::move(state)) {}
+  ~Request();
+  Request(const Request&) = delete;
+  Request& operator=(const Request&) = delete;
 
-  // The next output, waiting at most `timeout` (negative: forever). nullopt on time-out. After kDone it gives kDone
-  // again.
+  // The next output, waiting at most `timeout` (negative: forever). nullopt on time-out. After
+  // kDone it gives kDone again.
   [[nodiscard]] std::optional<Output> Next(std::chrono::nanoseconds timeout);
   // Whether Next would return at once.
   [[nodiscard]] bool ready() const;
-  // `callback` runs, on the thread that caused it and under no lock, whenever Next may have become ready. It must
-  // be quick and must not call back into the request's owner.
+  // `callback` runs under no lock, on the thread that caused it, whenever Next may have become
+  // ready, and once now. It must be quick. An empty callback ends this; the old one may still be
+  // running when the call returns.
   void OnReady(std::function<void()> callback);
 
   void Cancel(CancelMode mode);
-  // Answers kLogits. kInvalidArgument when none is outstanding or the token is not in the vocabulary.
+  // Answers kLogits. kInvalidArgument when none is outstanding or the token is not in the
+  // vocabulary.
   [[nodiscard]] Status Accept(int32_t token);
 
   [[nodiscard]] RequestStats stats() const;
-  [[nodiscard]] bool finished() const;
+  [[nodiscard]] bool finished() const;  // kDone was produced, read or not
 
  private:
-  friend class Engine;
-  struct State;
   std::shared_ptr<State> state_;
 };
 

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// Sequence: the tokens of one conversation whose keys and values the engine holds.
+// Sequence: the tokens of one conversation, and the keys and values the engine holds of them.
 //
-// Between requests its owner may truncate it; while a request runs on it every change is refused with kBusy. Its pages
-// come from the model's pool and go back when it is destroyed.
+// Between requests its owner may truncate it; while a request runs on it every change is refused
+// with kBusy. The cache may be shorter than the tokens (a newest token not yet computed, pages
+// taken by preemption, a window that lost what a rollback needs): the engine computes what is
+// missing before it goes on. Its pages go back when it is destroyed.
 //
 // Any thread; calls are short.
 
@@ -15,39 +17,40 @@
 #include <vector>
 
 #include "base/result.h"
+#include "engine/model_runner.h"
 #include "kv/sequence_cache.h"
 
 namespace mirage::engine {
 
-class ModelRunner;
-
 class Sequence {
  public:
-  // `context_limit` in tokens: the most it may ever hold.
-  Sequence(std::shared_ptr<ModelRunner> runner, int64_t context_limit);
-  ~Sequence();
+  // `context_limit`: the most tokens it may ever hold; 0 for the model's.
+  explicit Sequence(std::shared_ptr<ModelRunner> runner, int64_t context_limit = 0);
 
-  // The tokens whose keys and values are cached, plus at most one newest token not yet computed.
   [[nodiscard]] std::vector<int32_t> tokens() const;
-  [[nodiscard]] int64_t length() const;
+  [[nodiscard]] int64_t length() const;  // of tokens
+  [[nodiscard]] int64_t cached_length()
+      const;  // of them, with keys and values; while a request runs, an older count
   [[nodiscard]] int64_t context_limit() const { return context_limit_; }
   [[nodiscard]] bool busy() const;
 
-  // Keeps the first `tokens` tokens. kBusy while a request runs, kInvalidArgument beyond the length.
-  [[nodiscard]] Status Truncate(int64_t tokens);
+  // Keeps the first `count` tokens. kBusy while a request runs, kInvalidArgument beyond the length.
+  [[nodiscard]] Status Truncate(int64_t count);
 
   // The length of the common prefix of the sequence and `tokens`.
   [[nodiscard]] int64_t CommonPrefix(std::span<const int32_t> tokens) const;
 
  private:
   friend class Engine;
-  friend class Scheduler;
-  friend class ModelRunner;
-  mutable std::mutex mutex_;
-  std::shared_ptr<ModelRunner> runner_;
+  friend class ActiveRequest;
+
+  const std::shared_ptr<ModelRunner> runner_;
   const int64_t context_limit_;
+  mutable std::mutex
+      mutex_;  // guards what follows, except that cache_ belongs to the engine thread while busy
   bool busy_ = false;
   std::vector<int32_t> tokens_;
+  int64_t cached_length_ = 0;
   kv::SequenceCache cache_;
 };
 

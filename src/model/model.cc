@@ -79,7 +79,7 @@ struct Model::Impl {
   [[nodiscard]] Status NormForHead(const float* rows, int32_t count, int32_t to,
                                    kernels::Activations* out);
   [[nodiscard]] Status RunHead(std::span<const Slice> slices);
-  [[nodiscard]] Status ScoreRegion(memory::RegionIndex region, int32_t tokens,
+  [[nodiscard]] Status ScoreRegion(memory::RegionIndex region, int64_t first,
                                    std::span<const int32_t> targets, std::span<LogSumExp> sums,
                                    std::span<double> target_logits);
   [[nodiscard]] Backend backend() { return {host.ops, *stream, *store}; }
@@ -298,19 +298,22 @@ Status Model::Impl::RunHead(std::span<const Slice> slices) {
   return {};
 }
 
-Status Model::Score(const Slice& slice, std::span<const int32_t> targets,
+Status Model::Score(const Slice& slice, int64_t first, std::span<const int32_t> targets,
                     std::span<double> logprobs, const std::function<bool()>& cancelled) {
   Impl& impl = *impl_;
-  if (targets.size() != slice.tokens.size() || logprobs.size() != targets.size())
-    return Fail(Code::kInternal, "scoring wants one target and one result per token");
+  if (first < 0 ||
+      first + static_cast<int64_t>(targets.size()) > static_cast<int64_t>(slice.tokens.size()) ||
+      logprobs.size() != targets.size())
+    return Fail(Code::kInternal, "scoring wants one token and one result per target");
+  for (const int32_t target : targets)
+    if (target < 0 || target >= impl.description.config.vocabulary)
+      return Fail(Code::kInvalidArgument,
+                  "token " + std::to_string(target) + " is outside the vocabulary");
   Step step;
-  Status status = impl.RunLayers({&slice, 1}, true, cancelled, &step);
+  Status status = impl.RunLayers({&slice, 1}, !targets.empty(), cancelled, &step);
   std::vector<LogSumExp> sums(targets.size());
-  if (status) {
-    for (uint32_t i = 0; status && i < impl.layout.head.region_count; ++i)
-      status =
-          impl.ScoreRegion(impl.layout.head.first_region + i, step.tokens, targets, sums, logprobs);
-  }
+  for (uint32_t i = 0; status && !targets.empty() && i < impl.layout.head.region_count; ++i)
+    status = impl.ScoreRegion(impl.layout.head.first_region + i, first, targets, sums, logprobs);
   Status finished = impl.stream->Synchronize();
   if (!status) return status;
   MIRAGE_TRY(finished);
@@ -318,7 +321,8 @@ Status Model::Score(const Slice& slice, std::span<const int32_t> targets,
   return {};
 }
 
-Status Model::Impl::ScoreRegion(memory::RegionIndex region, int32_t tokens,
+// Adds one block of the head to every row's sum, and takes the targets' logits that lie in it.
+Status Model::Impl::ScoreRegion(memory::RegionIndex region, int64_t first,
                                 std::span<const int32_t> targets, std::span<LogSumExp> sums,
                                 std::span<double> target_logits) {
   const Config& config = description.config;
@@ -329,11 +333,11 @@ Status Model::Impl::ScoreRegion(memory::RegionIndex region, int32_t tokens,
   block.first_region = region;
   block.region_count = 1;
 
-  for (int32_t first = 0; first < tokens; first += kScoreRows) {
-    const auto count = std::min<int32_t>(kScoreRows, tokens - first);
+  for (size_t done = 0; done < targets.size(); done += kScoreRows) {
+    const auto count = static_cast<int32_t>(std::min<size_t>(kScoreRows, targets.size() - done));
+    const int64_t row = first + static_cast<int64_t>(done);
     kernels::Activations x{};
-    MIRAGE_TRY(NormForHead(At<float>(workspace->hidden) + int64_t{first} * config.embedding, count,
-                           0, &x));
+    MIRAGE_TRY(NormForHead(At<float>(workspace->hidden) + row * config.embedding, count, 0, &x));
     // Only this block's columns are written: row m starts at m * rows.
     const LinearOutput head[] = {{logits - piece.row0, rows, nullptr}};
     MIRAGE_TRY(Linear(backend(), block, layout, x, count, head));
@@ -341,10 +345,11 @@ Status Model::Impl::ScoreRegion(memory::RegionIndex region, int32_t tokens,
       MIRAGE_TRY(host.ops.softcap(*stream, {logits, int64_t{count} * rows, config.final_softcap}));
     MIRAGE_TRY(stream->Synchronize());
     for (int32_t m = 0; m < count; ++m) {
-      const std::span<const float> row(logits + int64_t{m} * rows, static_cast<size_t>(rows));
-      sums[first + m].Add(row);
-      const int64_t target = targets[first + m] - piece.row0;
-      if (target >= 0 && target < rows) target_logits[first + m] = row[static_cast<size_t>(target)];
+      const std::span<const float> scores(logits + int64_t{m} * rows, static_cast<size_t>(rows));
+      const size_t index = done + static_cast<size_t>(m);
+      sums[index].Add(scores);
+      const int64_t target = targets[index] - piece.row0;
+      if (target >= 0 && target < rows) target_logits[index] = scores[static_cast<size_t>(target)];
     }
   }
   return {};

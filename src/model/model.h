@@ -67,8 +67,8 @@ class Model {
   [[nodiscard]] std::span<float> Logits(int32_t index);
 
   // One pass over one slice; logprobs[i] is the natural log of the probability of targets[i] after
-  // slice.tokens[i]. The head is reduced block by block, 8 rows at a time.
-  [[nodiscard]] Status Score(const Slice& slice, std::span<const int32_t> targets,
+  // slice.tokens[first + i]. The head is reduced block by block, 8 rows at a time.
+  [[nodiscard]] Status Score(const Slice& slice, int64_t first, std::span<const int32_t> targets,
                              std::span<double> logprobs, const std::function<bool()>& cancelled);
 
   [[nodiscard]] const Config& config() const;

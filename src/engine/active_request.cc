@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/active_request.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace mirage::engine {
+
+ActiveRequest::ActiveRequest(RequestOptions options, sample::Sampler sampler,
+                             std::shared_ptr<Request::State> state)
+    : options_(std::move(options)), sampler_(std::move(sampler)), state_(std::move(state)) {}
+
+void ActiveRequest::Begin(int64_t now_ns) {
+  Sequence& seq = sequence();
+  const std::lock_guard lock(seq.mutex_);
+  start_length_ = static_cast<int64_t>(seq.tokens_.size());
+  seq.tokens_.insert(seq.tokens_.end(), options_.prompt.begin(), options_.prompt.end());
+  output_begin_ = static_cast<int64_t>(seq.tokens_.size());
+  // Logits come from computing a token: with everything cached the newest one is computed again.
+  if (seq.cache_.length() == output_begin_)
+    seq.cached_length_ = seq.cache_.Truncate(output_begin_ - 1);
+  state_->UpdateStats([&](RequestStats& stats) {
+    stats.prompt_tokens = static_cast<int64_t>(options_.prompt.size());
+    stats.cached_tokens = seq.cache_.length();
+    stats.submitted_ns = now_ns;
+  });
+}
+
+int64_t ActiveRequest::pending() const {
+  return static_cast<int64_t>(sequence().tokens_.size()) - sequence().cache_.length();
+}
+
+std::span<const int32_t> ActiveRequest::PendingTokens(int64_t count) const {
+  return std::span<const int32_t>(sequence().tokens_)
+      .subspan(static_cast<size_t>(sequence().cache_.length()), static_cast<size_t>(count));
+}
+
+void ActiveRequest::CommitTokens(int64_t count) {
+  Sequence& seq = sequence();
+  seq.cache_.Commit(seq.cache_.length() + count);
+  const std::lock_guard lock(seq.mutex_);
+  seq.cached_length_ = seq.cache_.length();
+}
+
+void ActiveRequest::Preempt() {
+  Sequence& seq = sequence();
+  seq.cache_.Clear();
+  const std::lock_guard lock(seq.mutex_);
+  seq.cached_length_ = 0;
+  state_->UpdateStats([](RequestStats& stats) { ++stats.preemptions; });
+}
+
+Status ActiveRequest::Sample(std::span<float> logits, int64_t now_ns) {
+  if (options_.external_sampler) {
+    Output output;
+    output.kind = Output::Kind::kLogits;
+    output.logits.assign(logits.begin(), logits.end());
+    awaiting_accept_ = true;
+    state_->Push(std::move(output));
+    return {};
+  }
+  sample::DrawContext context;
+  context.history = sequence().tokens_;
+  context.output_begin = static_cast<size_t>(output_begin_);
+  context.position = static_cast<int64_t>(sequence().tokens_.size());
+  context.logprobs = options_.logprobs;
+  MIRAGE_TRY_ASSIGN(sample::Choice choice, sampler_.Sample(logits, context));
+  Produce(std::move(choice), now_ns);
+  return {};
+}
+
+void ActiveRequest::TakeAccepted(int64_t now_ns) {
+  if (!awaiting_accept_) return;
+  const std::optional<int32_t> token = state_->TakeAccepted();
+  if (!token) return;
+  awaiting_accept_ = false;
+  sample::Choice choice;
+  choice.token = *token;
+  Produce(std::move(choice), now_ns);
+}
+
+void ActiveRequest::Produce(sample::Choice choice, int64_t now_ns) {
+  const int32_t token = choice.token;
+  {
+    const std::lock_guard lock(sequence().mutex_);
+    sequence().tokens_.push_back(token);
+  }
+  ++produced_;
+  Output output;
+  output.choice = std::move(choice);
+  output.stop_token = std::find(options_.stop_tokens.begin(), options_.stop_tokens.end(), token) !=
+                      options_.stop_tokens.end();
+  if (output.stop_token || (options_.stop_rule && options_.stop_rule->Push(token)))
+    last_ = Finish::kStop;
+  else if (produced_ == options_.max_tokens ||
+           static_cast<int64_t>(sequence().tokens_.size()) >= sequence().context_limit())
+    last_ = Finish::kLength;
+  state_->UpdateStats([&](RequestStats& stats) {
+    stats.output_tokens = produced_;
+    stats.last_token_ns = now_ns;
+    if (stats.first_token_ns == 0) stats.first_token_ns = now_ns;
+  });
+  state_->Push(std::move(output));
+}
+
+std::optional<Finish> ActiveRequest::Ending(int64_t now_ns) const {
+  if (last_) return last_;
+  if (state_->cancelled()) return Finish::kCancelled;
+  if (options_.deadline_ns && now_ns >= *options_.deadline_ns) return Finish::kDeadline;
+  return std::nullopt;
+}
+
+void ActiveRequest::End(Finish finish, Error error, int64_t now_ns) {
+  Sequence& seq = sequence();
+  {
+    const std::lock_guard lock(seq.mutex_);
+    seq.cache_.Rollback();
+    // What a cancelled or failed prompt left half computed stays as tokens; the next request
+    // computes the rest.
+    if (finish == Finish::kCancelled && state_->cancelled() == CancelMode::kRollback) {
+      seq.tokens_.resize(static_cast<size_t>(start_length_));
+      seq.cache_.Truncate(start_length_);
+    }
+    seq.cached_length_ = seq.cache_.length();
+    seq.busy_ = false;
+  }
+  options_.sequence.reset();
+  state_->Finish(finish, std::move(error), now_ns);
+}
+
+}  // namespace mirage::engine

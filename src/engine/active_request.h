@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// ActiveRequest: a request between its first step and its end, as the engine thread keeps it.
+//
+// Engine thread only.
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "base/result.h"
+#include "engine/request.h"
+#include "engine/request_state.h"
+#include "engine/sequence.h"
+
+namespace mirage::engine {
+
+class ActiveRequest {
+ public:
+  ActiveRequest(RequestOptions options, sample::Sampler sampler,
+                std::shared_ptr<Request::State> state);
+
+  // Appends the prompt to the sequence.
+  void Begin(int64_t now_ns);
+
+  [[nodiscard]] ModelRunner& runner() const { return *sequence().runner_; }
+  [[nodiscard]] Request::State& state() const { return *state_; }
+  [[nodiscard]] kv::SequenceCache& cache() const { return sequence().cache_; }
+
+  // Tokens to compute before the next one can be sampled.
+  [[nodiscard]] int64_t pending() const;
+  [[nodiscard]] std::span<const int32_t> PendingTokens(int64_t count) const;
+  // It waits for its reader or for an answer to its logits.
+  [[nodiscard]] bool paused() const { return awaiting_accept_ || state_->Full(); }
+
+  // `count` pending tokens have been computed.
+  void CommitTokens(int64_t count);
+  // Gives up the cache, to be computed again.
+  void Preempt();
+  // Chooses the next token from logits and produces it, or hands the logits out.
+  [[nodiscard]] Status Sample(std::span<float> logits, int64_t now_ns);
+  // Takes an answer of the caller's own sampler, when there is one.
+  void TakeAccepted(int64_t now_ns);
+
+  // Why it must end now, if it must: cancelled, past its deadline, or with its last token produced.
+  [[nodiscard]] std::optional<Finish> Ending(int64_t now_ns) const;
+  // Ends it: the sequence is idle again before anybody can see that it ended.
+  void End(Finish finish, Error error, int64_t now_ns);
+
+  [[nodiscard]] std::optional<int64_t> deadline_ns() const { return options_.deadline_ns; }
+
+ private:
+  [[nodiscard]] Sequence& sequence() const { return *options_.sequence; }
+  void Produce(sample::Choice choice, int64_t now_ns);
+
+  RequestOptions options_;
+  const sample::Sampler sampler_;
+  const std::shared_ptr<Request::State> state_;
+  int64_t start_length_ = 0;  // of the sequence before the prompt
+  int64_t output_begin_ = 0;  // of the output in the sequence
+  int64_t produced_ = 0;
+  bool awaiting_accept_ = false;
+  std::optional<Finish> last_;  // the reason the newest token was the last
+};
+
+}  // namespace mirage::engine

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// RealRunner: a loaded model as the engine runs it.
+
+#include <memory>
+#include <utility>
+
+#include "engine/model_runner.h"
+#include "model/model.h"
+
+namespace mirage::engine {
+
+class RealRunner final : public ModelRunner {
+ public:
+  explicit RealRunner(std::unique_ptr<model::Model> model) : model_(std::move(model)) {}
+
+  [[nodiscard]] int32_t vocabulary() const override { return model_->config().vocabulary; }
+  [[nodiscard]] int64_t max_context() const override { return model_->plan().context; }
+  [[nodiscard]] int64_t max_step_tokens() const override { return model_->plan().step_tokens; }
+  [[nodiscard]] int32_t max_logit_rows() const override { return model_->plan().logit_rows; }
+  [[nodiscard]] kv::PagePool& pages() override { return model_->pages(); }
+  [[nodiscard]] Status Forward(std::span<const Slice> slices,
+                               const std::function<bool()>& cancelled) override {
+    return model_->Forward(slices, cancelled);
+  }
+  [[nodiscard]] std::span<float> Logits(int32_t index) override { return model_->Logits(index); }
+  [[nodiscard]] Status Score(const Slice& slice, int64_t first, std::span<const int32_t> targets,
+                             std::span<double> logprobs,
+                             const std::function<bool()>& cancelled) override {
+    return model_->Score(slice, first, targets, logprobs, cancelled);
+  }
+
+  [[nodiscard]] model::Model& model() { return *model_; }
+
+ private:
+  std::unique_ptr<model::Model> model_;
+};
+
+}  // namespace mirage::engine

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/request.h"
+
+#include <string>
+#include <utility>
+
+#include "engine/request_state.h"
+
+namespace mirage::engine {
+
+void Request::State::Push(Output output) {
+  {
+    const std::lock_guard lock(mutex);
+    awaiting_accept = output.kind == Output::Kind::kLogits;
+    queue.push_back(std::move(output));
+  }
+  Notify();
+}
+
+void Request::State::Finish(engine::Finish finish, Error error, int64_t now_ns) {
+  {
+    const std::lock_guard lock(mutex);
+    if (done) return;
+    awaiting_accept = false;
+    done.emplace();
+    done->kind = Output::Kind::kDone;
+    done->finish = finish;
+    done->error = std::move(error);
+    stats.last_token_ns = now_ns;
+  }
+  Notify();
+}
+
+bool Request::State::Full() const {
+  const std::lock_guard lock(mutex);
+  return queue.size() >= capacity;
+}
+
+std::optional<CancelMode> Request::State::cancelled() const {
+  const std::lock_guard lock(mutex);
+  return cancel;
+}
+
+std::optional<int32_t> Request::State::TakeAccepted() {
+  const std::lock_guard lock(mutex);
+  return std::exchange(accepted, std::nullopt);
+}
+
+void Request::State::Notify() {
+  changed.notify_all();
+  std::function<void()> callback;
+  {
+    const std::lock_guard lock(mutex);
+    callback = on_ready;
+  }
+  if (callback) callback();
+}
+
+Request::~Request() { Cancel(CancelMode::kStop); }
+
+std::optional<Output> Request::Next(std::chrono::nanoseconds timeout) {
+  State& state = *state_;
+  std::optional<Output> output;
+  bool was_full = false;
+  {
+    std::unique_lock lock(state.mutex);
+    const auto ready = [&] { return !state.queue.empty() || state.done.has_value(); };
+    if (timeout.count() < 0)
+      state.changed.wait(lock, ready);
+    else if (!state.changed.wait_for(lock, timeout, ready))
+      return std::nullopt;
+    if (state.queue.empty()) return state.done;
+    was_full = state.queue.size() >= state.capacity;
+    output = std::move(state.queue.front());
+    state.queue.pop_front();
+  }
+  if (was_full) state.wake_engine();
+  return output;
+}
+
+bool Request::ready() const {
+  const std::lock_guard lock(state_->mutex);
+  return !state_->queue.empty() || state_->done.has_value();
+}
+
+void Request::OnReady(std::function<void()> callback) {
+  {
+    const std::lock_guard lock(state_->mutex);
+    state_->on_ready = callback;
+  }
+  if (callback) callback();
+}
+
+void Request::Cancel(CancelMode mode) {
+  {
+    const std::lock_guard lock(state_->mutex);
+    if (state_->done || state_->cancel) return;
+    state_->cancel = mode;
+  }
+  state_->wake_engine();
+}
+
+Status Request::Accept(int32_t token) {
+  {
+    const std::lock_guard lock(state_->mutex);
+    if (!state_->awaiting_accept)
+      return Fail(Code::kInvalidArgument, "no logits of this generation wait for a token");
+    if (token < 0 || token >= state_->vocabulary)
+      return Fail(Code::kInvalidArgument, "token " + std::to_string(token) +
+                                              " is outside the vocabulary of " +
+                                              std::to_string(state_->vocabulary));
+    state_->awaiting_accept = false;
+    state_->accepted = token;
+  }
+  state_->wake_engine();
+  return {};
+}
+
+RequestStats Request::stats() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->stats;
+}
+
+bool Request::finished() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->done.has_value();
+}
+
+}  // namespace mirage::engine

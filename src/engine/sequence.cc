@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/sequence.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+namespace mirage::engine {
+
+Sequence::Sequence(std::shared_ptr<ModelRunner> runner, int64_t context_limit)
+    : runner_(std::move(runner)),
+      context_limit_(context_limit > 0 ? std::min(context_limit, runner_->max_context())
+                                       : runner_->max_context()),
+      cache_(runner_->pages()) {}
+
+std::vector<int32_t> Sequence::tokens() const {
+  const std::lock_guard lock(mutex_);
+  return tokens_;
+}
+
+int64_t Sequence::length() const {
+  const std::lock_guard lock(mutex_);
+  return static_cast<int64_t>(tokens_.size());
+}
+
+int64_t Sequence::cached_length() const {
+  const std::lock_guard lock(mutex_);
+  return cached_length_;
+}
+
+bool Sequence::busy() const {
+  const std::lock_guard lock(mutex_);
+  return busy_;
+}
+
+Status Sequence::Truncate(int64_t count) {
+  const std::lock_guard lock(mutex_);
+  if (busy_) return Fail(Code::kBusy, "a generation runs on the session");
+  if (count < 0 || count > static_cast<int64_t>(tokens_.size()))
+    return Fail(Code::kInvalidArgument, "cannot keep " + std::to_string(count) + " of " +
+                                            std::to_string(tokens_.size()) + " tokens");
+  tokens_.resize(static_cast<size_t>(count));
+  cached_length_ = cache_.Truncate(count);
+  return {};
+}
+
+int64_t Sequence::CommonPrefix(std::span<const int32_t> tokens) const {
+  const std::lock_guard lock(mutex_);
+  const auto [mine, theirs] =
+      std::mismatch(tokens_.begin(), tokens_.end(), tokens.begin(), tokens.end());
+  return mine - tokens_.begin();
+}
+
+}  // namespace mirage::engine
