@@ -3,15 +3,18 @@
 
 // Ops: what a model asks of a backend, one table of functions each backend fills.
 //
-// A backend is a constant of type Ops: kernels/ref (plain loops, the meaning, linked into tests), kernels/cpu (one
-// table per instruction set). Arguments are plain data captured by value; the memory they point to lives until the
-// step is over. Functions put work on the stream and return; a shape or type a backend cannot do is kUnsupported.
+// A backend is a constant of type Ops: kernels/ref (plain loops, the meaning, linked into tests),
+// kernels/cpu (one table per instruction set). Arguments are plain data captured by value; the
+// memory they point to lives until the step is over. Functions put work on the stream and return; a
+// shape or type a backend cannot do is kUnsupported.
 //
-// Words: *token* or *row m*: one position of one sequence in the step's batch, M of them. *block*: 32 columns.
-// Shapes are given slowest index first, [M, cols], rows contiguous unless a stride is named.
+// Words: *token* or *row m*: one position of one sequence in the step's batch, M of them. *block*:
+// 32 columns. Shapes are given slowest index first, [M, cols], rows contiguous unless a stride is
+// named.
 //
-// Invariance (docs/ARCHITECTURE.md): the bits of row m depend on row m's inputs alone: never on M, on the other
-// rows, on threads, on how a weight is cut into segments, nor on the address of a page.
+// Invariance (docs/ARCHITECTURE.md): the bits of row m depend on row m's inputs alone: never on M,
+// on the other rows, on threads, on how a weight is cut into segments, nor on the address of a
+// page.
 
 #include <cstddef>
 #include <cstdint>
@@ -25,19 +28,25 @@ namespace mirage::kernels {
 using platform::Stream;
 using tensor::DType;
 
-// ---- activations ------------------------------------------------------------------------------------------------
+// ---- activations
+// ------------------------------------------------------------------------------------------------
 
-// 32 activations: value i is scale * values[i]. scale = max|x| / 127, values rounded to nearest even, sum is the
-// integer sum of the values. One format for every quantised weight type.
+// 32 activations: value i is scale * values[i]. One format for every quantised weight type.
+//
+// scale = max|x| / 127 and values = x * (127 / max|x|) rounded to nearest even; a block whose
+// max|x| is below 2^-100 is all zero. The sums are what weights with an offset, a minimum or scales
+// of 16 columns need of the block, kept in the shape their kernels load.
 struct ActBlock {
   float scale;
-  int32_t sum;
+  float scaled_sum;      // scale * float(half_sums[0] + half_sums[1])
+  int16_t half_sums[2];  // integer sums of values[0..15] and values[16..31]
   int8_t values[32];
 };
-static_assert(sizeof(ActBlock) == 40);
+static_assert(sizeof(ActBlock) == 44);
 inline constexpr int kBlock = 32;
 
-// M rows of K activations as the following matmul wants them: float weights read `f32`, all others `q8`.
+// M rows of K activations as the following matmul wants them: float weights read `f32`, all others
+// `q8`.
 struct Activations {
   const float* f32;    // [M, cols] or nullptr
   const ActBlock* q8;  // [M, cols / 32] or nullptr
@@ -50,10 +59,12 @@ struct QuantizeArgs {
   int32_t cols;  // a multiple of 32
 };
 
-// ---- norms and elementwise ----------------------------------------------------------------------------------------
+// ---- norms and elementwise
+// ----------------------------------------------------------------------------------------
 
-// y = x / sqrt(mean(x^2) + eps) * weight, row by row (RMSNorm, arXiv 1910.07467). The row's outputs go to `y`,
-// to `q` quantised, or to both; y may be x. Used with rows = tokens * heads for a norm per head.
+// y = x / sqrt(mean(x^2) + eps) * weight, row by row (RMSNorm, arXiv 1910.07467). The row's outputs
+// go to `y`, to `q` quantised, or to both; y may be x. Used with rows = tokens * heads for a norm
+// per head.
 struct RmsNormArgs {
   const float* x;       // [rows, cols], rows x_stride apart
   const float* weight;  // [cols]
@@ -75,7 +86,8 @@ struct AddArgs {
 
 enum class Activation : int32_t { kSilu = 0, kGeluTanh = 1 };
 
-// h = act(gate) * up; to y, to q quantised, or to both (SwiGLU, GeGLU: arXiv 2002.05202). y may be gate.
+// h = act(gate) * up; to y, to q quantised, or to both (SwiGLU, GeGLU: arXiv 2002.05202). y may be
+// gate.
 struct GatedArgs {
   const float* gate;  // [rows, cols], rows stride apart
   const float* up;    // [rows, cols], rows stride apart
@@ -94,7 +106,8 @@ struct SoftcapArgs {
   float cap;
 };
 
-// y = dequantised rows * scale; `rows_data` holds whole rows as a file stores them (embedding lookups).
+// y = dequantised rows * scale; `rows_data` holds whole rows as a file stores them (embedding
+// lookups).
 struct DequantizeRowsArgs {
   const std::byte* rows_data;  // [rows, RowBytes(dtype, cols)]
   DType dtype;
@@ -104,7 +117,8 @@ struct DequantizeRowsArgs {
   float scale;
 };
 
-// ---- matmul -------------------------------------------------------------------------------------------------------
+// ---- matmul
+// -------------------------------------------------------------------------------------------------------
 
 inline constexpr int kMaxSegments = 8;
 inline constexpr int kMaxOutputs = 3;
@@ -134,9 +148,10 @@ struct MatMulOutput {
 
 // Up to three weights that share the input (q/k/v, gate/up): one pass, one barrier.
 //
-// Arithmetic, quantised weights: per block of 32 columns the integer dot is exact; the float sum over blocks is one
-// chain of fused multiply-adds per (row, m) in ascending block order, for every M.
-// Float weights: one chain per (row, m) over columns in the lane scheme stated in kernels/cpu/matmul.h.
+// Arithmetic, quantised weights: per block of 32 columns the integer dot is exact; the float sum
+// over blocks is one chain of fused multiply-adds per (row, m) in ascending block order, for every
+// M. Float weights: one chain of fused multiply-adds per (row, m) over columns in ascending order.
+// kernels/integer_block.h states the terms of each type.
 struct MatMulArgs {
   Activations x;
   int32_t tokens;  // M
@@ -144,15 +159,16 @@ struct MatMulArgs {
   MatMulOutput outputs[kMaxOutputs];
 };
 
-// ---- rope ---------------------------------------------------------------------------------------------------------
+// ---- rope
+// ---------------------------------------------------------------------------------------------------------
 
 enum class RopePairs : int32_t {
   kAdjacent = 0,  // (x[2i], x[2i+1]): llama files, whose Q and K rows are permuted for it
   kHalves = 1,    // (x[i], x[i + rotary/2]): NeoX style
 };
 
-// Rotates the first `rotary` values of every head in place (arXiv 2104.09864). cos and sin already carry frequency
-// scaling and any magnitude factor.
+// Rotates the first `rotary` values of every head in place (arXiv 2104.09864). cos and sin already
+// carry frequency scaling and any magnitude factor.
 struct RopeArgs {
   float* x;          // [tokens, heads, head_dim], tokens x_stride apart
   const float* cos;  // [tokens, rotary / 2]
@@ -165,12 +181,17 @@ struct RopeArgs {
   RopePairs pairs;
 };
 
-// ---- KV pages and attention ---------------------------------------------------------------------------------------
+// ---- KV pages and attention
+// ---------------------------------------------------------------------------------------
 
-inline constexpr int kPageTokens = 32;   // consecutive absolute positions of one layer
+inline constexpr int kPageTokens = 32;  // consecutive absolute positions of one layer
+inline constexpr int kMaxHeadDim = 512;
 inline constexpr int kSplitTokens = 256;  // attention's unit of partial sums, at absolute positions
 
-// One layer's pages: K then V, each [kv_head][slot][head_dim] of half floats. Page p starts at base + p * page_bytes.
+// One layer's pages of half floats: K as [kv_head][head_dim][slot], then V as
+// [kv_head][slot][head_dim]. Page p starts at base + p * page_bytes. K is stored across slots so
+// that q.k runs down head_dim with one slot in each lane: no sums across lanes, and one ascending
+// chain per key whatever the vector width.
 struct KvLayer {
   std::byte* base;
   uint64_t page_bytes;
@@ -201,10 +222,11 @@ struct KvWriteArgs {
 
 // Causal attention over pages (grouped queries: head h reads kv head h / (heads / kv_heads)).
 //
-// The keys of a query at position t are positions (t - window, t] (window 0: all). They are taken in splits of 256
-// slots at absolute positions. Within a split: score = scale * q.k, soft-capped when softcap > 0; the split's
-// (max, sum of exp, weighted V) come from that split alone; splits are merged in ascending order; masked slots are
-// exact zeros and fully masked splits are skipped. K and V are read as stored. A decode step is a prefill of one.
+// The keys of a query at position t are positions (t - window, t] (window 0: all). They are taken
+// in splits of 256 slots at absolute positions. Within a split: score = scale * q.k, soft-capped
+// when softcap > 0; the split's (max, sum of exp, weighted V) come from that split alone; splits
+// are merged in ascending order; masked slots are exact zeros and fully masked splits are skipped.
+// K and V are read as stored. A decode step is a prefill of one.
 struct AttentionArgs {
   const float* q;  // [M, heads, head_dim], tokens q_stride apart
   int64_t q_stride;
@@ -216,9 +238,28 @@ struct AttentionArgs {
   int64_t window;
   float scale;
   float softcap;
+
+  // Room for the partial results of splits, so that the splits of one kv head can run on several
+  // threads (a decode step of a model with few kv heads). Without it, or when it is less than
+  // AttentionScratchFloats(args), threads share the work by sequence, kv head and query rows only.
+  float* scratch = nullptr;
+  int64_t scratch_floats = 0;
 };
 
-// ---- the table ----------------------------------------------------------------------------------------------------
+// Floats of scratch with which every split of these sequences is a task of its own.
+[[nodiscard]] inline int64_t AttentionScratchFloats(const AttentionArgs& args) {
+  int64_t token_splits = 0;
+  for (int32_t i = 0; i < args.sequence_count; ++i) {
+    const SequenceView& sequence = args.sequences[i];
+    const int64_t last = sequence.position + sequence.tokens - 1;
+    const int64_t splits = last / kSplitTokens - sequence.first_position / kSplitTokens + 1;
+    token_splits += splits * sequence.tokens;
+  }
+  return token_splits * args.heads * (args.layer.head_dim + 2);
+}
+
+// ---- the table
+// ----------------------------------------------------------------------------------------------------
 
 struct Ops {
   const char* name;  // "ref", "generic", "avx2", "avx512vnni", "neon", ...

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "kernels/pack.h"
+
+#include <cstring>
+#include <string>
+
+#include "base/checked.h"
+
+namespace mirage::kernels {
+namespace {
+
+using tensor::DType;
+
+// A run of equal units in a row's block. The group's block holds, for each unit in turn, that unit
+// of rows 0..7.
+struct Field {
+  uint8_t unit_bytes;  // 1, 2 or 4; 0 ends the list
+  uint8_t count;
+  // The 32 high bits of Q5_0 and Q5_1, bit j for element j, are stored transposed: bit k of byte i
+  // is element 4k + i, so that a shift and a mask give the bits of four columns of 8 rows.
+  bool transposed_bits = false;
+};
+
+struct Layout {
+  DType dtype;
+  Field fields[5];
+};
+
+constexpr Layout kLayouts[] = {
+    {DType::kF32, {{4, 1}}},
+    {DType::kF16, {{2, 1}}},
+    {DType::kBF16, {{2, 1}}},
+    {DType::kQ4_0, {{2, 1}, {4, 4}}},                    // d; qs
+    {DType::kQ4_1, {{2, 2}, {4, 4}}},                    // d, m; qs
+    {DType::kQ5_0, {{2, 1}, {4, 1, true}, {4, 4}}},      // d; qh; qs
+    {DType::kQ5_1, {{2, 2}, {4, 1, true}, {4, 4}}},      // d, m; qh; qs
+    {DType::kQ8_0, {{2, 1}, {4, 8}}},                    // d; qs
+    {DType::kQ2_K, {{4, 4}, {4, 16}, {2, 2}}},           // scales; qs; d, dmin
+    {DType::kQ3_K, {{4, 8}, {4, 16}, {4, 3}, {2, 1}}},   // hmask; qs; scales; d
+    {DType::kQ4_K, {{2, 2}, {4, 3}, {4, 32}}},           // d, dmin; scales; qs
+    {DType::kQ5_K, {{2, 2}, {4, 3}, {4, 8}, {4, 32}}},   // d, dmin; scales; qh; qs
+    {DType::kQ6_K, {{4, 32}, {4, 16}, {4, 4}, {2, 1}}},  // ql; qh; scales; d
+    {DType::kIQ4_NL, {{2, 1}, {4, 4}}},                  // d; qs
+    {DType::kIQ4_XS, {{2, 2}, {4, 1}, {4, 32}}},         // d, scales_h; scales_l; qs
+    {DType::kMXFP4, {{1, 1}, {4, 4}}},                   // e; qs
+};
+
+constexpr uint32_t BlockBytes(const Layout& layout) {
+  uint32_t bytes = 0;
+  for (const Field& field : layout.fields) bytes += field.unit_bytes * field.count;
+  return bytes;
+}
+
+constexpr bool LayoutsCoverTheirBlocks() {
+  for (const Layout& layout : kLayouts) {
+    bool found = false;
+    for (const tensor::DTypeInfo& info : tensor::kDTypes)
+      found |= info.dtype == layout.dtype && info.block_bytes == BlockBytes(layout);
+    if (!found) return false;
+  }
+  return true;
+}
+static_assert(LayoutsCoverTheirBlocks());
+
+const Layout* FindLayout(DType dtype) {
+  for (const Layout& layout : kLayouts)
+    if (layout.dtype == dtype) return &layout;
+  return nullptr;
+}
+
+// Bit 4k + i to bit 8i + k, and back.
+uint32_t TransposeBits(uint32_t bits) {
+  uint32_t out = 0;
+  for (int k = 0; k < 8; ++k)
+    for (int i = 0; i < 4; ++i) out |= (bits >> (4 * k + i) & 1u) << (8 * i + k);
+  return out;
+}
+uint32_t UntransposeBits(uint32_t bits) {
+  uint32_t out = 0;
+  for (int k = 0; k < 8; ++k)
+    for (int i = 0; i < 4; ++i) out |= (bits >> (8 * i + k) & 1u) << (4 * k + i);
+  return out;
+}
+
+enum class Direction { kPack, kUnpack };
+
+// Moves the units of one field between a group's block and its 8 row blocks, row_bytes apart.
+template <Direction kDirection, int kUnit>
+void MoveUnits(int count, std::byte* packed, std::byte* rows, uint64_t row_bytes) {
+  for (int unit = 0; unit < count; ++unit) {
+    for (int row = 0; row < kRowGroup; ++row) {
+      std::byte* plain = rows + static_cast<uint64_t>(row) * row_bytes + unit * kUnit;
+      std::byte* mixed = packed + (unit * kRowGroup + row) * kUnit;
+      if constexpr (kDirection == Direction::kPack)
+        std::memcpy(mixed, plain, kUnit);
+      else
+        std::memcpy(plain, mixed, kUnit);
+    }
+  }
+}
+
+template <Direction kDirection>
+void MoveBits(std::byte* packed, std::byte* rows, uint64_t row_bytes) {
+  for (int row = 0; row < kRowGroup; ++row) {
+    std::byte* plain = rows + static_cast<uint64_t>(row) * row_bytes;
+    std::byte* mixed = packed + row * 4;
+    uint32_t bits;
+    if constexpr (kDirection == Direction::kPack) {
+      std::memcpy(&bits, plain, 4);
+      bits = TransposeBits(bits);
+      std::memcpy(mixed, &bits, 4);
+    } else {
+      std::memcpy(&bits, mixed, 4);
+      bits = UntransposeBits(bits);
+      std::memcpy(plain, &bits, 4);
+    }
+  }
+}
+
+template <Direction kDirection>
+void MoveGroup(const Layout& layout, uint64_t row_bytes, std::byte* packed, std::byte* rows) {
+  const uint64_t block_bytes = BlockBytes(layout);
+  for (uint64_t offset = 0; offset < row_bytes; offset += block_bytes) {
+    std::byte* group_field = packed + offset * kRowGroup;
+    std::byte* row_field = rows + offset;
+    for (const Field& field : layout.fields) {
+      if (field.transposed_bits) {
+        MoveBits<kDirection>(group_field, row_field, row_bytes);
+      } else if (field.unit_bytes == 1) {
+        MoveUnits<kDirection, 1>(field.count, group_field, row_field, row_bytes);
+      } else if (field.unit_bytes == 2) {
+        MoveUnits<kDirection, 2>(field.count, group_field, row_field, row_bytes);
+      } else if (field.unit_bytes == 4) {
+        MoveUnits<kDirection, 4>(field.count, group_field, row_field, row_bytes);
+      }
+      group_field += field.unit_bytes * field.count * kRowGroup;
+      row_field += field.unit_bytes * field.count;
+    }
+  }
+}
+
+// The two directions share the walk; whichever side is only read is never written through.
+template <Direction kDirection>
+Status Move(DType dtype, int64_t rows, int64_t cols, std::span<const std::byte> src,
+            std::span<std::byte> dst) {
+  const Layout* layout = FindLayout(dtype);
+  if (layout == nullptr)
+    return Fail(Code::kUnsupported, std::string("no packed layout for tensors of type ") +
+                                        std::string(tensor::Name(dtype)));
+  MIRAGE_TRY_ASSIGN(const uint64_t row_bytes, tensor::RowBytes(dtype, cols));
+  const auto bytes = CheckedMul<uint64_t>(row_bytes, rows < 0 ? 0 : static_cast<uint64_t>(rows));
+  if (rows < 0 || !bytes || src.size() != *bytes || dst.size() != *bytes)
+    return Fail(Code::kInvalidArgument, "packing " + std::to_string(rows) + " rows of " +
+                                            std::to_string(row_bytes) + " bytes from " +
+                                            std::to_string(src.size()) + " bytes to " +
+                                            std::to_string(dst.size()));
+
+  const uint64_t group_bytes = row_bytes * kRowGroup;
+  const uint64_t groups = static_cast<uint64_t>(rows) / kRowGroup;
+  for (uint64_t group = 0; group < groups; ++group) {
+    auto* from = const_cast<std::byte*>(src.data()) + group * group_bytes;
+    std::byte* to = dst.data() + group * group_bytes;
+    if constexpr (kDirection == Direction::kPack)
+      MoveGroup<kDirection>(*layout, row_bytes, to, from);
+    else
+      MoveGroup<kDirection>(*layout, row_bytes, from, to);
+  }
+  const uint64_t plain = groups * group_bytes;
+  if (plain < src.size()) std::memcpy(dst.data() + plain, src.data() + plain, src.size() - plain);
+  return {};
+}
+
+}  // namespace
+
+bool IsPackable(DType dtype) { return FindLayout(dtype) != nullptr; }
+
+bool HasFastKernel(DType dtype) { return IsPackable(dtype); }
+
+Status PackRows(DType dtype, int64_t rows, int64_t cols, std::span<const std::byte> src,
+                std::span<std::byte> dst) {
+  return Move<Direction::kPack>(dtype, rows, cols, src, dst);
+}
+
+Status UnpackRows(DType dtype, int64_t rows, int64_t cols, std::span<const std::byte> src,
+                  std::span<std::byte> dst) {
+  return Move<Direction::kUnpack>(dtype, rows, cols, src, dst);
+}
+
+}  // namespace mirage::kernels

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include <cmath>
+#include <vector>
+
+#include "kernels/check.h"
+#include "kernels/integer_block.h"
+#include "kernels/pack.h"
+#include "kernels/ref/ref_ops.h"
+#include "platform/stream.h"
+
+namespace mirage::kernels::ref {
+namespace {
+
+float DotFloat(DType dtype, const std::byte* row, const float* x, int32_t cols) {
+  float acc = 0.0f;
+  for (int32_t c = 0; c < cols; ++c) acc = std::fma(FloatWeightAt(dtype, row, c), x[c], acc);
+  return acc;
+}
+
+float DotQuantized(DType dtype, const std::byte* row, const ActBlock* x, int32_t cols) {
+  const auto fma = [](float a, float b, float c) { return std::fma(a, b, c); };
+  float acc = 0.0f;
+  for (int32_t b = 0; b < cols / kBlock; ++b) {
+    IntegerBlock block;
+    if (!ReadIntegerBlock(dtype, row, b, &block)) return NAN;
+    acc = AddBlock(MinimumOf(dtype), block, x[b], acc, fma);
+  }
+  return acc;
+}
+
+void MultiplySegment(const MatMulArgs& args, const MatMulOutput& output,
+                     const WeightSegment& segment) {
+  const DType dtype = output.weight.dtype;
+  const int32_t cols = output.weight.cols;
+  const uint64_t row_bytes = *tensor::RowBytes(dtype, cols);
+  const uint64_t bytes = row_bytes * static_cast<uint64_t>(segment.rows);
+  std::vector<std::byte> plain(bytes);
+  (void)UnpackRows(dtype, segment.rows, cols, {segment.data, bytes}, plain);  // checked: packable
+  for (int32_t r = 0; r < segment.rows; ++r) {
+    const std::byte* row = plain.data() + static_cast<uint64_t>(r) * row_bytes;
+    const int32_t tensor_row = segment.row0 + r;
+    for (int64_t m = 0; m < args.tokens; ++m) {
+      const float dot = ReadsQuantized(dtype)
+                            ? DotQuantized(dtype, row, args.x.q8 + m * (cols / kBlock), cols)
+                            : DotFloat(dtype, row, args.x.f32 + m * cols, cols);
+      output.y[m * output.y_stride + tensor_row] =
+          output.bias == nullptr ? dot : dot + output.bias[tensor_row];
+    }
+  }
+}
+
+}  // namespace
+
+Status MatMul(Stream& stream, const MatMulArgs& args) {
+  MIRAGE_TRY(Check(args));
+  static_cast<platform::HostStream&>(stream).Run([args] {
+    for (int32_t i = 0; i < args.output_count; ++i)
+      for (int32_t s = 0; s < args.outputs[i].weight.segment_count; ++s)
+        MultiplySegment(args, args.outputs[i], args.outputs[i].weight.segments[s]);
+  });
+  return {};
+}
+
+}  // namespace mirage::kernels::ref
