@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// F32, F16 and BF16 as blocks of one element.
+
+#include <cstdint>
+
+#include "base/half.h"
+
+namespace mirage::tensor {
+
+struct BlockF32 {
+  static constexpr int kElements = 1;
+  float value;
+};
+struct BlockF16 {
+  static constexpr int kElements = 1;
+  uint16_t bits;
+};
+struct BlockBF16 {
+  static constexpr int kElements = 1;
+  uint16_t bits;
+};
+
+inline void Decode(const BlockF32& block, float* out) { *out = block.value; }
+inline void Decode(const BlockF16& block, float* out) { *out = HalfToFloat(block.bits); }
+inline void Decode(const BlockBF16& block, float* out) { *out = Bf16ToFloat(block.bits); }
+
+}  // namespace mirage::tensor
