@@ -42,5 +42,59 @@ TEST(Gguf, TensorsKeepNameTypeShapeAndPlace) {
   EXPECT_EQ(row1[3], 8);
 }
 
+TEST(Gguf, Version2IsReadAsVersion3) {
+  const auto file = ReadGguf(
+      OneShard(GgufBuilder().Version(2).AddKey("k", uint32_t{7}).AddTensor("a", {1}, {1}).Build()));
+  ASSERT_TRUE(file) << file.error().message;
+  EXPECT_EQ(file->version(), 2u);
+  EXPECT_EQ(file->metadata().Get<uint32_t>("k").value(), 7u);
+}
+
+TEST(Gguf, AFileOfKeysAloneNeedsNoPadding) {
+  const auto file = ReadGguf(OneShard(GgufBuilder().AddKey("k", uint8_t{7}).Build()));
+  ASSERT_TRUE(file) << file.error().message;
+  EXPECT_TRUE(file->tensors().empty());
+  EXPECT_EQ(file->tensor_bytes(), 0u);
+}
+
+TEST(Gguf, TypesWithoutADecoderAreMeasuredAllTheSame) {
+  for (const tensor::DTypeInfo& info : tensor::kDTypes) {
+    const auto file =
+        ReadGguf(OneShard(GgufBuilder().AddZeroTensor("t", info.dtype, {512, 2, 3, 4}).Build()));
+    ASSERT_TRUE(file) << file.error().message;
+    EXPECT_EQ(file->tensors()[0].dtype, info.dtype);
+    EXPECT_EQ(file->tensors()[0].extent.bytes, 24u * 512 / info.block_elements * info.block_bytes);
+  }
+}
+
+TEST(Gguf, TensorsAreFoundByNameInAnyNumber) {
+  GgufBuilder builder;
+  for (int i = 0; i < 1000; ++i)
+    builder.AddTensor("blk." + std::to_string(i), {1}, {static_cast<float>(i)});
+  const auto file = ReadGguf(OneShard(builder.Build()));
+  ASSERT_TRUE(file) << file.error().message;
+  for (int i = 0; i < 1000; ++i) {
+    const TensorInfo* tensor = file->FindTensor("blk." + std::to_string(i));
+    ASSERT_NE(tensor, nullptr) << i;
+    float value = -1;
+    ASSERT_TRUE(file->ReadTensor(*tensor, 0, std::as_writable_bytes(std::span(&value, 1))));
+    EXPECT_EQ(value, static_cast<float>(i));
+  }
+  EXPECT_EQ(file->GetTensor("blk.1000").error().code, Code::kCorrupt);
+}
+
+TEST(Gguf, ReadsStayInsideTheTensor) {
+  const auto file = ReadGguf(OneShard(
+      GgufBuilder().AddTensor("a", {8}, std::vector<float>(8)).AddTensor("b", {1}, {1}).Build()));
+  ASSERT_TRUE(file) << file.error().message;
+  std::byte bytes[33];
+  const TensorInfo& a = file->tensors()[0];
+  EXPECT_TRUE(file->ReadTensor(a, 0, std::span(bytes, 32)));
+  EXPECT_TRUE(file->ReadTensor(a, 32, {}));
+  EXPECT_EQ(file->ReadTensor(a, 0, bytes).error().code, Code::kInvalidArgument);
+  EXPECT_EQ(file->ReadTensor(a, 33, {}).error().code, Code::kInvalidArgument);
+  EXPECT_EQ(file->ReadTensor(a, ~0ull, std::span(bytes, 2)).error().code, Code::kInvalidArgument);
+}
+
 }  // namespace
 }  // namespace mirage::format
