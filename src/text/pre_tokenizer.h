@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// PreTokenizer: how a family of byte-pair vocabularies cuts text into the pieces that merges may
+// not cross.
+//
+// A family is a list of stages; each cuts the pieces of the one before it. The table in
+// pre_tokenizer.cc holds the published patterns word for word; to add a family, add its row.
+// Immutable: any thread.
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "base/result.h"
+#include "text/split_regex.h"
+
+namespace mirage::text {
+
+// Cuts runs of digits into threes from the right, which the published patterns say with lookaheads.
+struct DigitGroups {
+  CategoryMask digits = 0;
+  bool isolate = false;          // also cut at both ends of the run
+  bool before_boundary = false;  // only runs that a word boundary follows
+};
+
+class PreTokenizer {
+ public:
+  // What else the family's name implies.
+  struct Traits {
+    bool ignore_merges = false;  // a piece that is a token is that token, whatever the merges say
+    bool add_bos = false;
+    bool space_mark =
+        false;  // tokens hold plain UTF-8 with U+2581 for spaces, not the byte alphabet
+    bool newline_runs = false;  // a run of newlines that is a token is that token
+  };
+
+  // An unknown name gives the "default" family; known() then says so.
+  [[nodiscard]] static Result<PreTokenizer> Create(std::string_view name);
+
+  [[nodiscard]] const Traits& traits() const { return traits_; }
+  [[nodiscard]] bool known() const { return known_; }
+  [[nodiscard]] size_t heap_bytes() const;
+
+  class Scratch {
+   public:
+    [[nodiscard]] uint64_t steps() const { return regex_.steps(); }
+
+   private:
+    friend class PreTokenizer;
+    SplitRegex::Scratch regex_;
+    std::vector<std::string_view> pieces_, next_;
+  };
+
+  // The pieces of well-formed UTF-8, in order. Valid until the next call with this scratch.
+  [[nodiscard]] const std::vector<std::string_view>& Split(std::string_view text,
+                                                           Scratch* scratch) const;
+
+ private:
+  std::vector<std::variant<SplitRegex, DigitGroups>> stages_;
+  Traits traits_;
+  bool known_ = true;
+};
+
+}  // namespace mirage::text

@@ -1,0 +1,129 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Writes src/text/unicode_tables.inc from the Unicode Character Database.
+
+    pip install unicodedata2==16.0.0
+    tools/make_unicode_table.py > src/text/unicode_tables.inc
+
+Unicode 16.0 is the version of Oniguruma 6.9.10, the engine under the `tokenizers` library's regexes, so it is
+the one that makes every code point split as in the published tokenizers (tests/text/differential.py proves it).
+What unicodedata does not hold is listed here: White_Space, Script=Han, word characters that are neither letters,
+marks, digits nor connectors, and the lower cases that came after Python's own table.
+"""
+
+import sys
+
+import unicodedata2 as ucd
+
+VERSION = "16.0.0"
+CODE_POINTS = 0x110000
+BLOCK = 128
+
+# The order is that of mirage::text::Category in unicode.h.
+CATEGORIES = ("Cn Lu Ll Lt Lm Lo Mn Mc Me Nd Nl No Pc Pd Ps Pe Pi Pf Po Sm Sc Sk So "
+              "Zs Zl Zp Cc Cf Cs Co").split()
+
+WHITE_SPACE = [(0x09, 0x0D), (0x20, 0x20), (0x85, 0x85), (0xA0, 0xA0), (0x1680, 0x1680), (0x2000, 0x200A),
+               (0x2028, 0x2029), (0x202F, 0x202F), (0x205F, 0x205F), (0x3000, 0x3000)]
+HAN = [(0x2E80, 0x2E99), (0x2E9B, 0x2EF3), (0x2F00, 0x2FD5), (0x3005, 0x3005), (0x3007, 0x3007),
+       (0x3021, 0x3029), (0x3038, 0x303B), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFA6D),
+       (0xFA70, 0xFAD9), (0x16FE2, 0x16FE3), (0x16FF0, 0x16FF1), (0x20000, 0x2A6DF), (0x2A700, 0x2B739),
+       (0x2B740, 0x2B81D), (0x2B820, 0x2CEA1), (0x2CEB0, 0x2EBE0), (0x2EBF0, 0x2EE5D), (0x2F800, 0x2FA1D),
+       (0x30000, 0x3134A), (0x31350, 0x323AF)]
+# Alphabetic symbols; superscripts and fractions of Latin-1, which Oniguruma also takes for word characters.
+OTHER_WORD = [(0xB2, 0xB3), (0xB9, 0xB9), (0xBC, 0xBE), (0x24B6, 0x24E9), (0x1F130, 0x1F149),
+              (0x1F150, 0x1F169), (0x1F170, 0x1F189)]
+# UnicodeData.txt, simple lowercase mappings added in versions 15.0 to 16.0.
+NEW_LOWER = {0x1C89: 0x1C8A, 0xA7CB: 0x264, 0xA7CC: 0xA7CD, 0xA7DA: 0xA7DB, 0xA7DC: 0x19B,
+             **{cp: cp + 0x20 for cp in range(0x10D50, 0x10D66)}}
+
+
+def mark(ranges):
+    return {cp for first, last in ranges for cp in range(first, last + 1)}
+
+
+def emit(ctype, name, values, width=100):
+    print(f"constexpr {ctype} {name}[{len(values)}] = {{")
+    line = "   "
+    for value in values:
+        text = f" {value},"
+        if len(line) + len(text) > width:
+            print(line)
+            line = "   "
+        line += text
+    print(line + "\n};\n")
+
+
+def properties():
+    white_space, han, word = mark(WHITE_SPACE), mark(HAN), mark(OTHER_WORD)
+    number = {name: i for i, name in enumerate(CATEGORIES)}
+    return [number[ucd.category(chr(cp))] | (cp in white_space) << 5 | (cp in han) << 6 |
+            (cp in word) << 7 for cp in range(CODE_POINTS)]
+
+
+def two_stage(values):
+    """Cuts the values into blocks and keeps one of each kind."""
+    blocks, index = {}, []
+    for first in range(0, CODE_POINTS, BLOCK):
+        index.append(blocks.setdefault(tuple(values[first:first + BLOCK]), len(blocks)))
+    return index, [value for block in blocks for value in block]
+
+
+def simple_ranges(mapping):
+    """(first, last, delta, stride) runs of a one-to-one mapping; stride 2 covers alternating-case blocks."""
+    runs = []
+    for cp in sorted(mapping):
+        delta = mapping[cp] - cp
+        if runs:
+            first, last, run_delta, stride = runs[-1]
+            gap = cp - last
+            if run_delta == delta and gap <= 2 and (stride == gap or first == last):
+                runs[-1] = (first, cp, delta, gap)
+                continue
+        runs.append((cp, cp, delta, 1))
+    return runs
+
+
+def main():
+    if ucd.unidata_version != VERSION:
+        sys.exit(f"unicodedata2 holds Unicode {ucd.unidata_version}, this table is of {VERSION}")
+    print("// SPDX-License-Identifier: Apache-2.0")
+    print(f"// Unicode {VERSION}, written by tools/make_unicode_table.py: do not edit. Fields: see unicode.cc.\n")
+
+    index, blocks = two_stage(properties())
+    print(f"constexpr int kBlockShift = {BLOCK.bit_length() - 1};\n")
+    emit("uint8_t" if max(index) < 256 else "uint16_t", "kPropertyBlock", index)
+    emit("uint8_t", "kProperties", blocks)
+
+    # Every code point but U+0130 lowers to one code point (SpecialCasing.txt); unicode.cc knows that one.
+    lower = {cp: ord(chr(cp).lower()) for cp in range(CODE_POINTS)
+             if ucd.category(chr(cp)) != "Cn" and len(chr(cp).lower()) == 1 and chr(cp).lower() != chr(cp)}
+    runs = simple_ranges({**lower, **NEW_LOWER})
+    emit("LowerRun", "kLowerRuns", ["{0x%X, 0x%X, %d, %d}" % run for run in runs])
+
+    # Full canonical decompositions, Hangul syllables left to arithmetic.
+    offsets, text = [], []
+    for cp in range(CODE_POINTS):
+        if 0xAC00 <= cp <= 0xD7A3 or 0xD800 <= cp <= 0xDFFF:
+            continue
+        nfd = ucd.normalize("NFD", chr(cp))
+        if nfd != chr(cp):
+            offsets.append((cp, len(text), len(nfd)))
+            text.extend(ord(c) for c in nfd)
+    emit("Decomposition", "kDecompositions", ["{0x%X, %d, %d}" % o for o in offsets])
+    emit("char32_t", "kDecomposed", ["0x%X" % cp for cp in text])
+
+    ccc = []
+    for cp in range(CODE_POINTS):
+        value = ucd.combining(chr(cp))
+        if not value:
+            continue
+        if ccc and ccc[-1][1] == cp - 1 and ccc[-1][2] == value:
+            ccc[-1][1] = cp
+        else:
+            ccc.append([cp, cp, value])
+    emit("CombiningRun", "kCombiningRuns", ["{0x%X, 0x%X, %d}" % tuple(r) for r in ccc])
+
+
+if __name__ == "__main__":
+    main()
