@@ -13,6 +13,7 @@
 #include "base/checked.h"
 #include "memory/announced_order.h"
 #include "memory/fill_log.h"
+#include "memory/layout.h"
 
 namespace mirage::memory {
 namespace {
@@ -20,8 +21,6 @@ namespace {
 using platform::Event;
 using platform::Stream;
 
-constexpr uint64_t kRegionAlignment = 64;  // a cache line, and the widest vector
-constexpr uint64_t kSlotAlignment = 4096;  // an OS page, so that direct reads may fill a slot
 constexpr int kMostSlots = 4096;
 constexpr size_t kLoadWindow =
     8;  // fills of a load in flight, so that other models' fills get their turn
@@ -169,7 +168,7 @@ Status RegionStore::Impl::Reserve(std::vector<RegionInfo> infos) {
   for (RegionIndex i = 0; i < infos.size(); ++i) {
     Region& region = regions_[i];
     region.info = infos[i];
-    region.home_offset = RoundUp(total, kRegionAlignment);
+    region.home_offset = HomeOffset(total);
     const std::optional<uint64_t> end = CheckedAdd(region.home_offset, region.info.bytes);
     if (region.info.bytes == 0 || !end || *end > UINT64_MAX / 2)
       return Fail(Code::kInvalidArgument, NameOf(i, region.info.id) + " has " +
@@ -184,7 +183,7 @@ Status RegionStore::Impl::Reserve(std::vector<RegionInfo> infos) {
 
   slots_.resize(static_cast<size_t>(options_.slots));
   if (slots_.empty()) return {};
-  const uint64_t stride = RoundUp(largest, kSlotAlignment);
+  const uint64_t stride = SlotStride(largest);
   MIRAGE_TRY_ASSIGN(slot_range_, arena_.Reserve(stride * slots_.size()));
   for (size_t i = 0; i < slots_.size(); ++i) slots_[i].place.base = slot_range_.base + i * stride;
   return {};

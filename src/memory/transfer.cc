@@ -4,13 +4,11 @@
 #include <algorithm>
 #include <condition_variable>
 #include <deque>
-#include <exception>
 #include <mutex>
-#include <new>
-#include <string>
 #include <thread>
 
 #include "base/clock.h"
+#include "memory/guarded_job.h"
 #include "platform/thread.h"
 
 namespace mirage::memory {
@@ -21,18 +19,6 @@ struct Job {
   std::vector<platform::Event> after;
   platform::Event done;
 };
-
-Status RunGuarded(const std::function<Status()>& job) {
-  try {
-    return job();
-  } catch (const std::bad_alloc&) {
-    return OutOfMemory("out of memory in a transfer", 0, 0);
-  } catch (const std::exception& exception) {
-    return Fail(Code::kInternal, std::string("a transfer threw: ") + exception.what());
-  } catch (...) {
-    return Fail(Code::kInternal, "a transfer threw");
-  }
-}
 
 class HostTransferEngine final : public TransferEngine {
  public:

@@ -59,6 +59,12 @@ Status Event::Wait() const {
   if (!state_) return {};
   state_->Block();
   if (state_->clock != nullptr) state_->clock->AdvanceTo(state_->due_ns);
+  return outcome();
+}
+
+Status Event::outcome() const {
+  if (!state_) return {};
+  state_->Block();
   if (state_->failure) return Fail(*state_->failure);
   return {};
 }

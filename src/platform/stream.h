@@ -39,7 +39,9 @@ class Event {
   // Blocks the calling thread until done; gives what Signal was given.
   [[nodiscard]] Status Wait() const;
 
-  // What SignalAt was given, after blocking until it was; 0 for an event of real time.
+  // What Signal was given and from when on it counts (0 for an event of real time), after blocking
+  // until somebody signalled; unlike Wait neither advances a clock.
+  [[nodiscard]] Status outcome() const;
   [[nodiscard]] int64_t due_ns() const;
   [[nodiscard]] int64_t took_ns() const;  // 0 until done
   // Time that streams spent waiting for it so far. Streams add to it.

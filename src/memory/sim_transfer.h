@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// SimTransferEngine: transfers that take a simulated link's time.
+//
+// The job itself runs at once, in Submit, so that its bytes are there; whoever waits for the event
+// sees them from the virtual time on at which the link would have delivered them. The simulator's
+// thread only.
+
+#include "memory/transfer.h"
+#include "platform/sim_device.h"
+
+namespace mirage::memory {
+
+class SimTransferEngine final : public TransferEngine {
+ public:
+  // Engines of several models may share a link.
+  explicit SimTransferEngine(platform::SimLink& link) : link_(link) {}
+
+  using TransferEngine::Submit;
+  platform::Event Submit(std::function<Status()> job, uint64_t bytes,
+                         std::vector<platform::Event> after) override;
+
+ private:
+  platform::SimLink& link_;
+};
+
+}  // namespace mirage::memory
