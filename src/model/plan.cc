@@ -52,8 +52,9 @@ struct Inputs {
   [[nodiscard]] uint64_t Bounce() const {
     return WeightSource::BounceBytes(layout) * static_cast<uint64_t>(request.transfer_workers);
   }
-  [[nodiscard]] uint64_t Slots(int64_t count) const {
-    return RoundUp(layout.largest_region(), request.chunk_bytes) * static_cast<uint64_t>(count);
+  // A layer's vectors and one run of a matrix are leased at once.
+  [[nodiscard]] memory::ResidencyQuery Residency(uint64_t budget) const {
+    return {region_bytes, budget, request.chunk_bytes, 2};
   }
 };
 
@@ -83,14 +84,14 @@ Plan AllResident(Plan plan, const Inputs& in) {
   return plan;
 }
 
-// Two slots, all weights streamed, one page per layer and the smallest step.
+// All weights streamed through the fewest slots, one page per layer and the smallest step.
 Plan Least(const Inputs& in) {
   Plan plan = Base(in, kernels::kPageTokens, kLeastStepTokens);
   plan.logit_rows = 1;
   plan.workspace = in.Workspace(kLeastStepTokens, 1);
   plan.kv =
       KvBytes(in.geometry, kernels::kPageTokens, kernels::kPageTokens, 1, in.request.chunk_bytes);
-  plan.slot_bytes += in.Slots(2);
+  plan.slot_bytes += memory::LeastResidencyBytes(in.Residency(0));
   plan.total = WithoutWeights(plan);
   return plan;
 }
@@ -121,14 +122,12 @@ Result<Plan> Streaming(const Inputs& in, int64_t context, int64_t step_tokens) {
   Plan plan = Base(in, context, step_tokens);
   const uint64_t rest = WithoutWeights(plan);
   const uint64_t budget = in.request.limit_bytes > rest ? in.request.limit_bytes - rest : 0;
-  MIRAGE_TRY_ASSIGN(memory::ResidencyChoice choice,
-                    memory::ChooseResident(in.region_bytes, budget, in.request.chunk_bytes));
+  MIRAGE_TRY_ASSIGN(memory::Residency choice, memory::ChooseResident(in.Residency(budget)));
   plan.resident = std::move(choice.resident);
   plan.slots = choice.slots;
-  plan.slot_bytes += in.Slots(choice.slots);
+  plan.slot_bytes += choice.slot_bytes;
   plan.weights = choice.home_bytes;
-  for (size_t i = 0; i < plan.resident.size(); ++i)
-    if (!plan.resident[i]) plan.streamed_bytes_per_pass += in.region_bytes[i];
+  plan.streamed_bytes_per_pass = choice.streamed_bytes;
   plan.total = WithoutWeights(plan) + plan.weights;
   return plan;
 }
@@ -198,11 +197,11 @@ Result<Plan> MakePlan(const Description& description, const ModelLayout& layout,
       if (Result<Plan> plan = Streaming(in, shorter, kLeastStepTokens))
         return finish(std::move(*plan));
   }
-  const Plan refused = Base(in, context, kLeastStepTokens);
-  const uint64_t needed = WithoutWeights(refused) + in.Slots(2);
+  Plan refused = Base(in, context, kLeastStepTokens);
+  refused.slot_bytes += memory::LeastResidencyBytes(in.Residency(0));
+  const uint64_t needed = WithoutWeights(refused);
   return OutOfMemory("a context of " + std::to_string(context) + " tokens needs " + MiB(needed) +
-                         " (" + Parts(refused) + ", two slots " + MiB(in.Slots(2)) +
-                         ") and the limit is " + MiB(limit),
+                         " (" + Parts(refused) + ") and the limit is " + MiB(limit),
                      needed, limit);
 }
 

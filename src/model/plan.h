@@ -35,7 +35,7 @@ struct Plan {
   int64_t context = 0;
   int64_t step_tokens = 0;
   int32_t logit_rows = 0;
-  int32_t slots = 0;  // 0: nothing is streamed
+  int32_t slots = 3;  // staging slots, backed while something is streamed
 
   // Bytes taken from the ledger.
   uint64_t weights = 0;     // resident

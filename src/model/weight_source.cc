@@ -78,8 +78,10 @@ Status WeightSource::FillPiece(const Piece& piece, std::span<std::byte> bounce,
   const std::span<std::byte> raw =
       bounce.first(row_bytes * static_cast<uint64_t>(piece.source.rows));
   MIRAGE_TRY(ReadRows(file_, piece.source, row_bytes, raw));
-  if (piece.floats)
-    return tensor::DequantizeRow(tensor.dtype, raw.data(), reinterpret_cast<float*>(dst), cols);
+  if (piece.floats) {
+    tensor::DequantizeRow(tensor.dtype, raw.data(), reinterpret_cast<float*>(dst), cols);
+    return {};
+  }
   return kernels::PackRows(tensor.dtype, piece.source.rows, cols, raw, {dst, raw.size()});
 }
 
