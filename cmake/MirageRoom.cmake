@@ -6,19 +6,18 @@
 add_library(mirage_flags INTERFACE)
 target_compile_features(mirage_flags INTERFACE cxx_std_20)
 target_include_directories(mirage_flags INTERFACE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR})
+# Contraction is off and errno is not written: the arithmetic that the tests state is the one compiled.
 target_compile_options(mirage_flags INTERFACE
-  -Wall -Wextra -Wpedantic -Wshadow -Wno-unused-parameter -Wno-missing-field-initializers
-  -fno-math-errno -ffp-contract=off
-  -ffile-prefix-map=${PROJECT_SOURCE_DIR}=.)
+  "$<$<COMPILE_LANGUAGE:C,CXX>:-Wall;-Wextra;-Wpedantic;-Wshadow;-Wno-unused-parameter>"
+  "$<$<COMPILE_LANGUAGE:C,CXX>:-Wno-missing-field-initializers;-fno-math-errno;-ffp-contract=off>"
+  "$<$<COMPILE_LANGUAGE:C,CXX>:-ffile-prefix-map=${PROJECT_SOURCE_DIR}=.>")
 if(MIRAGE_WERROR)
-  target_compile_options(mirage_flags INTERFACE -Werror)
+  target_compile_options(mirage_flags INTERFACE $<$<COMPILE_LANGUAGE:C,CXX>:-Werror>)
 endif()
 if(MIRAGE_SANITIZE)
-  target_compile_options(mirage_flags INTERFACE -fsanitize=${MIRAGE_SANITIZE} -fno-omit-frame-pointer)
+  target_compile_options(mirage_flags INTERFACE
+    -fsanitize=${MIRAGE_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
   target_link_options(mirage_flags INTERFACE -fsanitize=${MIRAGE_SANITIZE})
-  if(MIRAGE_SANITIZE MATCHES "undefined")
-    target_compile_options(mirage_flags INTERFACE -fno-sanitize-recover=all)
-  endif()
 endif()
 
 function(mirage_room name)
