@@ -27,6 +27,8 @@ bool HasAvx512Vnni(const CpuFeatures& cpu) {
 }
 constexpr Candidate kCandidates[] = {
     {MakeOps<kGenericKernels>("generic"), Always},
+    {MakeOps<kAvx2Kernels>("avx2"), HasAvx2},
+    {MakeOps<kAvx512VnniKernels>("avx512vnni"), HasAvx512Vnni},
 };
 #elif defined(__aarch64__)
 constexpr Candidate kCandidates[] = {

@@ -70,8 +70,8 @@ void RunDequantizeRows(const CpuKernels& /*kernels*/, platform::ThreadPool& pool
   InParallel(pool, args.rows, args.cols, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       float* out = args.y + row * args.cols;
-      tensor::DequantizeRow(args.dtype, args.rows_data + static_cast<uint64_t>(row) * row_bytes, out,
-                            args.cols);
+      tensor::DequantizeRow(args.dtype, args.rows_data + static_cast<uint64_t>(row) * row_bytes,
+                            out, args.cols);
       for (int32_t c = 0; c < args.cols; ++c) out[c] *= args.scale;
     }
   });

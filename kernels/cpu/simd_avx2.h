@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Avx2: the vector type of AVX2, FMA and F16C; a vector is 8 rows or 8 lanes. The operations mean
+// what those of simd_generic.h do.
+
+#include <immintrin.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "kernels/cpu/quant_types.h"
+#include "kernels/ops.h"
+#include "kernels/pack.h"
+#include "kernels/vector_math.h"
+
+namespace mirage::kernels {
+namespace {
+
+inline int32_t LoadInt(const void* p) {
+  int32_t value;
+  std::memcpy(&value, p, sizeof value);
+  return value;
+}
+
+struct Avx2 {
+  static constexpr int kLanes = 8;
+  static constexpr int kGroups = 1;
+  static constexpr int kTileTokens = 4;
+  static constexpr int kAccumulators = 10;
+  static constexpr int kAttentionTile = 5;
+
+  using Floats = __m256;
+  using Ints = __m256i;
+
+  // ---- floats
+  static Floats Set(float x) { return _mm256_set1_ps(x); }
+  static Floats Load(const float* p) { return _mm256_loadu_ps(p); }
+  static void Store(float* p, Floats x) { _mm256_storeu_ps(p, x); }
+  static Floats LoadHalf(const uint16_t* p) {
+    return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  }
+  static Floats LoadBf16(const uint16_t* p) {
+    const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
+  }
+  static void StoreHalf(uint16_t* p, Floats x) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
+  }
+  static Floats Add(Floats a, Floats b) { return _mm256_add_ps(a, b); }
+  static Floats Sub(Floats a, Floats b) { return _mm256_sub_ps(a, b); }
+  static Floats Mul(Floats a, Floats b) { return _mm256_mul_ps(a, b); }
+  static Floats Div(Floats a, Floats b) { return _mm256_div_ps(a, b); }
+  static Floats Min(Floats a, Floats b) { return _mm256_min_ps(a, b); }
+  static Floats Max(Floats a, Floats b) { return _mm256_max_ps(a, b); }
+  static Floats MulAdd(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
+  static Floats NegMulAdd(Floats a, Floats b, Floats c) { return _mm256_fnmadd_ps(a, b, c); }
+  static float ScalarMulAdd(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+  static Floats Abs(Floats x) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x); }
+  static Floats CopySign(Floats magnitude, Floats sign) {
+    return _mm256_or_ps(magnitude, _mm256_and_ps(_mm256_set1_ps(-0.0f), sign));
+  }
+  static Floats PowerOfTwo(Floats t) {
+    const __m256i exponent = _mm256_slli_epi32(_mm256_castps_si256(t), 23);
+    return _mm256_castsi256_ps(_mm256_add_epi32(exponent, _mm256_set1_epi32(0x3F800000)));
+  }
+  static void StoreRounded(int8_t* p, Floats x) {
+    const __m256i words = _mm256_cvtps_epi32(x);
+    const __m128i pairs =
+        _mm_packs_epi32(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packs_epi16(pairs, pairs));
+  }
+
+  // ---- integers
+  static Ints And(Ints x, uint32_t mask) { return _mm256_and_si256(x, SetInts(mask)); }
+  static Ints Or(Ints a, Ints b) { return _mm256_or_si256(a, b); }
+  static Ints Xor(Ints a, Ints b) { return _mm256_xor_si256(a, b); }
+  static Ints Shr(Ints x, int n) { return _mm256_srli_epi32(x, n); }
+  static Ints Shl(Ints x, int n) { return _mm256_slli_epi32(x, n); }
+  static Ints SetInts(uint32_t x) { return _mm256_set1_epi32(static_cast<int32_t>(x)); }
+  static Ints AddInts(Ints a, Ints b) { return _mm256_add_epi32(a, b); }
+  static Ints SubInts(Ints a, Ints b) { return _mm256_sub_epi32(a, b); }
+  static Ints SubPairs(Ints a, Ints b) { return _mm256_sub_epi16(a, b); }
+  static Ints Lookup(Ints nibbles, const int8_t (&table)[16]) {
+    const __m128i entries = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
+    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(entries), nibbles);
+  }
+  static Floats ToFloats(Ints x) { return _mm256_cvtepi32_ps(x); }
+  static Floats AsFloats(Ints x) { return _mm256_castsi256_ps(x); }
+  static Ints MulPairs(Ints a, const int16_t* b) {
+    return _mm256_madd_epi16(a, _mm256_set1_epi32(LoadInt(b)));
+  }
+
+  // ---- weights
+  struct Rows {
+    const std::byte* p;
+    Rows(const std::byte* groups, int64_t /*group_bytes*/) : p(groups) {}
+    void Advance(int64_t bytes) { p += bytes; }
+  };
+  static Ints Words(const Rows& w, int offset) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w.p + offset));
+  }
+  static Ints Halfwords(const Rows& w, int offset) {
+    return _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(w.p + offset)));
+  }
+  static Ints Bytes(const Rows& w, int offset) {
+    return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(w.p + offset)));
+  }
+  static Floats Halves(const Rows& w, int offset) {
+    return LoadHalf(reinterpret_cast<const uint16_t*>(w.p + offset));
+  }
+  template <DType kType>
+  static Floats LoadColumn(const std::byte* column, int64_t /*group_bytes*/) {
+    if constexpr (kType == DType::kF32) return Load(reinterpret_cast<const float*>(column));
+    const auto* bits = reinterpret_cast<const uint16_t*>(column);
+    return kType == DType::kF16 ? LoadHalf(bits) : LoadBf16(bits);
+  }
+
+  // ---- integer dots
+
+  // Products of unsigned and signed bytes are added in pairs to 16 bits; as many such sums as
+  // cannot pass 32767 are added there before widening.
+  template <class T>
+  static constexpr int kSums16 = 32767 / (2 * 127 * T::kMaxByte);
+
+  template <class T, int kTokens>
+  static void Dots(const Ints (&q)[8], Ints scales, const ActBlock* x, int64_t x_stride,
+                   Ints (&dots)[kTokens]) {
+#pragma GCC unroll 8
+    for (int m = 0; m < kTokens; ++m) {
+      const ActBlock& a = x[m * x_stride];
+      if constexpr (T::kSigned)
+        dots[m] = SignedDot(q, a);
+      else if constexpr (T::kHalfScales)
+        dots[m] = ScaledDot<T>(q, scales, a);
+      else
+        dots[m] = UnsignedDot<T>(q, a);
+    }
+  }
+
+  static Ints Quad(const ActBlock& a, int k) {
+    return _mm256_set1_epi32(LoadInt(a.values + 4 * k));
+  }
+
+  // Sums of kCount quads in 16 bits.
+  template <int kCount>
+  static Ints PairSums(const Ints (&q)[8], int first, const ActBlock& a) {
+    Ints sums = _mm256_maddubs_epi16(q[first], Quad(a, first));
+#pragma GCC unroll 8
+    for (int k = 1; k < kCount; ++k)
+      sums = _mm256_add_epi16(sums, _mm256_maddubs_epi16(q[first + k], Quad(a, first + k)));
+    return sums;
+  }
+
+  template <class T>
+  static Ints UnsignedDot(const Ints (&q)[8], const ActBlock& a) {
+    constexpr int kCount = kSums16<T> >= 8 ? 8 : kSums16<T> >= 4 ? 4 : 2;
+    const Ints ones = _mm256_set1_epi16(1);
+    Ints dot = _mm256_madd_epi16(PairSums<kCount>(q, 0, a), ones);
+#pragma GCC unroll 4
+    for (int k = kCount; k < 8; k += kCount)
+      dot = _mm256_add_epi32(dot, _mm256_madd_epi16(PairSums<kCount>(q, k, a), ones));
+    if constexpr (T::kOffset != 0)
+      dot = _mm256_sub_epi32(dot, MulPairs(_mm256_set1_epi16(T::kOffset), a.half_sums));
+    return dot;
+  }
+
+  // Multiplying the 16-bit sums by the scale of their half costs nothing more than widening them.
+  template <class T>
+  static Ints ScaledDot(const Ints (&q)[8], Ints scales, const ActBlock& a) {
+    constexpr int kCount = kSums16<T> >= 4 ? 4 : 2;
+    const Ints low = Or(And(scales, 0xFFFFu), Shl(scales, 16));
+    const Ints high = Or(_mm256_andnot_si256(SetInts(0xFFFFu), scales), Shr(scales, 16));
+    Ints dot = _mm256_setzero_si256();
+#pragma GCC unroll 4
+    for (int k = 0; k < 8; k += kCount)
+      dot = _mm256_add_epi32(dot, _mm256_madd_epi16(PairSums<kCount>(q, k, a), k < 4 ? low : high));
+    if constexpr (T::kOffset != 0) {
+      constexpr int kShift = __builtin_ctz(T::kOffset);
+      dot = _mm256_sub_epi32(dot, Shl(MulPairs(scales, a.half_sums), kShift));
+    }
+    return dot;
+  }
+
+  // Signed times signed: the weight's sign moves to the activation. |q| <= 128 and |a| <= 127, so a
+  // pair fits.
+  static Ints SignedDot(const Ints (&q)[8], const ActBlock& a) {
+    const Ints ones = _mm256_set1_epi16(1);
+    Ints dot = _mm256_setzero_si256();
+#pragma GCC unroll 8
+    for (int k = 0; k < 8; ++k) {
+      const Ints pairs =
+          _mm256_maddubs_epi16(_mm256_abs_epi8(q[k]), _mm256_sign_epi8(Quad(a, k), q[k]));
+      dot = _mm256_add_epi32(dot, _mm256_madd_epi16(pairs, ones));
+    }
+    return dot;
+  }
+};
+
+}  // namespace
+}  // namespace mirage::kernels

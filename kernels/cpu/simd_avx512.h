@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Avx512: the vector type of AVX-512 with VNNI; a vector is two row groups side by side, or 16
+// lanes. Avx512Narrow is its half, one row group, for a group that has no neighbour. The operations
+// mean what those of simd_generic.h do.
+
+#include "kernels/cpu/simd_avx2.h"
+
+namespace mirage::kernels {
+namespace {
+
+// The dots of both widths; Ints operations come from V.
+template <class V>
+struct VnniDots {
+  using Ints = typename V::Ints;
+
+  // dpbusd multiplies unsigned by signed bytes: signed weights are raised by 128, and what an
+  // offset adds to the dot is taken off first.
+  template <class T, int kTokens>
+  static void Dots(const Ints (&q)[8], Ints scales, const ActBlock* x, int64_t x_stride,
+                   Ints (&dots)[kTokens]) {
+    constexpr int kOffset = T::kSigned ? 128 : T::kOffset;
+    Ints bytes[8];
+#pragma GCC unroll 8
+    for (int k = 0; k < 8; ++k)
+      bytes[k] = T::kSigned ? V::Xor(q[k], V::SetInts(EveryByte(0x80))) : q[k];
+    if constexpr (T::kHalfScales)
+      ScaledDots<kOffset, kTokens>(bytes, scales, x, x_stride, dots);
+    else
+      PlainDots<kOffset, kTokens>(bytes, x, x_stride, dots);
+  }
+
+ private:
+  // Minus the offset times the sums of the halves, each half weighted by 0 or 1.
+  template <int kOffset>
+  static Ints Start(const ActBlock& a, uint32_t low, uint32_t high) {
+    if constexpr (kOffset == 0) return V::SetInts(0);
+    constexpr uint32_t kNegative = static_cast<uint16_t>(-kOffset);
+    return V::MulPairs(V::SetInts(kNegative * low | kNegative * high << 16), a.half_sums);
+  }
+
+  template <int kOffset, int kTokens>
+  static void PlainDots(const Ints (&q)[8], const ActBlock* x, int64_t x_stride,
+                        Ints (&dots)[kTokens]) {
+#pragma GCC unroll 16
+    for (int m = 0; m < kTokens; ++m) dots[m] = Start<kOffset>(x[m * x_stride], 1, 1);
+#pragma GCC unroll 8
+    for (int k = 0; k < 8; ++k)
+#pragma GCC unroll 16
+      for (int m = 0; m < kTokens; ++m)
+        dots[m] = V::DotBytes(dots[m], q[k], x[m * x_stride].values + 4 * k);
+  }
+
+  template <int kOffset, int kTokens>
+  static void ScaledDots(const Ints (&q)[8], Ints scales, const ActBlock* x, int64_t x_stride,
+                         Ints (&dots)[kTokens]) {
+    const Ints low_scale = V::ShrSigned(V::Shl(scales, 16), 16);
+    const Ints high_scale = V::ShrSigned(scales, 16);
+#pragma GCC unroll 16
+    for (int m = 0; m < kTokens; ++m) {
+      const ActBlock& a = x[m * x_stride];
+      Ints low = Start<kOffset>(a, 1, 0);
+      Ints high = Start<kOffset>(a, 0, 1);
+#pragma GCC unroll 4
+      for (int k = 0; k < 4; ++k) {
+        low = V::DotBytes(low, q[k], a.values + 4 * k);
+        high = V::DotBytes(high, q[k + 4], a.values + 4 * (k + 4));
+      }
+      dots[m] = V::AddInts(V::MulInts(low, low_scale), V::MulInts(high, high_scale));
+    }
+  }
+};
+
+struct Avx512Narrow : Avx2 {
+  static constexpr int kTileTokens = 8;
+  static Ints ShrSigned(Ints x, int n) { return _mm256_srai_epi32(x, n); }
+  static Ints MulInts(Ints a, Ints b) { return _mm256_mullo_epi32(a, b); }
+  static Ints DotBytes(Ints sum, Ints weights, const int8_t* a) {
+    return _mm256_dpbusd_epi32(sum, weights, _mm256_set1_epi32(LoadInt(a)));
+  }
+  template <class T, int kTokens>
+  static void Dots(const Ints (&q)[8], Ints scales, const ActBlock* x, int64_t x_stride,
+                   Ints (&dots)[kTokens]) {
+    VnniDots<Avx512Narrow>::Dots<T, kTokens>(q, scales, x, x_stride, dots);
+  }
+};
+
+struct Avx512 {
+  static constexpr int kLanes = 16;
+  static constexpr int kGroups = 2;
+  static constexpr int kTileTokens = 8;
+  static constexpr int kAccumulators = 24;
+  static constexpr int kAttentionTile = 8;
+
+  using Floats = __m512;
+  using Ints = __m512i;
+
+  // ---- floats
+  static Floats Set(float x) { return _mm512_set1_ps(x); }
+  static Floats Load(const float* p) { return _mm512_loadu_ps(p); }
+  static void Store(float* p, Floats x) { _mm512_storeu_ps(p, x); }
+  static Floats LoadHalf(const uint16_t* p) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  }
+  static void StoreHalf(uint16_t* p, Floats x) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
+                        _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
+  }
+  static Floats Add(Floats a, Floats b) { return _mm512_add_ps(a, b); }
+  static Floats Sub(Floats a, Floats b) { return _mm512_sub_ps(a, b); }
+  static Floats Mul(Floats a, Floats b) { return _mm512_mul_ps(a, b); }
+  static Floats Div(Floats a, Floats b) { return _mm512_div_ps(a, b); }
+  static Floats Min(Floats a, Floats b) { return _mm512_min_ps(a, b); }
+  static Floats Max(Floats a, Floats b) { return _mm512_max_ps(a, b); }
+  static Floats MulAdd(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
+  static Floats NegMulAdd(Floats a, Floats b, Floats c) { return _mm512_fnmadd_ps(a, b, c); }
+  static float ScalarMulAdd(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+  static Floats Abs(Floats x) { return AsFloats(And(AsInts(x), 0x7FFFFFFFu)); }
+  static Floats CopySign(Floats magnitude, Floats sign) {
+    return AsFloats(Or(AsInts(magnitude), And(AsInts(sign), 0x80000000u)));
+  }
+  static Floats PowerOfTwo(Floats t) {
+    return AsFloats(AddInts(Shl(AsInts(t), 23), SetInts(0x3F800000u)));
+  }
+  static void StoreRounded(int8_t* p, Floats x) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(x)));
+  }
+
+  // ---- integers
+  static Ints And(Ints x, uint32_t mask) { return _mm512_and_si512(x, SetInts(mask)); }
+  static Ints Or(Ints a, Ints b) { return _mm512_or_si512(a, b); }
+  static Ints Xor(Ints a, Ints b) { return _mm512_xor_si512(a, b); }
+  static Ints Shr(Ints x, int n) { return _mm512_srli_epi32(x, static_cast<unsigned>(n)); }
+  static Ints ShrSigned(Ints x, int n) { return _mm512_srai_epi32(x, static_cast<unsigned>(n)); }
+  static Ints Shl(Ints x, int n) { return _mm512_slli_epi32(x, static_cast<unsigned>(n)); }
+  static Ints SetInts(uint32_t x) { return _mm512_set1_epi32(static_cast<int32_t>(x)); }
+  static Ints AddInts(Ints a, Ints b) { return _mm512_add_epi32(a, b); }
+  static Ints SubInts(Ints a, Ints b) { return _mm512_sub_epi32(a, b); }
+  static Ints MulInts(Ints a, Ints b) { return _mm512_mullo_epi32(a, b); }
+  static Ints SubPairs(Ints a, Ints b) { return _mm512_sub_epi16(a, b); }
+  static Ints Lookup(Ints nibbles, const int8_t (&table)[16]) {
+    const __m128i entries = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
+    return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(entries), nibbles);
+  }
+  static Floats ToFloats(Ints x) { return _mm512_cvtepi32_ps(x); }
+  static Floats AsFloats(Ints x) { return _mm512_castsi512_ps(x); }
+  static Ints AsInts(Floats x) { return _mm512_castps_si512(x); }
+  static Ints MulPairs(Ints a, const int16_t* b) {
+    return _mm512_madd_epi16(a, _mm512_set1_epi32(LoadInt(b)));
+  }
+  static Ints DotBytes(Ints sum, Ints weights, const int8_t* a) {
+    return _mm512_dpbusd_epi32(sum, weights, _mm512_set1_epi32(LoadInt(a)));
+  }
+
+  // ---- weights of two groups
+  struct Rows {
+    const std::byte* p;
+    int64_t group_bytes;
+    Rows(const std::byte* groups, int64_t stride) : p(groups), group_bytes(stride) {}
+    void Advance(int64_t bytes) { p += bytes; }
+  };
+  static __m256i JoinHalves(__m128i low, __m128i high) {
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1);
+  }
+  static __m256i Load16Bytes(const std::byte* p, int64_t group_bytes) {
+    return JoinHalves(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)),
+                      _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + group_bytes)));
+  }
+  static __m512i Load32Bytes(const std::byte* p, int64_t group_bytes) {
+    return _mm512_inserti64x4(
+        _mm512_castsi256_si512(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))),
+        _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + group_bytes)), 1);
+  }
+  static Ints Words(const Rows& w, int offset) { return Load32Bytes(w.p + offset, w.group_bytes); }
+  static Ints Halfwords(const Rows& w, int offset) {
+    return _mm512_cvtepu16_epi32(Load16Bytes(w.p + offset, w.group_bytes));
+  }
+  static Ints Bytes(const Rows& w, int offset) {
+    const __m128i low = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(w.p + offset));
+    const __m128i high =
+        _mm_loadl_epi64(reinterpret_cast<const __m128i*>(w.p + offset + w.group_bytes));
+    return _mm512_cvtepu8_epi32(_mm_unpacklo_epi64(low, high));
+  }
+  static Floats Halves(const Rows& w, int offset) {
+    return _mm512_cvtph_ps(Load16Bytes(w.p + offset, w.group_bytes));
+  }
+  template <DType kType>
+  static Floats LoadColumn(const std::byte* column, int64_t group_bytes) {
+    if constexpr (kType == DType::kF32) return AsFloats(Load32Bytes(column, group_bytes));
+    const __m256i bits = Load16Bytes(column, group_bytes);
+    if constexpr (kType == DType::kF16) return _mm512_cvtph_ps(bits);
+    return AsFloats(Shl(_mm512_cvtepu16_epi32(bits), 16));
+  }
+
+  template <class T, int kTokens>
+  static void Dots(const Ints (&q)[8], Ints scales, const ActBlock* x, int64_t x_stride,
+                   Ints (&dots)[kTokens]) {
+    VnniDots<Avx512>::Dots<T, kTokens>(q, scales, x, x_stride, dots);
+  }
+};
+
+}  // namespace
+}  // namespace mirage::kernels
