@@ -11,9 +11,9 @@ Status Cursor::Need(uint64_t bytes) const {
                                   " at " + std::to_string(end_));
 }
 
-Status Cursor::NeedItems(uint64_t count, uint64_t item_bytes) const {
+Status Cursor::NeedItems(uint64_t count, uint64_t item_bytes, std::string_view items) const {
   if (count <= remaining() / item_bytes) return {};
-  return Fail(Code::kCorrupt, std::to_string(count) + " items of at least " +
+  return Fail(Code::kCorrupt, std::to_string(count) + " " + std::string(items) + " of at least " +
                                   std::to_string(item_bytes) + " bytes at byte " +
                                   std::to_string(position_) + " pass " + std::string(end_name_) +
                                   " at " + std::to_string(end_));

@@ -63,9 +63,9 @@ class Cursor {
   // Goes back to an offset that was passed before.
   void SeekBack(uint64_t position) { position_ = position; }
 
-  // Fails unless `count` items of at least `item_bytes` each can still follow: the check to make
-  // before memory or time is spent on a count that the file states.
-  [[nodiscard]] Status NeedItems(uint64_t count, uint64_t item_bytes) const;
+  // Fails unless `count` items (named for the message) of at least `item_bytes` each can still
+  // follow: the check to make before memory or time is spent on a count that the file states.
+  [[nodiscard]] Status NeedItems(uint64_t count, uint64_t item_bytes, std::string_view items) const;
 
  private:
   static constexpr uint64_t kBufferBytes = 64 * 1024;

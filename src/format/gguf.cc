@@ -93,7 +93,7 @@ Status ShardReader::ReadVersion() {
 }
 
 Status ShardReader::ReadMetadata(uint64_t keys) {
-  MIRAGE_TRY(cursor_.NeedItems(keys, kLeastKeyBytes));
+  MIRAGE_TRY(cursor_.NeedItems(keys, kLeastKeyBytes, "keys"));
   if (keys > limits_.keys)
     return Fail(Code::kUnsupported,
                 std::to_string(keys) + " keys, the limit is " + std::to_string(limits_.keys));
@@ -183,10 +183,10 @@ Status ShardReader::ReadValue(MetadataEntry& entry) {
 Status ShardReader::SkipArray(const MetadataEntry& entry) {
   if (entry.element_type != ValueType::kString) {
     const uint64_t element_bytes = FixedBytes(entry.element_type);
-    MIRAGE_TRY(cursor_.NeedItems(entry.count, element_bytes));
+    MIRAGE_TRY(cursor_.NeedItems(entry.count, element_bytes, "elements"));
     return cursor_.Skip(entry.count * element_bytes);
   }
-  MIRAGE_TRY(cursor_.NeedItems(entry.count, sizeof(uint64_t)));
+  MIRAGE_TRY(cursor_.NeedItems(entry.count, sizeof(uint64_t), "strings"));
   for (uint64_t i = 0; i < entry.count; ++i) {
     const uint64_t at = cursor_.position();
     MIRAGE_TRY_ASSIGN(const uint64_t bytes, cursor_.Read<uint64_t>());
@@ -213,7 +213,7 @@ Status ShardReader::ReadAlignment() {
 }
 
 Status ShardReader::ReadTensors(uint64_t tensors) {
-  MIRAGE_TRY(cursor_.NeedItems(tensors, kLeastTensorBytes));
+  MIRAGE_TRY(cursor_.NeedItems(tensors, kLeastTensorBytes, "tensors"));
   if (tensors > limits_.tensors)
     return Fail(Code::kUnsupported, std::to_string(tensors) + " tensors, the limit is " +
                                         std::to_string(limits_.tensors));

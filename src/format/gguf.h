@@ -7,8 +7,8 @@
 //   2. keys: string name, u32 value type, value; an array is u32 element type, u64 count, elements;
 //      a string is u64 byte count, characters
 //   3. tensors: string name, u32 rank, u64 dimension[rank] (fastest first), u32 type, u64 offset
-//   4. zeros up to a multiple of `general.alignment` (32 unless given), then data; offsets count
-//   from here
+//   4. zeros up to a multiple of `general.alignment` (32 unless given), then data, from where
+//      offsets count
 //
 // A file is untrusted: whatever its bytes, reading ends in a ModelFile or in an Error (kCorrupt, or
 // kUnsupported for what is well-formed but refused) that names the key or tensor and the byte, in

@@ -39,14 +39,11 @@ struct VectorElement<std::vector<E>> {
   using Type = E;
 };
 
-std::string TypeOf(const MetadataEntry& entry) {
-  return std::string(entry.is_array() ? "an array of " : "a ") +
-         std::string(Name(entry.element_type));
-}
-
 tl::unexpected<Error> WrongType(const MetadataEntry& entry, std::string_view wanted) {
-  return Fail(Code::kCorrupt, "key '" + entry.key + "' at byte " + std::to_string(entry.offset) +
-                                  " is " + TypeOf(entry) + ", expected " + std::string(wanted));
+  return Fail(Code::kCorrupt, "byte " + std::to_string(entry.offset) + " holds " +
+                                  (entry.is_array() ? "array of " : "") +
+                                  std::string(Name(entry.element_type)) + ", expected " +
+                                  std::string(wanted));
 }
 
 // The payload of an entry, from memory or from the file.
@@ -121,29 +118,21 @@ std::optional<T> Convert(Number number) {
   }
 }
 
-template <typename T>
-constexpr std::string_view kWanted = std::is_same_v<T, bool>          ? "bool"
-                                     : std::is_floating_point_v<T>    ? "a number"
-                                     : std::is_same_v<T, std::string> ? "a string"
-                                                                      : "an integer";
-
 // One bool or number of the entry, from a cursor that stands on it.
 template <typename T>
 Result<T> ReadElement(const MetadataEntry& entry, Cursor& cursor) {
   const uint64_t at = cursor.position() + (entry.resident() ? entry.offset : 0);
+  const auto refuse = [&](const std::string& value) {
+    return Fail(Code::kCorrupt, value + " at byte " + std::to_string(at) + " is out of range");
+  };
   if constexpr (std::is_same_v<T, bool>) {
     MIRAGE_TRY_ASSIGN(const uint8_t value, cursor.Read<uint8_t>());
-    if (value > 1)
-      return Fail(Code::kCorrupt, "key '" + entry.key + "' at byte " + std::to_string(at) +
-                                      ": bool " + std::to_string(value));
+    if (value > 1) return refuse("bool " + std::to_string(value));
     return value == 1;
   } else {
     MIRAGE_TRY_ASSIGN(const Number number, ReadNumber(cursor, entry.element_type));
     const std::optional<T> value = Convert<T>(number);
-    if (!value)
-      return Fail(Code::kCorrupt, "key '" + entry.key + "' at byte " + std::to_string(at) + ": " +
-                                      std::visit([](auto v) { return std::to_string(v); }, number) +
-                                      " is out of range");
+    if (!value) return refuse(std::visit([](auto v) { return std::to_string(v); }, number));
     return *value;
   }
 }
@@ -156,6 +145,12 @@ bool HasElementsFor(const MetadataEntry& entry) {
   return IsNumber(entry.element_type);
 }
 
+// What HasElementsFor asks for, in words.
+template <typename T>
+constexpr std::string_view kWanted = std::is_same_v<T, bool>       ? "bool"
+                                     : std::is_floating_point_v<T> ? "number"
+                                                                   : "integer";
+
 template <typename T>
 Result<T> DecodeScalar(const MetadataEntry& entry, const ByteSource* source) {
   if (entry.is_array() || !HasElementsFor<T>(entry)) return WrongType(entry, kWanted<T>);
@@ -166,9 +161,7 @@ Result<T> DecodeScalar(const MetadataEntry& entry, const ByteSource* source) {
 template <typename E>
 Result<std::vector<E>> DecodeVector(const MetadataEntry& entry, const ByteSource* source) {
   if (!entry.is_array() || !HasElementsFor<E>(entry))
-    return WrongType(entry, "an array of " + std::string(std::is_same_v<E, bool> ? "bool"
-                                                         : std::is_integral_v<E> ? "integers"
-                                                                                 : "numbers"));
+    return WrongType(entry, "array of " + std::string(kWanted<E>));
   PayloadReader reader(entry, source);
   std::vector<E> values;
   values.reserve(entry.count);  // each has at least a byte of a payload that the file holds
@@ -182,7 +175,7 @@ Result<std::vector<E>> DecodeVector(const MetadataEntry& entry, const ByteSource
 Result<std::vector<std::byte>> DecodeBytes(const MetadataEntry& entry, const ByteSource* source) {
   if (!entry.is_array() ||
       (entry.element_type != ValueType::kU8 && entry.element_type != ValueType::kI8))
-    return WrongType(entry, "an array of u8 or i8");
+    return WrongType(entry, "array of u8 or i8");
   PayloadReader reader(entry, source);
   std::vector<std::byte> bytes(entry.count);
   MIRAGE_TRY(reader.cursor().ReadBytes(bytes));
@@ -190,14 +183,14 @@ Result<std::vector<std::byte>> DecodeBytes(const MetadataEntry& entry, const Byt
 }
 
 Result<std::string> DecodeString(const MetadataEntry& entry, const ByteSource* source) {
-  if (entry.type != ValueType::kString) return WrongType(entry, "a string");
+  if (entry.type != ValueType::kString) return WrongType(entry, "string");
   PayloadReader reader(entry, source);
   return reader.cursor().ReadString(entry.bytes);
 }
 
 Result<StringTable> DecodeStrings(const MetadataEntry& entry, const ByteSource* source) {
   if (!entry.is_array() || entry.element_type != ValueType::kString)
-    return WrongType(entry, "an array of strings");
+    return WrongType(entry, "array of string");
   PayloadReader reader(entry, source);
   StringTable table;
   table.Reserve(entry.count, entry.bytes - entry.count * sizeof(uint64_t));
@@ -253,6 +246,31 @@ Status AppendElement(const MetadataEntry& entry, Cursor& cursor, uint64_t bytes,
   return {};
 }
 
+Result<std::string> PreviewOf(const MetadataEntry& entry, const ByteSource* source,
+                              size_t max_chars) {
+  PayloadReader reader(entry, source);
+  Cursor& cursor = reader.cursor();
+  std::string out;
+  if (!entry.is_array()) {
+    MIRAGE_TRY(AppendElement(entry, cursor, entry.bytes, max_chars, out));
+    return out;
+  }
+  out = "[";
+  for (uint64_t i = 0; i < entry.count; ++i) {
+    if (i > 0) out += ", ";
+    if (out.size() >= max_chars) {
+      out += "...";
+      break;
+    }
+    uint64_t bytes = 0;
+    if (entry.element_type == ValueType::kString) {
+      MIRAGE_TRY_ASSIGN(bytes, cursor.Read<uint64_t>());
+    }
+    MIRAGE_TRY(AppendElement(entry, cursor, bytes, max_chars - out.size(), out));
+  }
+  return out + "]";
+}
+
 }  // namespace
 
 std::string_view Name(ValueType type) { return kValueTypeInfo[static_cast<uint32_t>(type)].name; }
@@ -293,7 +311,9 @@ const MetadataEntry* Metadata::Find(std::string_view key) const {
 
 template <typename T>
 Result<T> Metadata::Decode(const MetadataEntry& entry) const {
-  return DecodeAs<T>(entry, source_.get());
+  Result<T> value = DecodeAs<T>(entry, source_.get());
+  if (!value) return Fail(std::move(value).error().Within("key '" + entry.key + "'"));
+  return value;
 }
 
 template Result<bool> Metadata::Decode(const MetadataEntry&) const;
@@ -315,27 +335,9 @@ template Result<std::vector<double>> Metadata::Decode(const MetadataEntry&) cons
 template Result<std::vector<std::byte>> Metadata::Decode(const MetadataEntry&) const;
 
 Result<std::string> Metadata::Preview(const MetadataEntry& entry, size_t max_chars) const {
-  PayloadReader reader(entry, source_.get());
-  Cursor& cursor = reader.cursor();
-  std::string out;
-  if (!entry.is_array()) {
-    MIRAGE_TRY(AppendElement(entry, cursor, entry.bytes, max_chars, out));
-    return out;
-  }
-  out = "[";
-  for (uint64_t i = 0; i < entry.count; ++i) {
-    if (i > 0) out += ", ";
-    if (out.size() >= max_chars) {
-      out += "...";
-      break;
-    }
-    uint64_t bytes = 0;
-    if (entry.element_type == ValueType::kString) {
-      MIRAGE_TRY_ASSIGN(bytes, cursor.Read<uint64_t>());
-    }
-    MIRAGE_TRY(AppendElement(entry, cursor, bytes, max_chars - out.size(), out));
-  }
-  return out + "]";
+  Result<std::string> text = PreviewOf(entry, source_.get(), max_chars);
+  if (!text) return Fail(std::move(text).error().Within("key '" + entry.key + "'"));
+  return text;
 }
 
 size_t Metadata::heap_bytes() const {

@@ -92,15 +92,16 @@ TEST(HostileGguf, EveryTruncationIsRefused) {
 
 // CVE-2024-23605: n_kv and n_tensors times the size of a struct wrapped.
 TEST(HostileGguf, AKeyCountBeyondTheFileIsRefusedBeforeMemoryIsTaken) {
-  ExpectError(Simple().ClaimKeys(kMost).Build(), Code::kCorrupt, {"18446744073709551615 items"});
-  ExpectError(Simple().ClaimKeys(uint64_t{1} << 60).Build(), Code::kCorrupt, {"items"});
+  ExpectError(Simple().ClaimKeys(kMost).Build(), Code::kCorrupt, {"18446744073709551615 keys"});
+  ExpectError(Simple().ClaimKeys(uint64_t{1} << 60).Build(), Code::kCorrupt, {"keys"});
 }
 
 // CVE-2024-21836
 TEST(HostileGguf, ATensorCountBeyondTheFileIsRefusedBeforeMemoryIsTaken) {
-  ExpectError(Simple().ClaimTensors(kMost).Build(), Code::kCorrupt, {"18446744073709551615 items"});
+  ExpectError(Simple().ClaimTensors(kMost).Build(), Code::kCorrupt,
+              {"18446744073709551615 tensors"});
   ExpectError(Simple().ClaimTensors(kMost / sizeof(TensorInfo) + 2).Build(), Code::kCorrupt,
-              {"items"});
+              {"tensors"});
 }
 
 TEST(HostileGguf, CountsAboveTheLimitsAreRefused) {
@@ -183,7 +184,9 @@ TEST(HostileGguf, AnArrayCountThatWrapsIsRefused) {
        {ValueType::kU8, ValueType::kU32, ValueType::kF64, ValueType::kString})
     for (const uint64_t count : {kMost, kMost / 8 + 1, uint64_t{1} << 62, uint64_t{1} << 40})
       ExpectError(Simple().AddRawKey("list", kArray, ArrayValue(element, count, 64)).Build(),
-                  Code::kCorrupt, {"'list'", std::to_string(count) + " items"});
+                  Code::kCorrupt,
+                  {"'list'", std::to_string(count) +
+                                 (element == ValueType::kString ? " strings" : " elements")});
 }
 
 TEST(HostileGguf, AnArrayOfAnUnknownTypeIsRefused) {
@@ -263,7 +266,48 @@ TEST(HostileGguf, AFileThatChangesAfterItWasOpenedIsReadWithinItsValue) {
   const auto words = model->metadata().Get<StringTable>("words");
   ASSERT_FALSE(words);
   EXPECT_EQ(words.error().code, Code::kCorrupt);
+  EXPECT_NE(words.error().message.find("key 'words'"), std::string::npos);
   EXPECT_NE(words.error().message.find("the end of the value"), std::string::npos);
+}
+
+// Endless zeros behind a head, as a sparse file has.
+class SparseSource final : public ByteSource {
+ public:
+  SparseSource(std::vector<std::byte> head, uint64_t bytes)
+      : head_(std::move(head)), bytes_(bytes) {}
+  [[nodiscard]] const std::string& name() const override { return name_; }
+  [[nodiscard]] uint64_t bytes() const override { return bytes_; }
+  [[nodiscard]] Status ReadAt(uint64_t offset, std::span<std::byte> out) const override {
+    MIRAGE_TRY(CheckRange(offset, out.size()));
+    for (size_t i = 0; i < out.size(); ++i)
+      out[i] = offset + i < head_.size() ? head_[offset + i] : std::byte{0};
+    return {};
+  }
+
+ private:
+  std::vector<std::byte> head_;
+  uint64_t bytes_;
+  std::string name_ = "sparse";
+};
+
+TEST(HostileGguf, AnArrayOfATebibyteIsRefusedWithoutBeingRead) {
+  for (const ValueType element : {ValueType::kU8, ValueType::kF64, ValueType::kString}) {
+    GgufBuilder builder;
+    builder.AddRawKey("list", kArray, ArrayValue(element, 1ull << 36));
+    const auto file = ReadGguf({std::make_shared<SparseSource>(builder.Build(), 1ull << 40)});
+    ASSERT_FALSE(file);
+    EXPECT_NE(file.error().message.find("the limit of a header"), std::string::npos)
+        << file.error().message;
+  }
+}
+
+TEST(HostileGguf, AMillionEmptyStringsTakeNoMemory) {
+  GgufBuilder builder;
+  builder.AddRawKey("list", kArray, ArrayValue(ValueType::kString, 1 << 20));
+  const auto file = ReadGguf({std::make_shared<SparseSource>(builder.Build(), 1ull << 40)});
+  ASSERT_TRUE(file) << file.error().message;
+  EXPECT_EQ(file->metadata().Find("list")->count, 1u << 20);
+  EXPECT_LT(file->metadata().heap_bytes(), 1024u);
 }
 
 // --- Alignment
@@ -289,7 +333,7 @@ TEST(HostileGguf, AlignmentIsAPowerOfTwoWithinItsLimit) {
 
 TEST(HostileGguf, AlignmentOfAnotherTypeIsRefused) {
   ExpectError(GgufBuilder().AddKey("general.alignment", "32").Build(), Code::kCorrupt,
-              {"'general.alignment'", "a string, expected an integer"});
+              {"'general.alignment'", "holds string, expected integer"});
   ExpectError(GgufBuilder().AddKey("general.alignment", int64_t{-32}).Build(), Code::kCorrupt,
               {"'general.alignment'", "-32"});
 }

@@ -91,19 +91,19 @@ TEST(Metadata, AnotherTypeIsAnErrorThatNamesKeyAndTypes) {
       .AddKey("texts", std::vector<std::string>{"1"});
   const Metadata metadata = Read(builder);
   ExpectCorrupt(metadata.Get<uint32_t>("number"), "'number'");
-  ExpectCorrupt(metadata.Get<uint32_t>("number"), "f32, expected an integer");
-  ExpectCorrupt(metadata.Get<uint32_t>("flag"), "a bool");
-  ExpectCorrupt(metadata.Get<float>("text"), "a string, expected a number");
-  ExpectCorrupt(metadata.Get<uint32_t>("numbers"), "an array of u32");
+  ExpectCorrupt(metadata.Get<uint32_t>("number"), "f32, expected integer");
+  ExpectCorrupt(metadata.Get<uint32_t>("flag"), "holds bool");
+  ExpectCorrupt(metadata.Get<float>("text"), "holds string, expected number");
+  ExpectCorrupt(metadata.Get<uint32_t>("numbers"), "array of u32");
   ExpectCorrupt(metadata.Get<bool>("number"), "expected bool");
-  ExpectCorrupt(metadata.Get<std::string>("number"), "expected a string");
-  ExpectCorrupt(metadata.Get<std::string>("texts"), "an array of string");
-  ExpectCorrupt(metadata.Get<StringTable>("text"), "expected an array of strings");
-  ExpectCorrupt(metadata.Get<StringTable>("numbers"), "an array of u32");
-  ExpectCorrupt(metadata.Get<std::vector<float>>("texts"), "expected an array of numbers");
-  ExpectCorrupt(metadata.Get<std::vector<int32_t>>("number"), "expected an array of integers");
-  ExpectCorrupt(metadata.Get<std::vector<bool>>("numbers"), "expected an array of bool");
-  ExpectCorrupt(metadata.Get<std::vector<std::byte>>("numbers"), "expected an array of u8 or i8");
+  ExpectCorrupt(metadata.Get<std::string>("number"), "expected string");
+  ExpectCorrupt(metadata.Get<std::string>("texts"), "array of string");
+  ExpectCorrupt(metadata.Get<StringTable>("text"), "expected array of string");
+  ExpectCorrupt(metadata.Get<StringTable>("numbers"), "array of u32");
+  ExpectCorrupt(metadata.Get<std::vector<float>>("texts"), "expected array of number");
+  ExpectCorrupt(metadata.Get<std::vector<int32_t>>("number"), "expected array of integer");
+  ExpectCorrupt(metadata.Get<std::vector<bool>>("numbers"), "expected array of bool");
+  ExpectCorrupt(metadata.Get<std::vector<std::byte>>("numbers"), "expected array of u8 or i8");
   ExpectCorrupt(metadata.GetOr<bool>("number", true), "'number'");
 }
 
@@ -145,7 +145,7 @@ TEST(Metadata, ArraysReadTheSameFromMemoryAndFromTheFile) {
               (std::vector<std::byte>{std::byte{0}, std::byte{128}, std::byte{255}}));
     EXPECT_EQ(metadata.Get<std::vector<std::byte>>("signed blob").value(),
               std::vector<std::byte>{std::byte{255}});
-    ExpectCorrupt(metadata.Get<std::vector<uint32_t>>("ints"), "-1 is out of range");
+    ExpectCorrupt(metadata.Get<std::vector<uint32_t>>("ints"), "-1 at byte");
     const StringTable table = metadata.Get<StringTable>("words").value();
     ASSERT_EQ(table.count(), words.size());
     for (size_t i = 0; i < words.size(); ++i) EXPECT_EQ(table[i], words[i]);
@@ -174,7 +174,7 @@ TEST(Metadata, ABoolInAnArrayIsZeroOrOne) {
   GgufBuilder::Put(uint8_t{2}, value);
   GgufBuilder builder;
   builder.AddRawKey("flags", static_cast<uint32_t>(ValueType::kArray), value);
-  ExpectCorrupt(Read(builder).Get<std::vector<bool>>("flags"), "bool 2");
+  ExpectCorrupt(Read(builder).Get<std::vector<bool>>("flags"), "bool 2 at byte");
 }
 
 TEST(Metadata, PerLayerValuesAreAScalarForAllOrOneEach) {

@@ -105,7 +105,7 @@ TEST(Split, AnErrorNamesTheShardsFile) {
   second.tensors()[0].offset = 1 << 20;
   ExpectCorrupt(ReadGguf(Both(Shard(0, {"a", "b"}), second)), {"'c'", "end of two"});
   second.ClaimKeys(1000000);
-  ExpectCorrupt(ReadGguf(Both(Shard(0, {"a", "b"}), second)), {"two: ", "1000000 items"});
+  ExpectCorrupt(ReadGguf(Both(Shard(0, {"a", "b"}), second)), {"two: ", "1000000 keys"});
 }
 
 TEST(Split, TheTensorLimitIsForAllShardsTogether) {

@@ -4,12 +4,12 @@
 // Q2_K to Q6_K: 256 elements in groups with small integer scales of their own, under one or two
 // half floats.
 //
-//   type  group  value of element i in group g                      codes
-//   Q2_K   16    d * (scales[g] & 15) * q - dmin * (scales[g] >> 4)  q of 2 bits
-//   Q3_K   16    d * (scale(g) - 32) * (q - 4)                       q of 3 bits, the third in
-//   hmask Q4_K   32    d * scale(g) * q - dmin * min(g)                    q of 4 bits Q5_K   32 d
-//   * scale(g) * q - dmin * min(g)                    q of 5 bits, the fifth in qh Q6_K   16    d *
-//   scales[g] * (q - 32)                            q of 6 bits, the upper two in qh
+//   type  group  value of element i in group g                      bits of q
+//   Q2_K   16    d * (scales[g] & 15) * q - dmin * (scales[g] >> 4)  2
+//   Q3_K   16    d * (scale(g) - 32) * (q - 4)                       3, the third in hmask
+//   Q4_K   32    d * scale(g) * q - dmin * min(g)                    4
+//   Q5_K   32    d * scale(g) * q - dmin * min(g)                    5, the fifth in qh
+//   Q6_K   16    d * scales[g] * (q - 32)                            6, the upper two in qh
 //
 // scale(g) and min(g) have 6 bits and are packed in 12 bytes.
 
