@@ -53,7 +53,7 @@ std::optional<SymbolMerger::Merge> MergeTable::Find(int32_t left, int32_t right)
   return SymbolMerger::Merge{rank, merges_[rank].joined};
 }
 
-void BytePairModel::Encode(std::string_view text, bool, std::vector<int32_t>* ids) const {
+Status BytePairModel::Encode(std::string_view text, bool, std::vector<int32_t>* ids) const {
   std::string unmarked;
   if (pre_tokenizer_.traits().space_mark && text.find(kSpaceMark) != std::string_view::npos) {
     unmarked = ReadSpaceMarks(text);
@@ -63,6 +63,7 @@ void BytePairModel::Encode(std::string_view text, bool, std::vector<int32_t>* id
   SymbolMerger merger;
   for (const std::string_view piece : pre_tokenizer_.Split(text, &scratch))
     EncodePiece(piece, &merger, ids);
+  return {};
 }
 
 void BytePairModel::EncodePiece(std::string_view piece, SymbolMerger* merger,

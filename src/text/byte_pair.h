@@ -59,7 +59,8 @@ class BytePairModel final : public SubwordModel {
         merges_(std::move(merges)),
         unknown_(unknown) {}
 
-  void Encode(std::string_view text, bool after_special, std::vector<int32_t>* ids) const override;
+  [[nodiscard]] Status Encode(std::string_view text, bool after_special,
+                              std::vector<int32_t>* ids) const override;
   [[nodiscard]] size_t heap_bytes() const override {
     return pre_tokenizer_.heap_bytes() + merges_.heap_bytes();
   }

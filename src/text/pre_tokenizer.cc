@@ -11,6 +11,8 @@ namespace {
 // The patterns, as in the tokenizer.json files. Digits(individual_digits) and
 // Punctuation(Contiguous) of those files are written as the patterns they are equal to.
 constexpr const char* kNumber = R"(\p{N})";
+// Digits asks Rust, whose Unicode 17.0 has thirteen numbers more.
+constexpr const char* kDigits = "[\\p{N}\U00011DE0-\U00011DE9\U00016FF4-\U00016FF6]";
 constexpr const char* kNumberRun = R"(\p{N}+)";
 constexpr const char* kThreeNumbers = R"(\p{N}{1,3})";
 constexpr const char* kThreeAsciiDigits = "[0-9][0-9][0-9]";
@@ -75,7 +77,9 @@ constexpr const char* kSeedCoder =
 constexpr const char* kExaoneMoe =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?(?:\p{L}\p{M}*(?: \p{L}\p{M}*)*)+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]?|\s*[\r\n]|\s+(?!\S)|\s+)";
 constexpr const char* kAfmoeScripts =
-    R"([一-鿿㐀-䶿豈-﫿぀-ゟ゠-ヿ･-ﾟ⼀-⿟เ-๿຀-໿ក-៿က-႟ꩠ-ꩿꧠ-꧿가-힯ᄀ-ᇿ]+)";
+    R"([一-鿿㐀-䶿)"
+    "\uF900"
+    R"(-﫿぀-ゟ゠-ヿ･-ﾟ⼀-⿟เ-๿຀-໿ក-៿က-႟ꩠ-ꩿꧠ-꧿가-힯ᄀ-ᇿ]+)";
 constexpr const char* kChameleonSentinel = "<sentinel:[0-9]+>";
 constexpr const char* kChameleonImage = "(IMGIMG)((A|B|C|D|E|F|G|H|I){1,4})Z";
 constexpr const char* kChameleonSpace = R"(([\t\n]|    |  ))";
@@ -116,7 +120,7 @@ constexpr Family kFamilies[] = {
      "olmo jais "
      "trillion granite-docling exaone4 jina-v1-en jina-v2-code roberta-bpe",
      {kGpt2}},
-    {"smollm starcoder refact command-r codeshell exaone minerva-7b mellum2", {kNumber, kGpt2}},
+    {"smollm starcoder refact command-r codeshell exaone minerva-7b mellum2", {kDigits, kGpt2}},
     {"llama3 llama-v3 llama-bpe falcon3 falcon-h1 pixtral midm-2.0 lfm2 jina-v5-nano",
      {kLlama3},
      kWholePiecesAndBos},
@@ -140,7 +144,7 @@ constexpr Family kFamilies[] = {
     {"deepseek-llm",
      {kLineBreak, kDeepSeekLlmLetters, kDeepSeekLlmPunctuation, kTrailingSpace, kDeepSeekHan,
       kNumberRun}},
-    {"deepseek-coder", {kLineBreak, kDeepSeekLetters, kDeepSeekPunctuation, kDeepSeekHan, kNumber}},
+    {"deepseek-coder", {kLineBreak, kDeepSeekLetters, kDeepSeekPunctuation, kDeepSeekHan, kDigits}},
     {"falcon", {kFalconPunctuation, kGpt2, kThreeAsciiDigits}},
     {"bloom poro-chat gpt3-finnish", {kBloom}},
     {"viking", {kBloom, kNumber}},
@@ -149,7 +153,7 @@ constexpr Family kFamilies[] = {
     {"superbpe", {kNumberRun, &kSuperBpeGroups}},
     {"exaone-moe", {kExaoneMoe}},
     {"chameleon",
-     {kChameleonSentinel, kChameleonImage, kChameleonSpace, kNumber, kChameleonPunctuation, kGpt2},
+     {kChameleonSentinel, kChameleonImage, kChameleonSpace, kDigits, kChameleonPunctuation, kGpt2},
      kBos},
     {"gemma4 granite-embed-multi-311m", {kLines}, kGemma4},
     {"sarvam-moe", {kLines}, kSpaceMarked},

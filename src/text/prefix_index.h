@@ -8,9 +8,10 @@
 // token. Refers to the table, which outlives it. Immutable: any thread.
 
 #include <algorithm>
-#include <bitset>
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <numeric>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -29,17 +30,20 @@ class PrefixIndex {
     });
     for (const int32_t id : ids_) {
       const std::string_view text = tokens_.text(id);
-      if (!text.empty()) first_bytes_.set(static_cast<unsigned char>(text[0]));
+      ++begins_[text.empty() ? 0 : static_cast<unsigned char>(text[0]) + 1];
     }
+    std::partial_sum(begins_.begin(), begins_.end(), begins_.begin());
   }
 
   // Calls visit(id, bytes) for every token that `text` begins with, shortest first; of equals the
   // lowest id.
   template <typename Visit>
   void ForEachPrefix(std::string_view text, Visit&& visit) const {
-    if (text.empty() || !first_bytes_[static_cast<unsigned char>(text[0])]) return;
-    auto low = ids_.begin(), high = ids_.end();
-    for (size_t depth = 0; depth < text.size() && low != high; ++depth) {
+    if (text.empty()) return;
+    const auto first = static_cast<unsigned char>(text[0]);
+    auto low = ids_.begin() + begins_[first], high = ids_.begin() + begins_[first + 1];
+    if (low != high && tokens_.text(*low).size() == 1) visit(*low, 1);
+    for (size_t depth = 1; depth < text.size() && low != high; ++depth) {
       const auto byte = static_cast<unsigned char>(text[depth]);
       const auto at_depth = [&](int32_t id) {
         const std::string_view token = tokens_.text(id);
@@ -56,7 +60,8 @@ class PrefixIndex {
  private:
   const TokenTable& tokens_;
   std::vector<int32_t> ids_;
-  std::bitset<256> first_bytes_;
+  std::array<uint32_t, 257>
+      begins_{};  // of the tokens with each first byte; empty tokens lie before
 };
 
 }  // namespace mirage::text

@@ -21,8 +21,8 @@ uint32_t RankOf(float score) {
 
 }  // namespace
 
-void SentencePieceModel::Encode(std::string_view text, bool after_special,
-                                std::vector<int32_t>* ids) const {
+Status SentencePieceModel::Encode(std::string_view text, bool after_special,
+                                  std::vector<int32_t>* ids) const {
   std::string owned;
   const bool prefix = space_prefix_ && after_special;
   if (prefix || text.find(kSpaceMark) != std::string_view::npos) {
@@ -45,6 +45,7 @@ void SentencePieceModel::Encode(std::string_view text, bool after_special,
   merger.ForEach([&](const SymbolMerger::Symbol& symbol) {
     fallback.Append(symbol.id, text.substr(symbol.begin, symbol.bytes));
   });
+  return {};
 }
 
 }  // namespace mirage::text

@@ -22,7 +22,8 @@ class SentencePieceModel final : public SubwordModel {
   SentencePieceModel(const TokenTable& tokens, bool space_prefix, int32_t unknown)
       : tokens_(tokens), space_prefix_(space_prefix), unknown_(unknown) {}
 
-  void Encode(std::string_view text, bool after_special, std::vector<int32_t>* ids) const override;
+  [[nodiscard]] Status Encode(std::string_view text, bool after_special,
+                              std::vector<int32_t>* ids) const override;
   [[nodiscard]] size_t heap_bytes() const override { return 0; }
 
  private:

@@ -11,6 +11,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/result.h"
+
 namespace mirage::text {
 
 class SubwordModel {
@@ -19,8 +21,8 @@ class SubwordModel {
 
   // `after_special`: the run begins the text or follows a special token, where some vocabularies
   // add a space.
-  virtual void Encode(std::string_view text, bool after_special,
-                      std::vector<int32_t>* ids) const = 0;
+  [[nodiscard]] virtual Status Encode(std::string_view text, bool after_special,
+                                      std::vector<int32_t>* ids) const = 0;
 
   [[nodiscard]] virtual size_t heap_bytes() const = 0;
 };

@@ -43,7 +43,7 @@ enum class Alphabet { kGpt2Bytes, kSentencePiece };
 class TokenTable {
  public:
   static constexpr size_t kMaxTokens = 1u << 24;
-  static constexpr size_t kMaxTokenBytes = 1u << 16;
+  static constexpr size_t kMaxTokenBytes = 1u << 14;
 
   // Takes the tokens, scores and types out of `data`.
   [[nodiscard]] static Result<TokenTable> Create(VocabData* data, Alphabet alphabet);

@@ -9,6 +9,8 @@
 #include "text/pre_tokenizer.h"
 #include "text/sentence_piece.h"
 #include "text/unicode.h"
+#include "text/unigram.h"
+#include "text/word_piece.h"
 
 namespace mirage::text {
 namespace {
@@ -38,22 +40,14 @@ Result<std::unique_ptr<Tokenizer>> Tokenizer::Create(VocabData data) {
 }
 
 Status Tokenizer::Build(VocabData data) {
-  std::vector<std::string> warnings;
-  const bool gemma4 = data.model == "gemma4";
-  const bool byte_pair = data.model == "gpt2" || gemma4;
-  if (!byte_pair && data.model != "llama")
+  const bool bert = data.model == "bert", t5 = data.model == "t5", gemma4 = data.model == "gemma4";
+  const bool byte_pair = data.model == "gpt2" || gemma4, sentence_piece = data.model == "llama";
+  if (!bert && !t5 && !byte_pair && !sentence_piece)
     return Fail(Code::kUnsupported, "tokenizer.ggml.model '" + data.model + "' is not supported");
+  std::vector<std::string> warnings;
 
   MIRAGE_TRY_ASSIGN(PreTokenizer pre_tokenizer, PreTokenizer::Create(gemma4 ? "gemma4" : data.pre));
   const PreTokenizer::Traits traits = byte_pair ? pre_tokenizer.traits() : PreTokenizer::Traits{};
-  if (byte_pair && !pre_tokenizer.known())
-    warnings.push_back(
-        data.pre.empty()
-            ? "tokenizer.ggml.pre is missing; text is cut by the default rules, which may not be "
-              "the model's"
-            : "tokenizer.ggml.pre '" + data.pre +
-                  "' is not known; text is cut by the default rules, which may not be the model's");
-
   const Alphabet alphabet =
       byte_pair && !traits.space_mark ? Alphabet::kGpt2Bytes : Alphabet::kSentencePiece;
   MIRAGE_TRY_ASSIGN(tokens_, TokenTable::Create(&data, alphabet));
@@ -61,45 +55,95 @@ Status Tokenizer::Build(VocabData data) {
   tokens_.Index();
   MIRAGE_TRY(IndexSpecialTokens());
 
-  const size_t missing_bytes = BytesWithoutToken(tokens_);
   if (byte_pair) {
-    if (data.merges.empty())
-      return Fail(Code::kCorrupt, "tokenizer.ggml.merges is empty or missing");
-    MIRAGE_TRY_ASSIGN(MergeTable merges, MergeTable::Create(data.merges, alphabet, tokens_));
-    if (merges.skipped() > 0)
-      warnings.push_back("tokenizer.ggml.merges: " + std::to_string(merges.skipped()) +
-                         " merges name what is no token and are left out");
-    const int32_t unknown = traits.space_mark ? special_.unk : kNoToken;
-    if (missing_bytes > 0 && unknown == kNoToken)
-      warnings.push_back("tokenizer.ggml.tokens: " + std::to_string(missing_bytes) +
-                         " bytes have no token and are dropped from text");
-    model_ = std::make_unique<BytePairModel>(tokens_, std::move(pre_tokenizer), std::move(merges),
-                                             unknown);
+    MIRAGE_TRY(BuildBytePair(data, alphabet, std::move(pre_tokenizer), &warnings));
+  } else if (sentence_piece) {
+    MIRAGE_TRY(BuildSentencePiece(data));
+  } else if (bert) {
+    MIRAGE_TRY(BuildWordPiece(data));
   } else {
-    if (!tokens_.has_scores()) return Fail(Code::kCorrupt, "tokenizer.ggml.scores is missing");
-    if (missing_bytes > 0 && special_.unk == kNoToken)
-      return Fail(Code::kCorrupt, "tokenizer.ggml.tokens: " + std::to_string(missing_bytes) +
-                                      " bytes have no token and there is no unknown token");
-    space_prefix_ = data.add_space_prefix.value_or(true);
-    model_ = std::make_unique<SentencePieceModel>(tokens_, space_prefix_, special_.unk);
+    MIRAGE_TRY(BuildUnigram(data));
   }
 
-  const auto around = [&](const char* key, std::optional<bool> wanted, bool by_default, int32_t id,
-                          int32_t* place) -> Status {
-    if (!wanted.value_or(by_default)) return {};
-    if (wanted && id == kNoToken)
-      return Fail(Code::kCorrupt,
-                  std::string("tokenizer.ggml.") + key + " is set but the token has no id");
-    *place = id;
-    return {};
-  };
-  // Gemma 4 files say false and mean true.
-  if (gemma4) data.add_bos = special_.bos != kNoToken;
-  MIRAGE_TRY(
-      around("add_bos_token", data.add_bos, !byte_pair || traits.add_bos, special_.bos, &prefix_));
-  MIRAGE_TRY(around("add_eos_token", data.add_eos, false, special_.eos, &suffix_));
+  // Gemma 4 files say that no bos is added, and mean that it is.
+  if (gemma4) data.add_bos.reset();
+  MIRAGE_TRY(PlaceAround("add_bos_token", data.add_bos, sentence_piece || bert || traits.add_bos,
+                         special_.bos, &prefix_));
+  if (bert)
+    MIRAGE_TRY(PlaceAround("add_sep_token", data.add_sep, true, special_.sep, &suffix_));
+  else
+    MIRAGE_TRY(PlaceAround("add_eos_token", data.add_eos, t5, special_.eos, &suffix_));
 
   for (const std::string& line : warnings) warning_ += (warning_.empty() ? "" : "\n") + line;
+  return {};
+}
+
+Status Tokenizer::BuildBytePair(const VocabData& data, Alphabet alphabet,
+                                PreTokenizer pre_tokenizer, std::vector<std::string>* warnings) {
+  constexpr const char* kDefaultRules =
+      "; text is cut by the default rules, which may not be the model's";
+  if (!pre_tokenizer.known())
+    warnings->push_back((data.pre.empty() ? "tokenizer.ggml.pre is missing"
+                                          : "tokenizer.ggml.pre '" + data.pre + "' is not known") +
+                        kDefaultRules);
+  if (data.merges.empty()) return Fail(Code::kCorrupt, "tokenizer.ggml.merges is empty or missing");
+  MIRAGE_TRY_ASSIGN(MergeTable merges, MergeTable::Create(data.merges, alphabet, tokens_));
+  if (merges.skipped() > 0)
+    warnings->push_back("tokenizer.ggml.merges: " + std::to_string(merges.skipped()) +
+                        " merges name what is no token and are left out");
+  const int32_t unknown = pre_tokenizer.traits().space_mark ? special_.unk : kNoToken;
+  const size_t missing = BytesWithoutToken(tokens_);
+  if (missing > 0 && unknown == kNoToken)
+    warnings->push_back("tokenizer.ggml.tokens: " + std::to_string(missing) +
+                        " bytes have no token and are dropped from text");
+  model_ = std::make_unique<BytePairModel>(tokens_, std::move(pre_tokenizer), std::move(merges),
+                                           unknown);
+  return {};
+}
+
+Status Tokenizer::BuildSentencePiece(const VocabData& data) {
+  if (!tokens_.has_scores()) return Fail(Code::kCorrupt, "tokenizer.ggml.scores is missing");
+  const size_t missing = BytesWithoutToken(tokens_);
+  if (missing > 0 && special_.unk == kNoToken)
+    return Fail(Code::kCorrupt, "tokenizer.ggml.tokens: " + std::to_string(missing) +
+                                    " bytes have no token and there is no unknown token");
+  space_prefix_ = data.add_space_prefix.value_or(true);
+  model_ = std::make_unique<SentencePieceModel>(tokens_, space_prefix_, special_.unk);
+  return {};
+}
+
+Status Tokenizer::BuildWordPiece(const VocabData& data) {
+  if (special_.unk == kNoToken)
+    return Fail(Code::kCorrupt, "tokenizer.ggml.unknown_token_id is missing");
+  const bool lowercase = data.lowercase.value_or(true);
+  space_prefix_ = true;  // a word's first token carries the space before it
+  model_ = std::make_unique<WordPieceModel>(
+      tokens_, WordPieceModel::Options{lowercase, data.strip_accents.value_or(lowercase)},
+      special_.unk);
+  return {};
+}
+
+Status Tokenizer::BuildUnigram(const VocabData& data) {
+  if (special_.unk == kNoToken)
+    return Fail(Code::kCorrupt, "tokenizer.ggml.unknown_token_id is missing");
+  if (!tokens_.has_scores()) return Fail(Code::kCorrupt, "tokenizer.ggml.scores is missing");
+  MIRAGE_TRY_ASSIGN(Charsmap charsmap, Charsmap::Create(data.precompiled_charsmap));
+  space_prefix_ = data.add_space_prefix.value_or(false);
+  const UnigramModel::Options options{space_prefix_, data.remove_extra_whitespaces.value_or(false),
+                                      special_.unk};
+  MIRAGE_TRY_ASSIGN(model_, UnigramModel::Create(tokens_, std::move(charsmap), options));
+  return {};
+}
+
+// Puts a token before or after every text. A flag that is set for a token without an id is an error
+// in the file; a default is not.
+Status Tokenizer::PlaceAround(const char* key, std::optional<bool> wanted, bool by_default,
+                              int32_t id, int32_t* place) {
+  if (!wanted.value_or(by_default)) return {};
+  if (wanted && id == kNoToken)
+    return Fail(Code::kCorrupt,
+                std::string("tokenizer.ggml.") + key + " is set but the token has no id");
+  *place = id;
   return {};
 }
 
@@ -144,20 +188,21 @@ Result<std::vector<int32_t>> Tokenizer::Encode(std::span<const TextPiece> pieces
   }
   std::vector<int32_t> ids;
   if (add_special && prefix_ != kNoToken) ids.push_back(prefix_);
-  EncodeText(text, stretches, &ids);
+  MIRAGE_TRY(EncodeText(text, stretches, &ids));
   if (add_special && suffix_ != kNoToken) ids.push_back(suffix_);
   return ids;
 }
 
 // Special tokens first, leftmost and longest; the model takes the runs between them.
-void Tokenizer::EncodeText(std::string_view text, std::span<const Stretch> stretches,
-                           std::vector<int32_t>* ids) const {
+Status Tokenizer::EncodeText(std::string_view text, std::span<const Stretch> stretches,
+                             std::vector<int32_t>* ids) const {
   size_t run = 0;
   bool after_special = true;
-  const auto encode_run = [&](size_t end) {
-    if (end <= run) return;
-    model_->Encode(text.substr(run, end - run), after_special, ids);
+  const auto encode_run = [&](size_t end) -> Status {
+    if (end <= run) return {};
+    MIRAGE_TRY(model_->Encode(text.substr(run, end - run), after_special, ids));
     after_special = false;
+    return {};
   };
   size_t at = 0;
   for (const Stretch& stretch : stretches) {
@@ -170,7 +215,7 @@ void Tokenizer::EncodeText(std::string_view text, std::span<const Stretch> stret
       size_t end = at;
       if (Holds(special_.strips_left, id))
         while (end > run && IsAsciiSpace(text[end - 1])) --end;
-      encode_run(end);
+      MIRAGE_TRY(encode_run(end));
       ids->push_back(id);
       after_special = true;
       at += bytes;
@@ -179,7 +224,7 @@ void Tokenizer::EncodeText(std::string_view text, std::span<const Stretch> stret
       run = at;
     }
   }
-  encode_run(text.size());
+  return encode_run(text.size());
 }
 
 // The longest special token at `at`; control tokens must end by `control_end`.

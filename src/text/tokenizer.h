@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "text/pre_tokenizer.h"
 #include "text/prefix_index.h"
 #include "text/special_tokens.h"
 #include "text/subword_model.h"
@@ -110,8 +111,16 @@ class Tokenizer {
   Tokenizer() = default;
   [[nodiscard]] Status Build(VocabData data);
   [[nodiscard]] Status IndexSpecialTokens();
-  void EncodeText(std::string_view text, std::span<const Stretch> stretches,
-                  std::vector<int32_t>* ids) const;
+  [[nodiscard]] Status BuildBytePair(const VocabData& data, Alphabet alphabet,
+                                     PreTokenizer pre_tokenizer,
+                                     std::vector<std::string>* warnings);
+  [[nodiscard]] Status BuildSentencePiece(const VocabData& data);
+  [[nodiscard]] Status BuildWordPiece(const VocabData& data);
+  [[nodiscard]] Status BuildUnigram(const VocabData& data);
+  [[nodiscard]] static Status PlaceAround(const char* key, std::optional<bool> wanted,
+                                          bool by_default, int32_t id, int32_t* place);
+  [[nodiscard]] Status EncodeText(std::string_view text, std::span<const Stretch> stretches,
+                                  std::vector<int32_t>* ids) const;
   [[nodiscard]] SpecialMatch SpecialAt(std::string_view text, size_t at, size_t control_end) const;
 
   TokenTable tokens_;

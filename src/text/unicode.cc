@@ -23,6 +23,11 @@ struct CombiningRun {
   uint32_t first, last;
   uint8_t combining_class;
 };
+// Code points whose category BERT's tokenizers take from Unicode 8.0.
+struct BertRun {
+  uint32_t first, last;
+  Category category;
+};
 
 #include "text/unicode_tables.inc"
 
@@ -44,8 +49,13 @@ constexpr char32_t kHangulSyllables = 0xAC00, kHangulCount = 11172;
 constexpr char32_t kLeading = 0x1100, kVowels = 0x1161, kTrailing = 0x11A7;
 constexpr char32_t kVowelCount = 21, kTrailingCount = 28;
 
+bool IsNewToBert(char32_t code_point) {
+  const BertRun* run = code_point < 0x80 ? nullptr : FindRun(kBertRuns, code_point);
+  return run && run->category == Category::kCn;
+}
+
 void AppendDecomposed(char32_t code_point, std::u32string* out) {
-  if (code_point < 0xC0) {
+  if (code_point < 0xC0 || IsNewToBert(code_point)) {
     out->push_back(code_point);
     return;
   }
@@ -74,6 +84,11 @@ Properties PropertiesOf(char32_t code_point) {
   if (code_point > 0x10FFFF) return Properties(0);
   const size_t block = kPropertyBlock[code_point >> kBlockShift];
   return Properties(kProperties[(block << kBlockShift) + (code_point & kInBlock)]);
+}
+
+Category BertCategory(char32_t code_point) {
+  const BertRun* run = code_point < 0x80 ? nullptr : FindRun(kBertRuns, code_point);
+  return run ? run->category : PropertiesOf(code_point).category();
 }
 
 char32_t DecodeUtf8(std::string_view text, size_t* at) {
@@ -163,7 +178,7 @@ void AppendLower(char32_t code_point, std::u32string* out) {
   out->push_back(code_point);
 }
 
-std::u32string Decompose(std::u32string_view text) {
+std::u32string BertDecompose(std::u32string_view text) {
   std::u32string out;
   out.reserve(text.size());
   for (const char32_t code_point : text) AppendDecomposed(code_point, &out);

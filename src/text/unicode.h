@@ -90,7 +90,10 @@ struct Utf8Prefix {
 // Lower case without context (U+0130 becomes two code points), appended.
 void AppendLower(char32_t code_point, std::u32string* out);
 
+// What BERT's tokenizers know: they stand on Unicode 8.0, and later letters and marks are nothing
+// to them.
+[[nodiscard]] Category BertCategory(char32_t code_point);
 // Canonical decomposition with canonical order.
-[[nodiscard]] std::u32string Decompose(std::u32string_view text);
+[[nodiscard]] std::u32string BertDecompose(std::u32string_view text);
 
 }  // namespace mirage::text
