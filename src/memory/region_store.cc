@@ -42,10 +42,6 @@ struct Place {
   std::vector<Use> uses;
 
   [[nodiscard]] bool failed() const { return fill.done() && !fill.Wait(); }
-  [[nodiscard]] bool idle() const {
-    return fill.done() &&
-           std::all_of(uses.begin(), uses.end(), [](const Use& use) { return use.ended.done(); });
-  }
   // Every event that must be done before the bytes may be overwritten.
   [[nodiscard]] std::vector<Event> Pending() const {
     std::vector<Event> pending;
@@ -85,6 +81,7 @@ struct Slot {
   Place place;
   RegionIndex region = kNobody;
   std::shared_ptr<std::atomic<bool>> abandoned;  // the fill under way is wanted no more
+  uint64_t last_lease_end = 0;                   // counts the ends of leases on slots
 };
 
 std::string NameOf(RegionIndex index, const RegionId& id) {
@@ -127,7 +124,7 @@ struct RegionStore::Impl {
   void StartFill(Place& place, RegionIndex index, std::shared_ptr<std::atomic<bool>> abandoned);
   void FillSlot(Slot& slot, RegionIndex index);
   void FreeSlot(Slot& slot);
-  Slot* ChooseSlot(std::optional<AnnouncedOrder::Position> needed_after);
+  Slot* ChooseSlot(std::optional<AnnouncedOrder::Position> needed_at);
   Status PlaceInSlot(RegionIndex index);
   Status CheckFill(Place& place, RegionIndex index);
   void Prefetch();
@@ -146,6 +143,7 @@ struct RegionStore::Impl {
   std::vector<Slot> slots_;
   Range slot_range_;
   bool slots_backed_ = false;
+  uint64_t lease_ends_ = 0;
   bool loaded_ = false;
 
   AnnouncedOrder order_;
@@ -388,22 +386,29 @@ void RegionStore::Impl::FreeSlot(Slot& slot) {
   slot.region = kNobody;
 }
 
-// The slot whose region is needed last, or not at all; with `needed_after` only one that nothing
-// needs up to there. nullptr when there is none.
-Slot* RegionStore::Impl::ChooseSlot(std::optional<AnnouncedOrder::Position> needed_after) {
+// A slot for a region that is needed now, or, with `needed_at`, at that position. Slots whose
+// region nothing announced needs go first. A fill ahead of its time then takes what is free
+// soonest, as long as it is needed later than the fill; one that is needed now takes what is needed
+// last. nullptr when there is none.
+Slot* RegionStore::Impl::ChooseSlot(std::optional<AnnouncedOrder::Position> needed_at) {
+  struct Rank {
+    AnnouncedOrder::Position use;  // later is better
+    uint64_t freed;                // earlier is better
+    bool Before(const Rank& other) const {
+      return use != other.use ? use > other.use : freed < other.freed;
+    }
+  };
   Slot* best = nullptr;
-  AnnouncedOrder::Position best_use = 0;
+  Rank best_rank{};
   for (Slot& slot : slots_) {
     if (slot.place.leases > 0) continue;
-    const bool useless = slot.region == kNobody || slot.place.failed();
     const AnnouncedOrder::Position use =
-        useless ? AnnouncedOrder::kNever : order_.next_use(slot.region);
-    if (needed_after && use <= *needed_after) continue;
-    const bool better = best == nullptr || use > best_use ||
-                        (use == best_use && slot.place.idle() && !best->place.idle());
-    if (!better) continue;
+        slot.region == kNobody ? AnnouncedOrder::kNever : order_.next_use(slot.region);
+    if (needed_at && use <= *needed_at) continue;
+    const Rank rank{needed_at && use != AnnouncedOrder::kNever ? 0 : use, slot.last_lease_end};
+    if (best != nullptr && !rank.Before(best_rank)) continue;
     best = &slot;
-    best_use = use;
+    best_rank = rank;
   }
   return best;
 }
@@ -486,10 +491,14 @@ void RegionStore::Impl::CountAcquire(bool streamed) {
 }
 
 void RegionStore::Impl::EndLease(RegionIndex index, int slot, Stream& stream) {
-  Place& place = slot == kNoSlot ? regions_[index].home : slots_[static_cast<size_t>(slot)].place;
-  assert(place.leases > 0);
-  place.EndUse(stream);
-  --place.leases;
+  Place* place = &regions_[index].home;
+  if (slot != kNoSlot) {
+    place = &slots_[static_cast<size_t>(slot)].place;
+    slots_[static_cast<size_t>(slot)].last_lease_end = ++lease_ends_;
+  }
+  assert(place->leases > 0);
+  place->EndUse(stream);
+  --place->leases;
   Prefetch();
 }
 

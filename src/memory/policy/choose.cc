@@ -62,7 +62,21 @@ std::vector<bool> StreamAsLittleAsFits(const ResidencyQuery& query, uint64_t lea
         HomeBytes(query, SpreadEvenly(query.region_bytes, least_bytes, middle)) <= room;
     (fits ? enough : too_little) = middle;
   }
-  return SpreadEvenly(query.region_bytes, least_bytes, enough);
+  const std::vector<bool> fitting = SpreadEvenly(query.region_bytes, least_bytes, enough);
+
+  // A range of shares streams the same number of regions. The share that these come to is the one
+  // that also keeps the distance from the last one of a pass to the first one of the next.
+  uint64_t streamed = 0;
+  uint64_t total = 0;
+  for (size_t i = 0; i < fitting.size(); ++i) {
+    if (query.region_bytes[i] < least_bytes) continue;
+    total += query.region_bytes[i];
+    if (!fitting[i]) streamed += query.region_bytes[i];
+  }
+  const double share =
+      static_cast<double>(streamed) / static_cast<double>(std::max<uint64_t>(total, 1));
+  std::vector<bool> centred = SpreadEvenly(query.region_bytes, least_bytes, share);
+  return HomeBytes(query, centred) <= room ? centred : fitting;
 }
 
 // Regions of unlike sizes leave gaps in the room; whatever still fits comes home.

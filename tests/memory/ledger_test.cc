@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "memory/ledger.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <numeric>
+#include <random>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace mirage::memory {
+namespace {
+
+uint64_t SumOfOwners(const LedgerSnapshot& snapshot) {
+  return std::accumulate(snapshot.by_owner.begin(), snapshot.by_owner.end(), uint64_t{0});
+}
+
+TEST(Ledger, RefusesWhatIsNotThereAndSaysHowMuchIs) {
+  Ledger ledger(1000);
+  ASSERT_TRUE(ledger.Take(Owner::kWeights, 600, "homes"));
+  const Status status = ledger.Take(Owner::kKv, 500, "pages");
+  ASSERT_FALSE(status);
+  EXPECT_EQ(status.error().code, Code::kOutOfMemory);
+  EXPECT_EQ(status.error().needed_bytes, 500u);
+  EXPECT_EQ(status.error().available_bytes, 400u);
+  EXPECT_EQ(status.error().message, "pages needs 500 bytes of KV, 400 of 1000 are available");
+  EXPECT_EQ(ledger.Snapshot().used, 600u);
+}
+
+TEST(Ledger, SumsThatWouldWrapAreRefused) {
+  Ledger ledger(UINT64_MAX);
+  ASSERT_TRUE(ledger.Take(Owner::kKv, 10, "pages"));
+  EXPECT_FALSE(ledger.Take(Owner::kKv, UINT64_MAX - 5, "pages"));
+}
+
+TEST(Ledger, TransferMovesBytesThatNobodyElseCanTakeMeanwhile) {
+  Ledger ledger(1000);
+  ASSERT_TRUE(ledger.Take(Owner::kWeights, 1000, "homes"));
+  ledger.Transfer(Owner::kWeights, Owner::kKv, 300);
+  const LedgerSnapshot snapshot = ledger.Snapshot();
+  EXPECT_EQ(snapshot.used, 1000u);
+  EXPECT_EQ(snapshot.by_owner[static_cast<size_t>(Owner::kWeights)], 700u);
+  EXPECT_EQ(snapshot.by_owner[static_cast<size_t>(Owner::kKv)], 300u);
+}
+
+TEST(Ledger, ALimitBelowUseStandsAtOnceAndShowsTheExcess) {
+  Ledger ledger(1000);
+  ASSERT_TRUE(ledger.Take(Owner::kWeights, 800, "homes"));
+  ledger.SetLimit(500);
+  EXPECT_EQ(ledger.over_limit(), 300u);
+  EXPECT_EQ(ledger.available(), 0u);
+  EXPECT_FALSE(ledger.Take(Owner::kKv, 1, "a page"));
+  EXPECT_TRUE(ledger.Take(Owner::kKv, 0, "nothing"));
+  ledger.Give(Owner::kWeights, 400);
+  EXPECT_EQ(ledger.over_limit(), 0u);
+  EXPECT_EQ(ledger.available(), 100u);
+  EXPECT_EQ(ledger.Snapshot().peak, 800u);
+}
+
+TEST(Ledger, HoldingsGiveBackOnceHoweverTheyMove) {
+  Ledger ledger(100);
+  {
+    auto taken = Holding::Take(ledger, Owner::kTables, 60, "table");
+    ASSERT_TRUE(taken);
+    Holding moved = std::move(*taken);
+    EXPECT_EQ(moved.bytes(), 60u);
+    EXPECT_EQ(ledger.available(), 40u);
+    EXPECT_FALSE(Holding::Take(ledger, Owner::kTables, 50, "table"));
+    moved = Holding();
+    EXPECT_EQ(ledger.available(), 100u);
+    moved = Holding::Take(ledger, Owner::kTables, 10, "table").value();
+  }
+  EXPECT_EQ(ledger.available(), 100u);
+}
+
+TEST(Ledger, NeverPassesItsLimitUnderThreads) {
+  constexpr uint64_t kLimit = 10000;
+  Ledger ledger(kLimit);
+  std::atomic<bool> wrong{false};
+  const auto work = [&](unsigned seed) {
+    std::mt19937 random(seed);
+    std::vector<std::pair<Owner, uint64_t>> held;
+    for (int i = 0; i < 5000; ++i) {
+      if (random() % 2 == 0) {
+        const Owner owner = static_cast<Owner>(random() % static_cast<unsigned>(Owner::kCount));
+        const uint64_t bytes = random() % 3000;
+        if (ledger.Take(owner, bytes, "test")) held.emplace_back(owner, bytes);
+      } else if (!held.empty()) {
+        auto& [owner, bytes] = held[random() % held.size()];
+        if (random() % 3 == 0) {
+          const Owner next = static_cast<Owner>(random() % static_cast<unsigned>(Owner::kCount));
+          ledger.Transfer(owner, next, bytes);
+          owner = next;
+        } else {
+          ledger.Give(owner, std::exchange(bytes, 0));
+        }
+      }
+      const LedgerSnapshot snapshot = ledger.Snapshot();
+      if (snapshot.used > kLimit || SumOfOwners(snapshot) != snapshot.used ||
+          snapshot.peak < snapshot.used)
+        wrong = true;
+    }
+    for (const auto& [owner, bytes] : held) ledger.Give(owner, bytes);
+  };
+  std::vector<std::thread> threads;
+  for (unsigned seed = 0; seed < 4; ++seed) threads.emplace_back(work, seed);
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_FALSE(wrong);
+  EXPECT_EQ(ledger.Snapshot().used, 0u);
+}
+
+}  // namespace
+}  // namespace mirage::memory
