@@ -1,7 +1,7 @@
 # Cross build for aarch64 on Debian: crossbuild-essential-arm64 compiles, qemu-user-static runs the tests.
 #
-# MIRAGE_QEMU_CPU picks what the tests' processor can do: max (i8mm, dotprod), cortex-a76 (dotprod), cortex-a57
-# (neither).
+# The environment's QEMU_CPU picks what the tests' processor can do: max (i8mm, dotprod), cortex-a76 (dotprod),
+# cortex-a57 (neither).
 
 set(CMAKE_SYSTEM_NAME Linux)
 set(CMAKE_SYSTEM_PROCESSOR aarch64)
@@ -9,8 +9,7 @@ set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc)
 set(CMAKE_CXX_COMPILER aarch64-linux-gnu-g++)
 set(CMAKE_STRIP aarch64-linux-gnu-strip)
 
-set(MIRAGE_QEMU_CPU max CACHE STRING "The processor qemu shows to the tests")
-set(CMAKE_CROSSCOMPILING_EMULATOR qemu-aarch64-static -cpu ${MIRAGE_QEMU_CPU} -L /usr/aarch64-linux-gnu)
+set(CMAKE_CROSSCOMPILING_EMULATOR qemu-aarch64-static -L /usr/aarch64-linux-gnu)
 
 set(CMAKE_FIND_ROOT_PATH /usr/aarch64-linux-gnu)
 set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
