@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "tests/bench/peak.h"
+
+#include <algorithm>
+#include <cstring>
+#include <ctime>
+#include <vector>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace mirage::bench {
+namespace {
+
+// With one thread its CPU time, on which the load of a shared machine weighs less.
+double Seconds(const platform::ThreadPool& pool) {
+  timespec now{};
+  clock_gettime(pool.threads() == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &now);
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
+
+// Work a second of body(thread), which does `work`, on every thread of the pool: the best of
+// several runs.
+template <typename Body>
+double BestRate(platform::ThreadPool& pool, double work, Body body) {
+  double best = 0;
+  for (int run = 0; run < 7; ++run) {
+    const double start = Seconds(pool);
+    pool.ParallelFor(pool.threads(), [&](int64_t task, int) { body(task); });
+    best = std::max(best, work * pool.threads() / (Seconds(pool) - start));
+  }
+  return best;
+}
+
+constexpr int64_t kRounds = 500'000;
+constexpr int kChains = 12;
+volatile uint64_t sink;
+volatile char opaque = 3;  // keeps the loops from being computed at compile time
+
+#if defined(__x86_64__)
+
+__attribute__((target("avx512f,avx512vnni"))) void Vnni512() {
+  __m512i sums[kChains];
+  for (int c = 0; c < kChains; ++c) sums[c] = _mm512_set1_epi32(c);
+  const __m512i a = _mm512_set1_epi8(opaque);
+  for (int64_t i = 0; i < kRounds; ++i) {
+#pragma GCC unroll 12
+    for (int c = 0; c < kChains; ++c) sums[c] = _mm512_dpbusd_epi32(sums[c], a, a);
+  }
+  for (auto& sum : sums) sink = sink + static_cast<uint64_t>(_mm512_reduce_add_epi32(sum));
+}
+
+__attribute__((target("avx2"))) void Maddubs256() {
+  __m256i sums[kChains];
+  for (int c = 0; c < kChains; ++c) sums[c] = _mm256_set1_epi32(c);
+  const __m256i a = _mm256_set1_epi8(opaque);
+  for (int64_t i = 0; i < kRounds; ++i) {
+#pragma GCC unroll 12
+    for (int c = 0; c < kChains; ++c)
+      sums[c] = _mm256_add_epi16(sums[c], _mm256_maddubs_epi16(a, sums[c]));
+  }
+  for (auto& sum : sums) sink = sink + static_cast<uint64_t>(_mm256_extract_epi32(sum, 0));
+}
+
+__attribute__((target("avx512f"))) void Fma512() {
+  __m512 sums[kChains];
+  for (int c = 0; c < kChains; ++c) sums[c] = _mm512_set1_ps(static_cast<float>(c));
+  const __m512 a = _mm512_set1_ps(0.1f * static_cast<float>(opaque));
+  for (int64_t i = 0; i < kRounds; ++i) {
+#pragma GCC unroll 12
+    for (int c = 0; c < kChains; ++c) sums[c] = _mm512_fmadd_ps(a, sums[c], a);
+  }
+  for (auto& sum : sums) sink = sink + static_cast<uint64_t>(_mm512_reduce_add_ps(sum));
+}
+
+__attribute__((target("avx2,fma"))) void Fma256() {
+  __m256 sums[kChains];
+  for (int c = 0; c < kChains; ++c) sums[c] = _mm256_set1_ps(static_cast<float>(c));
+  const __m256 a = _mm256_set1_ps(0.1f * static_cast<float>(opaque));
+  for (int64_t i = 0; i < kRounds; ++i) {
+#pragma GCC unroll 12
+    for (int c = 0; c < kChains; ++c) sums[c] = _mm256_fmadd_ps(a, sums[c], a);
+  }
+  for (auto& sum : sums) sink = sink + static_cast<uint64_t>(_mm256_cvtss_f32(sum));
+}
+
+#endif
+
+}  // namespace
+
+double ReadBandwidth(platform::ThreadPool& pool) {
+  constexpr size_t kWords = size_t{16} << 20;  // 128 MiB a thread
+  std::vector<std::vector<uint64_t>> buffers(static_cast<size_t>(pool.threads()));
+  for (auto& buffer : buffers) buffer.assign(kWords, 1);
+  return BestRate(pool, double{kWords} * 8, [&](int64_t task) {
+    const uint64_t* p = buffers[static_cast<size_t>(task)].data();
+    uint64_t sums[16] = {};
+    for (size_t i = 0; i < kWords; i += 16)
+      for (size_t lane = 0; lane < 16; ++lane) sums[lane] += p[i + lane];
+    for (const uint64_t sum : sums) sink = sink + sum;
+  });
+}
+
+double IntegerPeak(platform::ThreadPool& pool, std::string_view table) {
+#if defined(__x86_64__)
+  if (table == "avx512vnni")
+    return BestRate(pool, double{kRounds} * kChains * 64, [](int64_t) { Vnni512(); });
+  if (table == "avx2")
+    return BestRate(pool, double{kRounds} * kChains * 32, [](int64_t) { Maddubs256(); });
+#endif
+  return 0;
+}
+
+double FloatPeak(platform::ThreadPool& pool, std::string_view table) {
+#if defined(__x86_64__)
+  if (table == "avx512vnni")
+    return BestRate(pool, double{kRounds} * kChains * 16, [](int64_t) { Fma512(); });
+  if (table == "avx2")
+    return BestRate(pool, double{kRounds} * kChains * 8, [](int64_t) { Fma256(); });
+#endif
+  return 0;
+}
+
+}  // namespace mirage::bench
