@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "kernels/cpu/cpu_ops.h"
 #include "model/layers/decoder.h"
 #include "model/layers/rope_table.h"
 #include "model/weight_source.h"
@@ -106,6 +107,10 @@ struct Model::Impl {
   std::vector<memory::RegionIndex> pass_order;  // every region, the head's last
   uint32_t first_head_region = 0;
 };
+
+Host CpuHost(platform::Device& device, memory::Arena& arena, memory::TransferEngine& transfer) {
+  return {device, arena, transfer, kernels::CpuOps()};
+}
 
 Model::Model() = default;
 Model::~Model() = default;
