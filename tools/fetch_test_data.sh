@@ -15,9 +15,9 @@ data=$cache/test-data
 venv=$cache/venv
 work=$data/part
 
-smollm2=smollm2-135m.gguf
+smollm2="smollm2-135m.gguf"
 smollm2_sha256=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
-gemma3=gemma3-270m.gguf
+gemma3="gemma3-270m.gguf"
 gemma3_sha256=a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818
 
 fail() { echo "fetch_test_data.sh: $*" >&2; exit 1; }

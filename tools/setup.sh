@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash disable=SC2034  # the variables are for whoever sources this
 # What ./get-started and ./check share; sourced, not run. The caller has set -euo pipefail and is in the repository.
 
 MIRAGE_CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/mirage

@@ -26,8 +26,9 @@ download() {
   # Debian's own archive alone: other repositories of the machine are not asked.
   local list
   for list in /etc/apt/sources.list.d/*.sources; do
-    [ -e "$list" ] && grep -q 'debian-archive-keyring\|Suites:.*bookworm' "$list" || continue
-    sed 's/^Types:.*/Types: deb-src/' "$list" > "$work/sources/$(basename "$list")"
+    if grep -qs 'debian-archive-keyring\|Suites:.*bookworm' "$list"; then
+      sed 's/^Types:.*/Types: deb-src/' "$list" > "$work/sources/$(basename "$list")"
+    fi
   done
   if [ -s /etc/apt/sources.list ]; then
     sed -n 's/^deb\(-src\)\? /deb-src /p' /etc/apt/sources.list | sort -u > "$work/sources/main.list"
