@@ -28,6 +28,8 @@ SequenceCache& SequenceCache::operator=(SequenceCache&& other) noexcept {
 }
 
 Status SequenceCache::Reserve(int64_t end) {
+  std::vector<size_t> before;  // pages of each group
+  for (const Table& table : tables_) before.push_back(table.pages.size());
   for (size_t group = 0; group < tables_.size(); ++group) {
     Table& table = tables_[group];
     const int64_t have = table.first_position + static_cast<int64_t>(table.pages.size()) * kPage;
@@ -35,7 +37,7 @@ Status SequenceCache::Reserve(int64_t end) {
     if (Status taken =
             pool_->Take(group, static_cast<int64_t>(CeilDiv(end - have, kPage)), &table.pages);
         !taken) {
-      Rollback();
+      for (size_t undo = 0; undo < group; ++undo) DropFrom(undo, before[undo]);
       return taken;
     }
   }
