@@ -40,8 +40,13 @@ std::vector<RegionIndex> InOrder(size_t count) {
 
 std::vector<bool> All(size_t count, bool resident) { return std::vector<bool>(count, resident); }
 
+void AwaitStreamed(const RegionStore& store, uint64_t bytes) {
+  while (store.Stats().bytes_streamed < bytes)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+}
+
 // Time enough for a transfer that should not have begun to begin.
-void GiveItAChance() { std::this_thread::sleep_for(std::chrono::milliseconds(20)); }
+void GiveItAChance() { std::this_thread::sleep_for(std::chrono::milliseconds(50)); }
 
 class StoreTest : public testing::TestWithParam<HostStreams> {
  protected:
@@ -159,7 +164,7 @@ TEST_P(StoreTest, AFillThatIsLateIsWaitedForAndCounted) {
   releaser.join();
   EXPECT_EQ(checked_, 1);
   EXPECT_EQ(wrong_, 0);
-  EXPECT_GE(store->Stats().unhidden_ns, 10'000'000);
+  EXPECT_GT(store->Stats().unhidden_ns, 0);
 }
 
 TEST_P(StoreTest, AFillBeforeItsAcquireIsHidden) {
@@ -167,30 +172,26 @@ TEST_P(StoreTest, AFillBeforeItsAcquireIsHidden) {
   ASSERT_TRUE(store->Load(All(2, false), nullptr));
   auto stream = Stream();
   store->Announce(InOrder(2));
-  source_->AwaitBegun(2);
-  GiveItAChance();
+  AwaitStreamed(*store, 2 * 200 * kKib);
   for (RegionIndex i = 0; i < 2; ++i) ASSERT_TRUE(store->Acquire(i, *stream));
   ASSERT_TRUE(stream->Synchronize());
   EXPECT_EQ(store->Stats().unhidden_ns, 0);
   EXPECT_GT(store->Stats().hidden_ns, 0);
 }
 
-TEST_P(StoreTest, AnnouncedRegionsAreFilledInOrderAndOnce) {
-  auto store = host_.Store(EqualRegions(6), source_, {2, false});
+TEST(RegionStore, AnnouncedRegionsAreFilledInOrderAndOnce) {
+  Host host(UINT64_MAX, HostStreams::kInline, 1);
+  auto source = std::make_shared<FakeSource>();
+  auto store = host.Store(EqualRegions(6), source, {2, false});
   std::vector<bool> resident = All(6, false);
   resident[2] = true;
   ASSERT_TRUE(store->Load(resident, nullptr));
-  auto stream = Stream();
-  store->Announce(std::vector<RegionIndex>{4, 2, 0, 5, 1});
-  for (const RegionIndex i : {4u, 2u, 0u, 5u, 1u}) ASSERT_TRUE(store->Acquire(i, *stream));
-  ASSERT_TRUE(stream->Synchronize());
-  std::vector<RegionIndex> fills = source_->FillOrder();
-  EXPECT_EQ(fills[0], 2u);  // the load
-  fills.erase(fills.begin());
-  ASSERT_EQ(fills.size(), 4u);
-  // Two workers start jobs in order but may begin them side by side.
-  EXPECT_EQ(std::set<RegionIndex>(fills.begin(), fills.begin() + 2), (std::set<RegionIndex>{0, 4}));
-  EXPECT_EQ(std::set<RegionIndex>(fills.begin() + 2, fills.end()), (std::set<RegionIndex>{1, 5}));
+  auto stream = host.Stream();
+  const std::vector<RegionIndex> order = {4, 2, 0, 5, 1};
+  store->Announce(order);
+  source->AwaitBegun(3);  // the load's and two ahead, before any acquire
+  for (const RegionIndex i : order) ASSERT_TRUE(store->Acquire(i, *stream));
+  EXPECT_EQ(source->FillOrder(), (std::vector<RegionIndex>{2, 4, 0, 5, 1}));
 }
 
 TEST_P(StoreTest, WrongAnnouncementsCostTimeOnly) {
@@ -288,27 +289,25 @@ TEST_P(StoreTest, AFillThatFailsWhileTheStreamWaitsFailsTheStreamAndIsTriedAgain
   EXPECT_EQ(wrong_, 0);
 }
 
-TEST_P(StoreTest, AFillThatFailedAheadIsReportedByAcquireOnceAndTriedAgain) {
-  auto store = host_.Store(EqualRegions(3), source_, {2, false});
+TEST(RegionStore, AFillThatFailedAheadIsReportedByAcquireOnceAndTriedAgain) {
+  Host host(UINT64_MAX, HostStreams::kInline, 1);
+  auto source = std::make_shared<FakeSource>();
+  auto store = host.Store(EqualRegions(3), source, {2, false});
   ASSERT_TRUE(store->Load(All(3, false), nullptr));
-  auto stream = Stream();
-  source_->FailNext(1);
-  store->Announce(InOrder(3));
-  source_->AwaitBegun(2);
-  GiveItAChance();
-  ASSERT_TRUE(store->Acquire(0, *stream));
+  auto stream = host.Stream();
+  source->FailNext(1);
+  store->Announce(std::vector<RegionIndex>{1, 0});
+  AwaitStreamed(*store, 200 * kKib);  // the one worker is past region 1
   const Result<Lease> refused = store->Acquire(1, *stream);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, Code::kIo);
+  EXPECT_NE(refused.error().message.find("region 1"), std::string::npos) << refused.error().message;
   EXPECT_TRUE(stream->Synchronize());
   for (RegionIndex i = 0; i < 3; ++i) {
     Result<Lease> lease = store->Acquire(i, *stream);
     ASSERT_TRUE(lease) << lease.error().message;
-    CheckOnStream(*stream, *lease, i, 200 * kKib);
+    EXPECT_TRUE(HoldsRegion(lease->data(), 1, i, 200 * kKib));
   }
-  EXPECT_TRUE(stream->Synchronize());
-  EXPECT_EQ(checked_, 3);
-  EXPECT_EQ(wrong_, 0);
 }
 
 TEST_P(StoreTest, ARevivalThatFailsIsTriedAgainByALaterAcquire) {
