@@ -3,44 +3,14 @@
 
 #include <gtest/gtest.h>
 
-#include <cmath>
-#include <fstream>
-#include <nlohmann/json.hpp>
+#include <algorithm>
+#include <string>
 
+#include "tests/model/golden_files.h"
 #include "tests/model/test_host.h"
 
 namespace mirage::model {
 namespace {
-
-const std::string kData = MIRAGE_SOURCE_DIR "/tests/golden/data/";
-
-const nlohmann::json& Goldens() {
-  static const nlohmann::json goldens = [] {
-    std::ifstream in(MIRAGE_SOURCE_DIR "/tests/golden/goldens.json");
-    const nlohmann::json all = nlohmann::json::parse(in);
-    nlohmann::json by_name;
-    for (const auto& entry : all.at("goldens"))
-      by_name[entry.at("name").get<std::string>()] = entry;
-    return by_name;
-  }();
-  return goldens;
-}
-
-struct Difference {
-  double max = 0;
-  double rms = 0;
-};
-
-Difference Compare(const std::vector<float>& got, const std::vector<float>& want) {
-  Difference difference;
-  for (size_t i = 0; i < want.size(); ++i) {
-    const double error = std::abs(static_cast<double>(got[i]) - want[i]);
-    difference.max = std::isfinite(error) ? std::max(difference.max, error) : INFINITY;
-    difference.rms += error * error;
-  }
-  difference.rms = std::sqrt(difference.rms / static_cast<double>(want.size()));
-  return difference;
-}
 
 bool ReadsInt8(const std::string& weights) {
   return weights != "F32" && weights != "F16" && weights != "BF16";
@@ -51,15 +21,15 @@ class Golden : public testing::TestWithParam<std::string> {};
 TEST_P(Golden, LogitsOfEveryTokenAgreeWithTransformers) {
   const nlohmann::json& entry = Goldens().at(GetParam());
   TestHost test;
-  auto file = OpenFile(kData + GetParam() + ".gguf");
+  auto file = OpenFile(GoldenPath(GetParam()));
   ASSERT_TRUE(file) << file.error().message;
   LoadOptions options;
   options.plan.context = entry.at("context").get<int64_t>();
   auto model = Model::Load(test.host(), std::move(*file), options);
   ASSERT_TRUE(model) << model.error().message;
 
-  const auto tokens = ReadAll<int32_t>(kData + GetParam() + ".tokens.i32");
-  const auto want = ReadAll<float>(kData + GetParam() + ".logits.f32");
+  const auto tokens = GoldenTokens(GetParam());
+  const auto want = GoldenLogits(GetParam());
   auto got = RunInChunks(**model, tokens, 1);
   ASSERT_TRUE(got) << got.error().message;
   ASSERT_EQ(got->size(), want.size());
@@ -80,13 +50,7 @@ TEST_P(Golden, LogitsOfEveryTokenAgreeWithTransformers) {
   RecordProperty("rms_error", std::to_string(difference.rms));
 }
 
-std::vector<std::string> Names() {
-  std::vector<std::string> names;
-  for (const auto& [name, entry] : Goldens().items()) names.push_back(name);
-  return names;
-}
-
-INSTANTIATE_TEST_SUITE_P(All, Golden, testing::ValuesIn(Names()),
+INSTANTIATE_TEST_SUITE_P(All, Golden, testing::ValuesIn(GoldenNames()),
                          [](const auto& name) { return name.param; });
 
 }  // namespace

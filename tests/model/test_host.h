@@ -4,11 +4,17 @@
 // TestHost: everything a model stands on, small enough for a test: a pool, a host device, a ledger,
 // an arena.
 
+#include <algorithm>
+#include <chrono>
 #include <cstdint>
 #include <cstdlib>
 #include <fstream>
+#include <functional>
 #include <memory>
+#include <span>
 #include <string>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
@@ -21,14 +27,39 @@
 #include "platform/device.h"
 #include "platform/file.h"
 #include "platform/thread_pool.h"
+#include "tests/format/gguf_builder.h"
 
 namespace mirage::model {
+
+// Host transfers that take at least `delay` each, so that bytes come late.
+class DelayedTransfer final : public memory::TransferEngine {
+ public:
+  DelayedTransfer(int workers, std::chrono::microseconds delay)
+      : inner_(memory::MakeHostTransferEngine(workers)), delay_(delay) {}
+
+  using TransferEngine::Submit;
+  platform::Event Submit(std::function<Status()> job, uint64_t bytes,
+                         std::vector<platform::Event> after) override {
+    if (delay_.count() == 0) return inner_->Submit(std::move(job), bytes, std::move(after));
+    return inner_->Submit(
+        [job = std::move(job), delay = delay_]() -> Status {
+          std::this_thread::sleep_for(delay);
+          return job();
+        },
+        bytes, std::move(after));
+  }
+
+ private:
+  const std::unique_ptr<memory::TransferEngine> inner_;
+  const std::chrono::microseconds delay_;
+};
 
 struct TestHostOptions {
   uint64_t limit_bytes = UINT64_MAX;
   int threads = 1;
   platform::HostStreams streams = platform::HostStreams::kInline;
   const kernels::Ops* ops = nullptr;  // CpuOps() when null
+  std::chrono::microseconds fill_delay{0};
 };
 
 class TestHost {
@@ -38,7 +69,7 @@ class TestHost {
         pool(options.threads),
         device(platform::MakeHostDevice(pool, clock, options.streams)),
         arena(*device, ledger),
-        transfer(memory::MakeHostTransferEngine(1)),
+        transfer(std::make_unique<DelayedTransfer>(1, options.fill_delay)),
         ops(options.ops != nullptr ? *options.ops : kernels::CpuOps()) {}
 
   [[nodiscard]] Host host() { return {*device, arena, *transfer, ops}; }
@@ -57,6 +88,10 @@ class TestHost {
   std::vector<std::shared_ptr<const ByteSource>> shards;
   shards.push_back(std::move(file));
   return format::OpenModel(std::move(shards));
+}
+
+[[nodiscard]] inline Result<format::ModelFile> OpenBytes(std::vector<std::byte> file) {
+  return format::OpenModel(test::OneShard(std::move(file)));
 }
 
 // A sequence run to its end in steps of `chunk` tokens: the logits after each step's last token,
