@@ -209,8 +209,10 @@ class Resolver {
            (id != special_.eos && id != kNoToken && IsOrdinary(tokens_->type(id)));
   }
 
+  // A token with such a name that text could become is a slip of the converter. A user-defined one
+  // stays what it is.
   void MakeControl(int32_t id) {
-    if (id == kNoToken || tokens_->type(id) == TokenType::kControl) return;
+    if (id == kNoToken || !IsOrdinary(tokens_->type(id))) return;
     warnings_->push_back("token " + std::to_string(id) + " '" + std::string(tokens_->text(id)) +
                          "' is not of control type in the file; taken as control");
     tokens_->set_type(id, TokenType::kControl);

@@ -137,9 +137,11 @@ Result<TokenTable> TokenTable::Create(VocabData* data, Alphabet alphabet) {
   table.byte_tokens_.fill(kNoToken);
   const StringTable source = std::move(data->tokens);
   table.scores_ = std::move(data->scores);
+  table.scores_.shrink_to_fit();
   const bool typed = !data->types.empty();
   table.types_ = std::move(data->types);
   table.types_.resize(source.count(), static_cast<uint8_t>(TokenType::kNormal));
+  table.types_.shrink_to_fit();
 
   // The first pass only measures, so that the table takes exactly its bytes.
   size_t total = 0;

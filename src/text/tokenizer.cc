@@ -172,15 +172,20 @@ Result<std::vector<int32_t>> Tokenizer::Encode(std::string_view utf8, EncodeOpti
 
 Result<std::vector<int32_t>> Tokenizer::Encode(std::span<const TextPiece> pieces,
                                                bool add_special) const {
+  size_t total = 0;
+  for (const TextPiece& piece : pieces) {
+    total += std::min(piece.text.size(), kMaxTextBytes + 1);
+    if (total > kMaxTextBytes)
+      return Fail(Code::kInvalidArgument,
+                  "text of more than " + std::to_string(kMaxTextBytes) + " bytes");
+  }
   std::string text;
+  text.reserve(total);
   std::vector<Stretch> stretches;
   for (const TextPiece& piece : pieces) {
     // Each piece is mended by itself: bytes of two authors never make one code point.
     const std::optional<std::string> repaired = RepairUtf8(piece.text);
     text += repaired ? *repaired : piece.text;
-    if (text.size() > kMaxTextBytes)
-      return Fail(Code::kInvalidArgument,
-                  "text of more than " + std::to_string(kMaxTextBytes) + " bytes");
     if (!stretches.empty() && stretches.back().parse_special == piece.parse_special)
       stretches.back().end = text.size();
     else
