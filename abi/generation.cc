@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// mirage_generation.
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "abi/first_sizes.h"
+#include "abi/guard.h"
+#include "abi/handles.h"
+#include "abi/structs.h"
+
+namespace mirage::abi {
+namespace {
+
+mirage_generation_options DefaultGenerationOptions() {
+  const sample::Params sampling;
+  mirage_generation_options options{};
+  options.struct_size = sizeof options;
+  options.samples = 1;
+  options.max_tokens = -1;
+  options.deadline_ms = -1;
+  options.temperature = sampling.temperature;
+  options.top_p = sampling.top_p;
+  options.min_p = sampling.min_p;
+  options.typical_p = sampling.typical_p;
+  options.repeat_penalty = sampling.repeat_penalty;
+  options.presence_penalty = sampling.presence_penalty;
+  options.frequency_penalty = sampling.frequency_penalty;
+  options.top_k = sampling.top_k;
+  options.repeat_last_n = sampling.repeat_last_n;
+  return options;
+}
+
+void ApplyModelDefaults(const session::LoadedModel& model, mirage_generation_options* options) {
+  const sample::Params& sampling = model.sampling_defaults();
+  options->temperature = sampling.temperature;
+  options->top_p = sampling.top_p;
+  options->min_p = sampling.min_p;
+  options->typical_p = sampling.typical_p;
+  options->repeat_penalty = sampling.repeat_penalty;
+  options->presence_penalty = sampling.presence_penalty;
+  options->frequency_penalty = sampling.frequency_penalty;
+  options->top_k = sampling.top_k;
+  options->repeat_last_n = sampling.repeat_last_n;
+}
+
+Result<mirage_generation_options> ReadRawGenerationOptions(const mirage_generation_options* given) {
+  return ReadOptions(given, DefaultGenerationOptions(), kFirstGenerationOptions,
+                     "mirage_generation_options");
+}
+
+sample::Params ReadSampling(const mirage_generation_options& options) {
+  sample::Params sampling;
+  sampling.temperature = options.temperature;
+  sampling.top_k = options.top_k;
+  sampling.top_p = options.top_p;
+  sampling.min_p = options.min_p;
+  sampling.typical_p = options.typical_p;
+  sampling.repeat_penalty = options.repeat_penalty;
+  sampling.repeat_last_n = options.repeat_last_n;
+  sampling.presence_penalty = options.presence_penalty;
+  sampling.frequency_penalty = options.frequency_penalty;
+  for (size_t i = 0; i < options.logit_bias_count; ++i)
+    sampling.logit_bias.emplace_back(options.logit_bias[i].token, options.logit_bias[i].bias);
+  return sampling;
+}
+
+Result<session::GenerationOptions> ReadGenerationOptions(const mirage_generation_options& options) {
+  MIRAGE_TRY(CheckReserved(options.reserved, "mirage_generation_options"));
+  if (options.samples != 1)
+    return Fail(Code::kUnsupported, "samples is " + std::to_string(options.samples) +
+                                        "; this build gives one answer at a time");
+  if (options.deadline_ms < -1)
+    return Fail(Code::kInvalidArgument, "deadline_ms is " + std::to_string(options.deadline_ms));
+  if (options.sampler != MIRAGE_SAMPLER_DEFAULT && options.sampler != MIRAGE_SAMPLER_EXTERNAL)
+    return Fail(Code::kUnsupported,
+                "sampler is " + std::to_string(options.sampler) + "; 0 and 1 are known");
+  MIRAGE_TRY(CheckFlag(options.has_seed, "has_seed"));
+  MIRAGE_TRY(CheckFlag(options.ignore_eos, "ignore_eos"));
+  MIRAGE_TRY(CheckSpan(options.logit_bias, options.logit_bias_count, "logit_bias"));
+  MIRAGE_TRY(CheckSpan(options.stop_tokens, options.stop_token_count, "stop_tokens"));
+  MIRAGE_TRY(CheckSpan(options.stop_strings, options.stop_string_count, "stop_strings"));
+  if (options.callback == nullptr && options.callback_user_data != nullptr)
+    return Fail(Code::kInvalidArgument, "callback_user_data is set without a callback");
+
+  session::GenerationOptions read;
+  read.sampling = ReadSampling(options);
+  if (options.has_seed == 1) read.seed = options.seed;
+  read.external_sampler = options.sampler == MIRAGE_SAMPLER_EXTERNAL;
+  read.max_tokens = options.max_tokens;
+  if (options.deadline_ms >= 0) read.deadline_ms = options.deadline_ms;
+  read.ignore_eos = options.ignore_eos == 1;
+  read.stop_tokens.assign(options.stop_tokens, options.stop_tokens + options.stop_token_count);
+  for (size_t i = 0; i < options.stop_string_count; ++i) {
+    const mirage_string& string = options.stop_strings[i];
+    MIRAGE_TRY(CheckSpan(string.text, string.bytes, "a stop string"));
+    read.stop_strings.emplace_back(string.text != nullptr ? std::string(string.text, string.bytes)
+                                                          : std::string());
+  }
+  read.logprobs = options.logprobs;
+  return read;
+}
+
+// `event` as the header shows it; its pointers live as long as `event`.
+mirage_event MakePublicEvent(const session::Event& event) {
+  static_assert(sizeof(mirage_token_logprob) == sizeof(sample::TokenLogprob));
+  static_assert(offsetof(mirage_token_logprob, logprob) == offsetof(sample::TokenLogprob, logprob));
+  mirage_event made{};
+  made.struct_size = sizeof made;
+  switch (event.kind) {
+    case session::Event::Kind::kTokens:
+      made.kind = MIRAGE_EVENT_TOKENS;
+      made.tokens = &event.choice.token;
+      made.token_count = 1;
+      if (!event.choice.top.empty()) {
+        made.logprobs = &event.choice.logprob;
+        made.top = reinterpret_cast<const mirage_token_logprob*>(event.choice.top.data());
+        made.top_count = event.choice.top.size();
+      }
+      break;
+    case session::Event::Kind::kText:
+      made.kind = MIRAGE_EVENT_TEXT;
+      made.text = event.text.c_str();
+      made.text_bytes = event.text.size();
+      break;
+    case session::Event::Kind::kLogits:
+      made.kind = MIRAGE_EVENT_LOGITS;
+      made.logits = event.logits.data();
+      made.logit_count = event.logits.size();
+      break;
+    case session::Event::Kind::kDone:
+      made.kind = MIRAGE_EVENT_DONE;
+      made.finish = static_cast<int32_t>(event.finish);
+      break;
+  }
+  return made;
+}
+
+// Milliseconds as a caller gives them; what is too long to count waits for ever.
+std::chrono::nanoseconds WaitOf(int64_t timeout_ms) {
+  constexpr int64_t kLongest = int64_t{1} << 40;
+  if (timeout_ms < 0 || timeout_ms > kLongest) return std::chrono::nanoseconds(-1);
+  return std::chrono::milliseconds(timeout_ms);
+}
+
+double Seconds(int64_t from_ns, int64_t to_ns) {
+  return from_ns > 0 && to_ns > from_ns ? static_cast<double>(to_ns - from_ns) * 1e-9 : 0.0;
+}
+
+}  // namespace
+}  // namespace mirage::abi
+
+using namespace mirage;       // NOLINT: extern "C" functions cannot live in a namespace
+using namespace mirage::abi;  // NOLINT
+
+extern "C" {
+
+void mirage_generation_options_init(mirage_generation_options* options, size_t struct_size) {
+  InitOptions(options, struct_size, DefaultGenerationOptions());
+}
+
+mirage_status mirage_model_get_generation_options(const mirage_model* model,
+                                                  mirage_generation_options* options,
+                                                  mirage_error* error) {
+  return Guard(error, [&]() -> Status {
+    MIRAGE_TRY(CheckHandle(model, "model"));
+    MIRAGE_TRY(CheckPointer(options, "options"));
+    MIRAGE_TRY(model->model->RequireTokenizer());
+    MIRAGE_TRY_ASSIGN(mirage_generation_options changed, ReadRawGenerationOptions(options));
+    ApplyModelDefaults(*model->model, &changed);
+    return WriteOut(options, changed, "options");
+  });
+}
+
+mirage_status mirage_generation_start(mirage_session* session,
+                                      const mirage_generation_options* options,
+                                      mirage_generation** out, mirage_error* error) {
+  return Guard(error, [&]() -> Status {
+    MIRAGE_TRY(CheckPointer(out, "out"));
+    MIRAGE_TRY(CheckHandle(session, "session"));
+    MIRAGE_TRY_ASSIGN(mirage_generation_options given, ReadRawGenerationOptions(options));
+    if (options == nullptr) ApplyModelDefaults(session->session->model(), &given);
+    MIRAGE_TRY_ASSIGN(session::GenerationOptions read, ReadGenerationOptions(given));
+    auto handle = std::make_unique<mirage_generation>();
+    MIRAGE_TRY_ASSIGN(handle->generation, session->session->Start(std::move(read)));
+    mirage_generation* const generation = handle.release();
+    *out = generation;  // before the first callback
+    if (given.callback != nullptr)
+      generation->generation->run().BeginCallbacks(
+          [generation, callback = given.callback,
+           user_data = given.callback_user_data](const session::Event& event) {
+            const mirage_event made = MakePublicEvent(event);
+            callback(generation, &made, user_data);
+          });
+    return {};
+  });
+}
+
+mirage_status mirage_generation_next(mirage_generation* generation, int64_t timeout_ms,
+                                     mirage_event* event, mirage_error* error) {
+  return Guard(error, [&]() -> Status {
+    MIRAGE_TRY(WriteOut(event, mirage_event{}, "event"));
+    MIRAGE_TRY(CheckHandle(generation, "generation"));
+    if (timeout_ms != 0) MIRAGE_TRY(CheckMayBlock("mirage_generation_next with a timeout"));
+    if (timeout_ms < -1)
+      return Fail(Code::kInvalidArgument, "timeout_ms is " + std::to_string(timeout_ms));
+    MIRAGE_TRY_ASSIGN(std::optional<session::Event> next,
+                      generation->generation->run().Next(WaitOf(timeout_ms)));
+    if (!next.has_value())
+      return Fail(Code::kTimeout, "no event within " + std::to_string(timeout_ms) + " ms");
+    generation->event = *std::move(next);
+    MIRAGE_TRY(WriteOut(event, MakePublicEvent(generation->event), "event"));
+    if (generation->event.finish == engine::Finish::kError) return Fail(generation->event.error);
+    return {};
+  });
+}
+
+mirage_status mirage_generation_get_fd(mirage_generation* generation, int32_t* fd,
+                                       mirage_error* error) {
+  return Guard(error, [&]() -> Status {
+    MIRAGE_TRY(CheckHandle(generation, "generation"));
+    MIRAGE_TRY(CheckPointer(fd, "fd"));
+    MIRAGE_TRY_ASSIGN(*fd, generation->generation->run().Descriptor());
+    return {};
+  });
+}
+
+mirage_status mirage_generation_cancel(mirage_generation* generation, int32_t mode,
+                                       mirage_error* error) {
+  return Guard(error, [&]() -> Status {
+    MIRAGE_TRY(CheckHandle(generation, "generation"));
+    if (mode != MIRAGE_CANCEL_STOP && mode != MIRAGE_CANCEL_ROLLBACK)
+      return Fail(Code::kUnsupported,
+                  "cancel mode " + std::to_string(mode) + "; 0 and 1 are known");
+    generation->generation->run().Cancel(static_cast<engine::CancelMode>(mode));
+    return {};
+  });
+}
+
+mirage_status mirage_generation_accept(mirage_generation* generation, int32_t token,
+                                       mirage_error* error) {
+  return Guard(error, [&]() -> Status {
+    MIRAGE_TRY(CheckHandle(generation, "generation"));
+    return generation->generation->run().Accept(token);
+  });
+}
+
+void mirage_generation_close(mirage_generation* generation) { CloseHandle(generation); }
+
+mirage_status mirage_generation_get_stats(const mirage_generation* generation,
+                                          mirage_generation_stats* stats, mirage_error* error) {
+  return Guard(error, [&]() -> Status {
+    MIRAGE_TRY(CheckHandle(generation, "generation"));
+    const session::Generation& of = *generation->generation;
+    const engine::RequestStats now = of.run().stats();
+    mirage_generation_stats filled{};
+    filled.finish = static_cast<int32_t>(of.run().finish());
+    filled.seed = of.seed();
+    filled.prompt_tokens = static_cast<uint64_t>(of.prompt_tokens());
+    filled.cached_tokens = static_cast<uint64_t>(now.cached_tokens);
+    filled.output_tokens = static_cast<uint64_t>(now.output_tokens);
+    filled.wait_s = Seconds(now.submitted_ns, now.first_step_ns);
+    filled.prompt_s = Seconds(now.first_step_ns, now.first_token_ns);
+    filled.output_s = Seconds(now.first_token_ns, now.last_token_ns);
+    filled.memory_waits = static_cast<uint64_t>(now.waits_for_pages);
+    filled.preemptions = static_cast<uint64_t>(now.preemptions);
+    return WriteOut(stats, filled, "stats");
+  });
+}
+
+}  // extern "C"

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// mirage/tools.h: measuring the machine.
+
+#define MIRAGE_TOOLS_UNSTABLE
+#include "mirage/tools.h"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "abi/guard.h"
+#include "abi/handles.h"
+#include "abi/structs.h"
+#include "platform/cpu.h"
+#include "platform/text_file.h"
+#include "platform/thread_pool.h"
+
+namespace mirage::abi {
+namespace {
+
+constexpr int kMostThreads = 1024;
+
+std::vector<std::string> InstructionSets() {
+  const platform::CpuFeatures& cpu = platform::GetCpuFeatures();
+  const std::pair<bool, const char*> known[] = {
+      {cpu.avx2, "avx2"},
+      {cpu.fma, "fma"},
+      {cpu.f16c, "f16c"},
+      {cpu.avx512f, "avx512f"},
+      {cpu.avx512bw, "avx512bw"},
+      {cpu.avx512vl, "avx512vl"},
+      {cpu.avx512vnni, "avx512vnni"},
+      {cpu.avx512bf16, "avx512bf16"},
+      {cpu.avxvnni, "avxvnni"},
+      {cpu.amx, "amx"},
+      {cpu.neon, "neon"},
+      {cpu.dotprod, "dotprod"},
+      {cpu.i8mm, "i8mm"},
+  };
+  std::vector<std::string> names;
+  for (const auto& [present, name] : known)
+    if (present) names.emplace_back(name);
+  return names;
+}
+
+uint64_t TotalMemory() {
+  const std::string meminfo = platform::ReadText("/proc/meminfo").value_or("");
+  return platform::FindNumber(meminfo, "MemTotal").value_or(0) * 1024;
+}
+
+// Reads a buffer far larger than any cache.
+class Reader {
+ public:
+  static constexpr size_t kBytes = size_t{512} << 20;
+  static constexpr size_t kBlockBytes = size_t{1} << 20;
+
+  Reader() : words_(std::make_unique<uint64_t[]>(kBytes / sizeof(uint64_t))) {}
+
+  void Touch(platform::ThreadPool& pool) {
+    pool.ParallelFor(kBytes / kBlockBytes, [this](int64_t block, int) {
+      std::fill_n(Block(block), kBlockBytes / sizeof(uint64_t), static_cast<uint64_t>(block));
+    });
+  }
+
+  uint64_t Sum(platform::ThreadPool& pool) {
+    std::atomic<uint64_t> total{0};
+    pool.ParallelFor(kBytes / kBlockBytes, [&](int64_t block, int) {
+      const uint64_t* words = Block(block);
+      std::array<uint64_t, 8> sums{};
+      for (size_t i = 0; i < kBlockBytes / sizeof(uint64_t); i += sums.size())
+        for (size_t lane = 0; lane < sums.size(); ++lane) sums[lane] += words[i + lane];
+      uint64_t sum = 0;
+      for (const uint64_t lane : sums) sum += lane;
+      total.fetch_add(sum, std::memory_order_relaxed);
+    });
+    return total.load();
+  }
+
+ private:
+  [[nodiscard]] uint64_t* Block(int64_t block) const {
+    return words_.get() + static_cast<size_t>(block) * (kBlockBytes / sizeof(uint64_t));
+  }
+  const std::unique_ptr<uint64_t[]> words_;
+};
+
+Result<double> MeasureBandwidth(int threads) {
+  using Clock = std::chrono::steady_clock;
+  constexpr std::chrono::milliseconds kTime{800};
+  platform::ThreadPool pool(threads);
+  Reader reader;
+  reader.Touch(pool);
+  const uint64_t expected = reader.Sum(pool);
+  double best = 0;
+  for (const Clock::time_point begin = Clock::now(); Clock::now() - begin < kTime;) {
+    const Clock::time_point pass = Clock::now();
+    if (reader.Sum(pool) != expected)
+      return Fail(Code::kDevice, "memory gave different bytes when read again");
+    const std::chrono::duration<double> seconds = Clock::now() - pass;
+    best = std::max(best, static_cast<double>(Reader::kBytes) / seconds.count() * 1e-9);
+  }
+  return best;
+}
+
+}  // namespace
+}  // namespace mirage::abi
+
+using namespace mirage;       // NOLINT: extern "C" functions cannot live in a namespace
+using namespace mirage::abi;  // NOLINT
+
+extern "C" {
+
+mirage_status mirage_tools_machine(char* json, size_t capacity, size_t* json_bytes,
+                                   mirage_error* error) {
+  return Guard(error, [&]() -> Status {
+    nlohmann::ordered_json machine;
+    machine["cpu"] = platform::CpuName();
+    machine["isa"] = InstructionSets();
+    machine["physical_cores"] = platform::UsableCores();
+    machine["memory_bytes"] = TotalMemory();
+    const std::string text = machine.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    return WriteArray(text.data(), text.size(), json, capacity, json_bytes, "bytes");
+  });
+}
+
+mirage_status mirage_tools_bandwidth(int32_t threads, double* gb_s, mirage_error* error) {
+  return Guard(error, [&]() -> Status {
+    MIRAGE_TRY(CheckPointer(gb_s, "gb_s"));
+    MIRAGE_TRY(CheckMayBlock("mirage_tools_bandwidth"));
+    if (threads < 1 || threads > kMostThreads)
+      return Fail(Code::kInvalidArgument, "threads is " + std::to_string(threads));
+    MIRAGE_TRY_ASSIGN(*gb_s, MeasureBandwidth(threads));
+    return {};
+  });
+}
+
+}  // extern "C"

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "session/dispatcher.h"
+
+#include <utility>
+
+#include "platform/thread.h"
+
+namespace mirage::session {
+namespace {
+
+thread_local bool on_dispatch_thread = false;
+
+}  // namespace
+
+void Dispatcher::Start() {
+  const std::lock_guard lock(queue_->mutex);
+  if (queue_->stopped || thread_.joinable()) return;
+  thread_ = platform::StartThread("mirage-callback", [queue = queue_] { Run(queue); });
+}
+
+void Dispatcher::Post(std::weak_ptr<Client> client) {
+  {
+    const std::lock_guard lock(queue_->mutex);
+    if (queue_->stopped) return;
+    queue_->clients.push_back(std::move(client));
+  }
+  queue_->wake.notify_one();
+}
+
+void Dispatcher::Run(const std::shared_ptr<Queue>& queue) {
+  on_dispatch_thread = true;
+  std::unique_lock lock(queue->mutex);
+  for (;;) {
+    queue->wake.wait(lock, [&] { return queue->stopped || !queue->clients.empty(); });
+    if (queue->clients.empty()) return;
+    const std::weak_ptr<Client> next = std::move(queue->clients.front());
+    queue->clients.pop_front();
+    lock.unlock();
+    // Dropping the client may destroy the runtime and with it this dispatcher; only `queue` is used
+    // after that.
+    bool more = false;
+    if (const std::shared_ptr<Client> client = next.lock()) more = client->Deliver();
+    lock.lock();
+    if (more) queue->clients.push_back(next);
+  }
+}
+
+void Dispatcher::Stop() {
+  std::thread thread;
+  {
+    const std::lock_guard lock(queue_->mutex);
+    queue_->stopped = true;
+    thread = std::move(thread_);
+  }
+  queue_->wake.notify_all();
+  if (!thread.joinable()) return;
+  if (thread.get_id() == std::this_thread::get_id())
+    thread.detach();
+  else
+    thread.join();
+}
+
+bool Dispatcher::OnDispatchThread() { return on_dispatch_thread; }
+
+}  // namespace mirage::session

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "session/generation.h"
+
+#include <utility>
+
+#include "session/session.h"
+
+namespace mirage::session {
+namespace {
+
+constexpr int kEventsPerTurn = 32;  // of the dispatch thread
+constexpr std::chrono::nanoseconds kAtOnce{0};
+
+}  // namespace
+
+Run::Run(std::shared_ptr<engine::Request> request, TextStream text, Dispatcher& dispatcher)
+    : request_(std::move(request)), dispatcher_(dispatcher), text_(std::move(text)) {}
+
+void Run::Watch() {
+  // The engine's thread may hold the run for a moment, even be the last to do so; nothing above the
+  // run ends with it.
+  request_->OnReady([weak = weak_from_this()] {
+    if (const std::shared_ptr<Run> run = weak.lock()) run->Notice();
+  });
+}
+
+void Run::Notice() {
+  const std::lock_guard lock(mutex_);
+  UpdateDescriptor();
+  if (callback_ == nullptr || callbacks_ended_ || posted_) return;
+  posted_ = true;
+  dispatcher_.Post(weak_from_this());
+}
+
+Result<std::optional<Event>> Run::Next(std::chrono::nanoseconds timeout) {
+  std::unique_lock lock(mutex_);
+  if (callback_ != nullptr)
+    return Fail(Code::kInvalidArgument, "the generation's events go to its callback");
+  if (reading_)
+    return Fail(Code::kBusy, "another thread is waiting for the generation's next event");
+  std::optional<Event> event = Pop();
+  if (!event.has_value()) {
+    reading_ = true;
+    lock.unlock();
+    std::optional<engine::Output> output = request_->Next(timeout);
+    lock.lock();
+    reading_ = false;
+    idle_.notify_all();
+    if (output.has_value()) Translate(*std::move(output));
+    event = Pop();
+  }
+  UpdateDescriptor();
+  return event;
+}
+
+void Run::BeginCallbacks(Callback callback) {
+  dispatcher_.Start();
+  {
+    const std::lock_guard lock(mutex_);
+    callback_ = std::move(callback);
+  }
+  Notice();
+}
+
+void Run::EndCallbacks() {
+  std::unique_lock lock(mutex_);
+  callbacks_ended_ = true;
+  if (!Dispatcher::OnDispatchThread()) idle_.wait(lock, [this] { return !delivering_; });
+}
+
+bool Run::Deliver() {
+  std::unique_lock lock(mutex_);
+  for (int delivered = 0; delivered < kEventsPerTurn; ++delivered) {
+    if (callbacks_ended_) return false;
+    std::optional<Event> event = Pop();
+    if (!event.has_value()) {
+      if (std::optional<engine::Output> output = request_->Next(kAtOnce))
+        Translate(*std::move(output));
+      event = Pop();
+    }
+    if (!event.has_value()) {
+      posted_ = false;
+      return false;
+    }
+    if (event->kind == Event::Kind::kDone) callbacks_ended_ = true;
+    delivering_ = true;
+    lock.unlock();
+    callback_(*event);
+    lock.lock();
+    delivering_ = false;
+    idle_.notify_all();
+  }
+  return true;
+}
+
+Result<int> Run::Descriptor() {
+  const std::lock_guard lock(mutex_);
+  if (callback_ != nullptr)
+    return Fail(Code::kInvalidArgument, "the generation's events go to its callback");
+  if (!descriptor_.has_value()) {
+    MIRAGE_TRY_ASSIGN(platform::NotifyFd descriptor, platform::NotifyFd::Create());
+    descriptor_.emplace(std::move(descriptor));
+    UpdateDescriptor();
+  }
+  return descriptor_->fd();
+}
+
+void Run::UpdateDescriptor() {
+  if (!descriptor_.has_value()) return;
+  const bool ready = last_.has_value() || !events_.empty() || request_->ready();
+  if (ready == descriptor_set_) return;
+  descriptor_set_ = ready;
+  if (ready)
+    descriptor_->Set();
+  else
+    descriptor_->Clear();
+}
+
+// The first cancel decides how the request ends.
+void Run::Cancel(engine::CancelMode mode) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (std::exchange(cancelled_, true)) return;
+    rollback_asked_ = mode == engine::CancelMode::kRollback;
+  }
+  request_->Cancel(mode);
+}
+
+void Run::Abandon() {
+  {
+    const std::lock_guard lock(mutex_);
+    abandoned_ = true;
+  }
+  Cancel(engine::CancelMode::kStop);
+}
+
+bool Run::abandoned() const {
+  const std::lock_guard lock(mutex_);
+  return abandoned_;
+}
+
+engine::Finish Run::finish() const {
+  const std::lock_guard lock(mutex_);
+  return last_.has_value() ? last_->finish : engine::Finish::kNone;
+}
+
+Run::Outcome Run::Collect() {
+  std::unique_lock lock(mutex_);
+  idle_.wait(lock, [this] { return !reading_; });
+  while (!last_.has_value()) {
+    constexpr std::chrono::nanoseconds kForever{-1};
+    if (std::optional<engine::Output> output = request_->Next(kForever))
+      Translate(*std::move(output));
+  }
+  UpdateDescriptor();
+  Outcome outcome;
+  outcome.finish = last_->finish;
+  outcome.rolled_back = rollback_asked_ && last_->finish == engine::Finish::kCancelled;
+  outcome.tokens = tokens_;
+  outcome.text = answer_;
+  return outcome;
+}
+
+std::optional<Event> Run::Pop() {
+  if (events_.empty()) return last_;
+  Event event = std::move(events_.front());
+  events_.pop_front();
+  return event;
+}
+
+void Run::Translate(engine::Output output) {
+  switch (output.kind) {
+    case engine::Output::Kind::kToken: {
+      const int32_t token = output.choice.token;
+      tokens_.push_back(token);
+      Event event;
+      event.kind = Event::Kind::kTokens;
+      event.choice = std::move(output.choice);
+      events_.push_back(std::move(event));
+      if (!output.stop_token) AddText(text_.Push(token));
+      return;
+    }
+    case engine::Output::Kind::kLogits: {
+      Event event;
+      event.kind = Event::Kind::kLogits;
+      event.logits = std::move(output.logits);
+      events_.push_back(std::move(event));
+      return;
+    }
+    case engine::Output::Kind::kDone: {
+      if (last_.has_value()) return;
+      AddText(text_.Flush());
+      Event event;
+      event.kind = Event::Kind::kDone;
+      event.finish = output.finish;
+      event.error = std::move(output.error);
+      last_ = std::move(event);
+      return;
+    }
+  }
+}
+
+void Run::AddText(std::string text) {
+  if (text.empty()) return;
+  answer_ += text;
+  Event event;
+  event.kind = Event::Kind::kText;
+  event.text = std::move(text);
+  events_.push_back(std::move(event));
+}
+
+Generation::~Generation() {
+  run_->Abandon();
+  run_->EndCallbacks();
+}
+
+}  // namespace mirage::session

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Generation: one answer of a session, as its caller reads it.
+//
+// The engine's request gives tokens; here they become events: the tokens, the text they complete,
+// logits to choose from, the end. Run holds that work and refers to nothing above it, so that a
+// session can finish reading a run whose Generation was closed. Generation adds what keeps the
+// session alive, and is what the caller holds.
+//
+// Next and callbacks: one reader at a time. Cancel, Accept, stats: any thread.
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "engine/request.h"
+#include "platform/notify_fd.h"
+#include "session/dispatcher.h"
+#include "session/text_stream.h"
+
+namespace mirage::session {
+
+struct Event {
+  enum class Kind { kTokens, kText, kLogits, kDone };
+  Kind kind = Kind::kDone;
+  sample::Choice choice;                          // kTokens
+  std::string text;                               // kText
+  std::vector<float> logits;                      // kLogits
+  engine::Finish finish = engine::Finish::kNone;  // kDone
+  Error error;                                    // kDone with Finish::kError
+};
+
+class Run final : public Dispatcher::Client, public std::enable_shared_from_this<Run> {
+ public:
+  using Callback = std::function<void(const Event&)>;
+
+  Run(std::shared_ptr<engine::Request> request, TextStream text, Dispatcher& dispatcher);
+  // Once, as soon as a shared_ptr owns it.
+  void Watch();
+
+  // The next event; nothing when there was none in time (negative: no limit). kBusy while another
+  // thread waits in here, kInvalidArgument when there is a callback. After the last event, that one
+  // again.
+  [[nodiscard]] Result<std::optional<Event>> Next(std::chrono::nanoseconds timeout);
+
+  // From now on events go to `callback`, on the dispatch thread. At most once, before the first
+  // Next.
+  void BeginCallbacks(Callback callback);
+  // No callback runs after it: waits for one that is running on another thread.
+  void EndCallbacks();
+
+  // Readable exactly while Next would not wait.
+  [[nodiscard]] Result<int> Descriptor();
+
+  void Cancel(engine::CancelMode mode);
+  // Cancel, by the generation's close: nobody will read it.
+  void Abandon();
+  [[nodiscard]] bool abandoned() const;
+  [[nodiscard]] Status Accept(int32_t token) { return request_->Accept(token); }
+
+  // Whether the engine is done with it; its last events may be unread.
+  [[nodiscard]] bool finished() const { return request_->finished(); }
+  [[nodiscard]] engine::RequestStats stats() const { return request_->stats(); }
+  [[nodiscard]] engine::Finish finish() const;
+
+  // What the session needs to go on from here. Waits for the engine unless finished(), so only
+  // then, or after Cancel.
+  struct Outcome {
+    engine::Finish finish = engine::Finish::kNone;
+    bool rolled_back = false;
+    std::vector<int32_t> tokens;
+    std::string text;
+  };
+  [[nodiscard]] Outcome Collect();
+
+ private:
+  [[nodiscard]] bool Deliver() override;
+  // Something may have become ready. Any thread, the engine's too.
+  void Notice();
+
+  // All with mutex_ held.
+  [[nodiscard]] std::optional<Event> Pop();
+  void Translate(engine::Output output);
+  void AddText(std::string text);
+  void UpdateDescriptor();
+
+  const std::shared_ptr<engine::Request> request_;
+  Dispatcher& dispatcher_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable idle_;  // reading_ or delivering_ became false
+  TextStream text_;
+  std::deque<Event> events_;
+  std::optional<Event> last_;  // kDone
+  std::vector<int32_t> tokens_;
+  std::string answer_;
+  bool cancelled_ = false;
+  bool abandoned_ = false;
+  bool rollback_asked_ = false;
+  bool reading_ = false;  // a thread waits for the request without the mutex
+  std::optional<platform::NotifyFd> descriptor_;
+  bool descriptor_set_ = false;
+
+  Callback callback_;
+  bool delivering_ = false;  // a callback is running
+  bool posted_ = false;      // with the dispatcher
+  bool callbacks_ended_ = false;
+};
+
+class Session;
+
+class Generation {
+ public:
+  Generation(std::shared_ptr<Session> session, std::shared_ptr<Run> run, uint64_t seed,
+             int64_t prompt_tokens)
+      : session_(std::move(session)),
+        run_(std::move(run)),
+        seed_(seed),
+        prompt_tokens_(prompt_tokens) {}
+  // Cancels what is still running; see Run::EndCallbacks.
+  ~Generation();
+
+  [[nodiscard]] Run& run() const { return *run_; }
+  [[nodiscard]] uint64_t seed() const { return seed_; }
+  // Of all the answer follows, computed before or not.
+  [[nodiscard]] int64_t prompt_tokens() const { return prompt_tokens_; }
+
+ private:
+  const std::shared_ptr<Session> session_;  // destroyed last
+  const std::shared_ptr<Run> run_;
+  const uint64_t seed_;
+  const int64_t prompt_tokens_;
+};
+
+}  // namespace mirage::session

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "session/loaded_model.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "format/open.h"
+#include "kernels/pack.h"
+#include "model/model.h"
+#include "session/render.h"
+#include "session/vocabulary.h"
+
+namespace mirage::session {
+namespace {
+
+constexpr int32_t kMostSessions = 4096;
+// Sequences that may be sampled in one step, whatever was planned: their logits are small beside
+// the weights.
+constexpr int32_t kLeastLogitRows = 4;
+
+}  // namespace
+
+Kernel KernelFor(tensor::DType dtype) {
+  if (kernels::HasFastKernel(dtype)) return Kernel::kFast;
+  return kernels::IsPackable(dtype) ? Kernel::kSlow : Kernel::kNone;
+}
+
+Result<std::shared_ptr<LoadedModel>> LoadedModel::Open(
+    std::shared_ptr<Runtime> runtime, std::vector<std::shared_ptr<const ByteSource>> parts,
+    const ModelOptions& options) {
+  MIRAGE_TRY(runtime->CheckOpen());
+  const int64_t begin_ns = runtime->clock().NowNs();
+  std::shared_ptr<LoadedModel> model(new LoadedModel(std::move(runtime), options.extent));
+  MIRAGE_TRY_ASSIGN(model->file_, format::OpenModel(std::move(parts)));
+  MIRAGE_TRY_ASSIGN(model->architecture_,
+                    model->file().metadata().GetOr<std::string>("general.architecture", ""));
+  MIRAGE_TRY_ASSIGN(model->name_, model->file().metadata().GetOr<std::string>("general.name", ""));
+  if (options.extent != Extent::kMetadata) MIRAGE_TRY(model->ReadText());
+  if (options.extent == Extent::kAll) MIRAGE_TRY(model->LoadWeights(options));
+  model->load_seconds_ = static_cast<double>(model->runtime().clock().NowNs() - begin_ns) * 1e-9;
+  return model;
+}
+
+Status LoadedModel::ReadText() {
+  const format::Metadata& metadata = file().metadata();
+  MIRAGE_TRY_ASSIGN(text::VocabData vocabulary, ReadVocabulary(metadata));
+  MIRAGE_TRY_ASSIGN(tokenizer_, text::Tokenizer::Create(std::move(vocabulary)));
+  if (!tokenizer_->warning().empty())
+    runtime_->log().Log(LogLevel::kWarning, "text", tokenizer_->warning());
+
+  MIRAGE_TRY_ASSIGN(const std::string source,
+                    metadata.GetOr<std::string>("tokenizer.chat_template", ""));
+  if (!source.empty()) {
+    // A template this build cannot read costs the model its chat, not its life.
+    Result<text::ChatTemplate> chat_template = text::ChatTemplate::Parse(source);
+    if (chat_template)
+      chat_template_ = *std::move(chat_template);
+    else
+      chat_template_error_ = std::move(chat_template).error().Within("the model's chat template");
+  }
+
+  Result<sample::Params> defaults =
+      ReadSamplingDefaults(metadata, static_cast<int32_t>(tokenizer_->token_count()));
+  if (defaults)
+    sampling_defaults_ = *std::move(defaults);
+  else
+    runtime_->log().Log(LogLevel::kWarning, "session",
+                        "the model's sampling defaults are ignored: " + defaults.error().message);
+  return {};
+}
+
+Status LoadedModel::LoadWeights(const ModelOptions& options) {
+  MIRAGE_TRY_ASSIGN(Runtime::Compute* const compute, runtime_->compute());
+  model::LoadOptions load;
+  MIRAGE_TRY_ASSIGN(load.plan, MakePlanRequest(options.context, options.sessions));
+  load.model_number = runtime_->NextModelNumber();
+  load.progress = options.progress;
+  const model::Host host{*compute->device, compute->arena, *compute->transfer, compute->ops};
+  Result<std::unique_ptr<model::Model>> loaded = model::Model::Load(host, *std::move(file_), load);
+  if (!loaded) return Fail(runtime_->AsLimit(std::move(loaded).error()));
+  file_.reset();
+  runner_ = std::make_shared<engine::RealRunner>(*std::move(loaded));
+  MIRAGE_TRY_ASSIGN(tables_, memory::Holding::Take(runtime_->ledger(), memory::Owner::kTables,
+                                                   load.plan.table_bytes, "the vocabulary"));
+  return {};
+}
+
+const format::ModelFile& LoadedModel::file() const {
+  return runner_ != nullptr ? runner_->model().file() : *file_;
+}
+
+Result<const text::Tokenizer*> LoadedModel::RequireTokenizer() const {
+  if (tokenizer_ == nullptr)
+    return Fail(Code::kInvalidArgument,
+                "the model was opened for its metadata alone, without its vocabulary");
+  return tokenizer_.get();
+}
+
+Result<const text::ChatTemplate*> LoadedModel::RequireChatTemplate() const {
+  MIRAGE_TRY(RequireTokenizer());
+  if (chat_template_error_.has_value()) return Fail(*chat_template_error_);
+  if (!chat_template_.has_value())
+    return Fail(Code::kUnsupported, "the model has no chat template");
+  return &*chat_template_;
+}
+
+Result<std::vector<int32_t>> LoadedModel::TokenizeConversation(std::string_view json) const {
+  MIRAGE_TRY_ASSIGN(const text::ChatTemplate* const chat_template, RequireChatTemplate());
+  MIRAGE_TRY_ASSIGN(const text::Rendered rendered,
+                    RenderConversation(*chat_template, json, tokenizer_.get(), std::nullopt));
+  return TokenizeRendered(rendered, *tokenizer_);
+}
+
+Result<std::vector<double>> LoadedModel::Score(std::vector<int32_t> tokens, size_t first) const {
+  if (runner_ == nullptr)
+    return Fail(Code::kInvalidArgument,
+                "the model was opened without its weights, so it cannot score");
+  MIRAGE_TRY_ASSIGN(Runtime::Compute* const compute, runtime_->compute());
+  return compute->engine.Score(runner_, std::move(tokens), static_cast<int64_t>(first) - 1, {});
+}
+
+// Opened for its metadata alone, the vocabulary is read to learn what it would weigh, and dropped
+// again.
+Result<uint64_t> LoadedModel::TableBytes() const {
+  const uint64_t metadata_bytes = file().metadata().heap_bytes();
+  if (tokenizer_ != nullptr) return metadata_bytes + tokenizer_->heap_bytes();
+  MIRAGE_TRY_ASSIGN(text::VocabData vocabulary, ReadVocabulary(file().metadata()));
+  MIRAGE_TRY_ASSIGN(const std::unique_ptr<text::Tokenizer> tokenizer,
+                    text::Tokenizer::Create(std::move(vocabulary)));
+  return metadata_bytes + tokenizer->heap_bytes();
+}
+
+Result<model::PlanRequest> LoadedModel::MakePlanRequest(int64_t context, int32_t sessions) const {
+  if (context < 0)
+    return Fail(Code::kInvalidArgument, "a context of " + std::to_string(context) + " tokens");
+  if (sessions < 1 || sessions > kMostSessions)
+    return Fail(Code::kInvalidArgument, std::to_string(sessions) + " sessions; 1 to " +
+                                            std::to_string(kMostSessions) + " are allowed");
+  model::PlanRequest request;
+  MIRAGE_TRY_ASSIGN(request.table_bytes, TableBytes());
+  request.context = context;
+  request.sequences = sessions;
+  request.logit_rows = std::max(sessions, kLeastLogitRows);
+  request.transfer_workers = Runtime::kTransferWorkers;
+  return request;
+}
+
+Result<LoadedModel::Estimate> LoadedModel::EstimatePlan(uint64_t limit_bytes, int64_t context,
+                                                        int32_t sessions) const {
+  MIRAGE_TRY_ASSIGN(model::PlanRequest request, MakePlanRequest(context, sessions));
+  request.limit_bytes = limit_bytes;
+  Result<model::Plan> plan = model::MakePlan(file(), request);
+  if (plan) return Estimate{true, *std::move(plan)};
+  if (plan.error().code != Code::kOutOfMemory) return Fail(std::move(plan).error());
+  request.limit_bytes = UINT64_MAX;
+  MIRAGE_TRY_ASSIGN(model::Plan unlimited, model::MakePlan(file(), request));
+  return Estimate{false, std::move(unlimited)};
+}
+
+}  // namespace mirage::session

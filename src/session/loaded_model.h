@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// LoadedModel: a model file as far as its user asked for it: the header alone, with its vocabulary
+// and chat template, or whole with its weights on the runtime's device.
+//
+// Immutable once opened, so any thread; what computes goes through the runtime's engine.
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/byte_source.h"
+#include "base/result.h"
+#include "engine/model_runner.h"
+#include "engine/real_runner.h"
+#include "format/model_file.h"
+#include "memory/ledger.h"
+#include "model/plan.h"
+#include "sample/params.h"
+#include "session/runtime.h"
+#include "tensor/dtype.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+
+namespace mirage::session {
+
+enum class Extent { kAll, kVocabulary, kMetadata };
+
+// How this build computes with tensors of a type.
+enum class Kernel { kNone, kSlow, kFast };
+[[nodiscard]] Kernel KernelFor(tensor::DType dtype);
+
+struct ModelOptions {
+  Extent extent = Extent::kAll;
+  int64_t context = 0;                                                      // 0: chosen by the plan
+  int32_t sessions = 1;                                                     // of that context
+  std::function<bool(uint64_t done_bytes, uint64_t total_bytes)> progress;  // false cancels
+};
+
+class LoadedModel {
+ public:
+  // `parts` are the files of the model in order, one for most.
+  [[nodiscard]] static Result<std::shared_ptr<LoadedModel>> Open(
+      std::shared_ptr<Runtime> runtime, std::vector<std::shared_ptr<const ByteSource>> parts,
+      const ModelOptions& options);
+
+  [[nodiscard]] Runtime& runtime() const { return *runtime_; }
+  [[nodiscard]] Extent extent() const { return extent_; }
+  [[nodiscard]] const format::ModelFile& file() const;
+  [[nodiscard]] const std::string& architecture() const { return architecture_; }
+  [[nodiscard]] const std::string& name() const { return name_; }
+
+  // Null when opened for metadata alone.
+  [[nodiscard]] const std::shared_ptr<const text::Tokenizer>& tokenizer() const {
+    return tokenizer_;
+  }
+  // kInvalidArgument when opened for metadata alone.
+  [[nodiscard]] Result<const text::Tokenizer*> RequireTokenizer() const;
+  // The file's own. kUnsupported when it has none, or why it cannot be used.
+  [[nodiscard]] Result<const text::ChatTemplate*> RequireChatTemplate() const;
+  [[nodiscard]] bool has_chat_template() const { return chat_template_.has_value(); }
+  // What the file's template makes of a conversation's JSON, as tokens.
+  [[nodiscard]] Result<std::vector<int32_t>> TokenizeConversation(std::string_view json) const;
+  [[nodiscard]] const sample::Params& sampling_defaults() const { return sampling_defaults_; }
+
+  // Null unless opened whole.
+  [[nodiscard]] const std::shared_ptr<engine::RealRunner>& runner() const { return runner_; }
+  [[nodiscard]] double load_seconds() const { return load_seconds_; }
+
+  // log P(tokens[i] | tokens before it) for i from `first` (at least 1) on. Blocks.
+  [[nodiscard]] Result<std::vector<double>> Score(std::vector<int32_t> tokens, size_t first) const;
+
+  // What it would take under a limit (bytes for the ledger) with these options; `fits` false gives
+  // the plan without a limit, with the least that works.
+  struct Estimate {
+    bool fits = false;
+    model::Plan plan;
+  };
+  [[nodiscard]] Result<Estimate> EstimatePlan(uint64_t limit_bytes, int64_t context,
+                                              int32_t sessions) const;
+
+ private:
+  explicit LoadedModel(std::shared_ptr<Runtime> runtime, Extent extent)
+      : runtime_(std::move(runtime)), extent_(extent) {}
+  [[nodiscard]] Status ReadText();
+  [[nodiscard]] Status LoadWeights(const ModelOptions& options);
+  [[nodiscard]] Result<uint64_t> TableBytes() const;
+  [[nodiscard]] Result<model::PlanRequest> MakePlanRequest(int64_t context, int32_t sessions) const;
+
+  const std::shared_ptr<Runtime> runtime_;  // destroyed last
+  const Extent extent_;
+  std::optional<format::ModelFile> file_;  // until the weights are loaded; then the loaded model's
+  std::string architecture_;
+  std::string name_;
+  std::shared_ptr<const text::Tokenizer> tokenizer_;
+  std::optional<text::ChatTemplate> chat_template_;
+  std::optional<Error> chat_template_error_;
+  sample::Params sampling_defaults_;
+  memory::Holding tables_;
+  std::shared_ptr<engine::RealRunner> runner_;
+  double load_seconds_ = 0;
+};
+
+}  // namespace mirage::session

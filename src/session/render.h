@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// A conversation's JSON through a chat template, to text or to tokens.
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+
+namespace mirage::session {
+
+// Renders as text::ChatTemplate does; the begin and end tokens, where the JSON names none, are the
+// tokenizer's (null: absent), and the time, where none is given, is now.
+[[nodiscard]] Result<text::Rendered> RenderConversation(const text::ChatTemplate& chat_template,
+                                                        std::string_view json,
+                                                        const text::Tokenizer* tokenizer,
+                                                        std::optional<int64_t> now);
+
+// Control tokens come from the template's own words only. Begins with the begin token if the
+// model's texts do.
+[[nodiscard]] Result<std::vector<int32_t>> TokenizeRendered(const text::Rendered& rendered,
+                                                            const text::Tokenizer& tokenizer);
+
+}  // namespace mirage::session

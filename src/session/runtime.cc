@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "session/runtime.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "kernels/cpu/cpu_ops.h"
+#include "platform/cpu.h"
+#include "platform/memory_budget.h"
+
+namespace mirage::session {
+namespace {
+
+constexpr int kMostThreads = 1024;
+
+}  // namespace
+
+Runtime::Compute::Compute(const Clock& clock, memory::Ledger& ledger, int threads)
+    : pool(threads),
+      device(platform::MakeHostDevice(pool, clock, platform::HostStreams::kInline)),
+      transfer(memory::MakeHostTransferEngine(kTransferWorkers)),
+      arena(*device, ledger),
+      ops(kernels::CpuOps()),
+      engine(clock) {}
+
+Result<std::shared_ptr<Runtime>> Runtime::Create(RuntimeOptions options) {
+  if (options.threads < 0 || options.threads > kMostThreads)
+    return Fail(Code::kInvalidArgument, "threads is " + std::to_string(options.threads) +
+                                            "; 0 to " + std::to_string(kMostThreads) +
+                                            " are allowed");
+  const int threads = options.threads == 0 ? platform::UsableCores() : options.threads;
+  std::shared_ptr<Runtime> runtime(new Runtime(threads, std::move(options.log)));
+  MIRAGE_TRY(runtime->SetMemoryLimit(options.memory_limit));
+  return runtime;
+}
+
+Runtime::~Runtime() { Shutdown(); }
+
+void Runtime::Shutdown() {
+  Compute* compute = nullptr;
+  {
+    const std::lock_guard lock(mutex_);
+    closed_ = true;
+    compute = compute_.get();
+  }
+  if (compute != nullptr) compute->engine.Shutdown();
+  dispatcher_.Stop();
+}
+
+Status Runtime::CheckOpen() const {
+  const std::lock_guard lock(mutex_);
+  if (closed_) return Fail(Code::kClosed, "the runtime was shut down");
+  return {};
+}
+
+Result<Runtime::Compute*> Runtime::compute() {
+  const std::lock_guard lock(mutex_);
+  if (closed_) return Fail(Code::kClosed, "the runtime was shut down");
+  if (compute_ == nullptr) compute_ = std::make_unique<Compute>(clock_, ledger_, threads_);
+  return compute_.get();
+}
+
+engine::EngineStats Runtime::EngineStats() const {
+  const std::lock_guard lock(mutex_);
+  return compute_ == nullptr ? engine::EngineStats{} : compute_->engine.Stats();
+}
+
+Status Runtime::SetMemoryLimit(std::optional<uint64_t> bytes) {
+  platform::MemoryBudgetQuery query;
+  query.given_bytes = bytes;
+  query.own_bytes = ledger_.Snapshot().used;
+  MIRAGE_TRY_ASSIGN(const platform::MemoryBudget budget, platform::DetectMemoryBudget(query));
+  ledger_.SetLimit(budget.bytes);
+  const bool is_share = budget.source == platform::BudgetSource::kAvailable;
+  memory_limit_.store(is_share ? budget.bytes : budget.limit_bytes, std::memory_order_relaxed);
+  return {};
+}
+
+uint64_t Runtime::LimitFor(uint64_t bytes) {
+  // The guard is the larger of a constant and a share of the limit, so the larger of both answers.
+  const uint64_t beside_constant = bytes + platform::MemoryGuardBytes(0);
+  const uint64_t beside_share = bytes + bytes / 49 + 1;
+  return std::max(beside_constant, beside_share);
+}
+
+Error Runtime::AsLimit(Error error) const {
+  if (error.code != Code::kOutOfMemory || error.needed_bytes == 0) return error;
+  const uint64_t guard = memory_limit() - std::min(memory_limit(), ledger_.limit());
+  error.needed_bytes = LimitFor(error.needed_bytes);
+  error.available_bytes += guard;
+  error.message += "; with the " + std::to_string(guard >> 20) + " MiB kept free a limit of " +
+                   std::to_string((error.needed_bytes + (1 << 20) - 1) >> 20) + "M is needed";
+  return error;
+}
+
+}  // namespace mirage::session

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Runtime: what all models of one application share: the memory budget, the threads, the engine,
+// the log.
+//
+// Models, sessions and generations hold it, so it ends with the last of them, on whatever thread
+// that happens. The engine's objects never hold it: it may end on the dispatch thread, but not on
+// the engine's. Threads start with the first model that computes.
+//
+// Any thread.
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/result.h"
+#include "engine/engine.h"
+#include "kernels/ops.h"
+#include "memory/arena.h"
+#include "memory/ledger.h"
+#include "memory/transfer.h"
+#include "platform/device.h"
+#include "platform/thread_pool.h"
+#include "session/dispatcher.h"
+
+namespace mirage::session {
+
+struct RuntimeOptions {
+  int threads = 0;                       // 0: one per physical core the process may use
+  std::optional<uint64_t> memory_limit;  // bytes; nothing: what the machine allows
+  LogSink log;
+};
+
+class Runtime {
+ public:
+  static constexpr int kTransferWorkers = 1;  // threads that fill regions
+
+  // Fails with kInvalidArgument naming the option.
+  [[nodiscard]] static Result<std::shared_ptr<Runtime>> Create(RuntimeOptions options);
+  ~Runtime();
+
+  // Cancels every generation and waits for all threads to end. Not on the dispatch thread.
+  void Shutdown();
+  [[nodiscard]] Status CheckOpen() const;  // kClosed after Shutdown
+
+  // The parts that compute, made when first asked for.
+  struct Compute {
+    Compute(const Clock& clock, memory::Ledger& ledger, int threads);
+    platform::ThreadPool pool;
+    std::unique_ptr<platform::Device> device;
+    std::unique_ptr<memory::TransferEngine> transfer;
+    memory::Arena arena;
+    const kernels::Ops& ops;
+    engine::Engine engine;  // last: its thread uses all of the above
+  };
+  [[nodiscard]] Result<Compute*> compute();
+
+  [[nodiscard]] memory::Ledger& ledger() { return ledger_; }
+  [[nodiscard]] const memory::Ledger& ledger() const { return ledger_; }
+  [[nodiscard]] Dispatcher& dispatcher() { return dispatcher_; }
+  [[nodiscard]] const Clock& clock() const { return clock_; }
+  [[nodiscard]] const LogSink& log() const { return log_; }
+  [[nodiscard]] int threads() const { return threads_; }
+  [[nodiscard]] engine::EngineStats EngineStats() const;
+
+  // The limit as given or detected, the guard for what no ledger counts included.
+  [[nodiscard]] uint64_t memory_limit() const {
+    return memory_limit_.load(std::memory_order_relaxed);
+  }
+  [[nodiscard]] Status SetMemoryLimit(std::optional<uint64_t> bytes);
+  // The least limit that leaves `bytes` beside its guard.
+  [[nodiscard]] static uint64_t LimitFor(uint64_t bytes);
+  // kOutOfMemory in terms of the limit, as its user set it, instead of the ledger's; other errors
+  // as they are.
+  [[nodiscard]] Error AsLimit(Error error) const;
+
+  // Numbers models from 0, for names of regions.
+  [[nodiscard]] uint32_t NextModelNumber() {
+    return models_.fetch_add(1, std::memory_order_relaxed);
+  }
+
+ private:
+  Runtime(int threads, LogSink log) : threads_(threads), log_(std::move(log)), ledger_(0) {}
+
+  const int threads_;
+  const LogSink log_;
+  const SteadyClock clock_;
+  memory::Ledger ledger_;
+  std::atomic<uint64_t> memory_limit_{0};
+  std::atomic<uint32_t> models_{0};
+  mutable std::mutex mutex_;  // guards the two below
+  bool closed_ = false;
+  std::unique_ptr<Compute> compute_;
+  Dispatcher dispatcher_;
+};
+
+}  // namespace mirage::session

@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "session/session.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "platform/random.h"
+#include "session/runtime.h"
+
+namespace mirage::session {
+namespace {
+
+constexpr int kMostLogprobs = 64;
+constexpr int64_t kNanosPerMilli = 1'000'000;
+
+Status CheckTokens(std::span<const int32_t> tokens, int32_t vocabulary, std::string_view what) {
+  for (size_t i = 0; i < tokens.size(); ++i)
+    if (tokens[i] < 0 || tokens[i] >= vocabulary)
+      return Fail(Code::kInvalidArgument,
+                  std::string(what) + " " + std::to_string(i) + " is " + std::to_string(tokens[i]) +
+                      ", outside of the vocabulary of " + std::to_string(vocabulary));
+  return {};
+}
+
+void Append(std::vector<int32_t>& to, std::span<const int32_t> tokens) {
+  to.insert(to.end(), tokens.begin(), tokens.end());
+}
+
+}  // namespace
+
+Session::Session(std::shared_ptr<LoadedModel> model, int64_t context)
+    : model_(std::move(model)),
+      sequence_(std::make_shared<engine::Sequence>(model_->runner(), context)) {}
+
+Result<std::shared_ptr<Session>> Session::Create(std::shared_ptr<LoadedModel> model,
+                                                 int64_t context) {
+  MIRAGE_TRY(model->runtime().CheckOpen());
+  if (model->runner() == nullptr)
+    return Fail(Code::kInvalidArgument,
+                "the model was opened without its weights, so it cannot answer");
+  const int64_t most = model->runner()->max_context();
+  if (context < 0 || context > most)
+    return Fail(Code::kInvalidArgument, "a context of " + std::to_string(context) +
+                                            " tokens; the model was opened for " +
+                                            std::to_string(most));
+  return std::shared_ptr<Session>(new Session(std::move(model), context == 0 ? most : context));
+}
+
+Status Session::Settle() {
+  if (!started_.has_value()) return {};
+  Run& run = *started_->run;
+  if (!run.finished()) {
+    // One whose generation was closed is cancelled and ends within a step: worth waiting for.
+    if (!run.abandoned() || Dispatcher::OnDispatchThread())
+      return Fail(Code::kBusy, "a generation is running on the session");
+  }
+  const Run::Outcome outcome = run.Collect();
+  const std::lock_guard lock(mutex_);
+  const Started started = *std::move(started_);
+  started_.reset();
+  Conclude(started, outcome);
+  return {};
+}
+
+void Session::Conclude(const Started& started, const Run::Outcome& outcome) {
+  if (outcome.rolled_back || outcome.finish == engine::Finish::kError) {
+    // The engine undoes a rollback itself; after an error what was committed is still there.
+    static_cast<void>(sequence_->Truncate(std::min(started.computed, sequence_->length())));
+    waiting_ = started.undo;
+    return;
+  }
+  if (content_ == Content::kConversation && !outcome.text.empty())
+    conversation_.AddMessage("assistant", outcome.text);
+}
+
+Status Session::Expect(Content content) {
+  if (content_ == Content::kNothing) content_ = content;
+  if (content_ == content) return {};
+  return Fail(Code::kInvalidArgument,
+              content_ == Content::kConversation
+                  ? "the session holds a conversation, not plain tokens; clear it first"
+                  : "the session holds plain tokens, not a conversation; clear it first");
+}
+
+Status Session::AppendMessage(std::string_view role, std::string_view content) {
+  MIRAGE_TRY(Settle());
+  MIRAGE_TRY(model_->RequireChatTemplate());
+  const std::lock_guard lock(mutex_);
+  MIRAGE_TRY(Expect(Content::kConversation));
+  conversation_.AddMessage(role, content);
+  return {};
+}
+
+Status Session::AppendConversation(std::string_view json) {
+  MIRAGE_TRY(Settle());
+  MIRAGE_TRY(model_->RequireChatTemplate());
+  const std::lock_guard lock(mutex_);
+  MIRAGE_TRY(Expect(Content::kConversation));
+  return conversation_.AddJson(json);
+}
+
+Status Session::AppendText(std::string_view text, text::EncodeOptions options) {
+  MIRAGE_TRY(Settle());
+  const std::lock_guard lock(mutex_);
+  if (sequence_->length() > 0 || !waiting_.empty()) options.add_special = false;
+  MIRAGE_TRY_ASSIGN(const std::vector<int32_t> tokens, model_->tokenizer()->Encode(text, options));
+  return AddWaiting(tokens);
+}
+
+Status Session::AppendTokens(std::span<const int32_t> tokens) {
+  MIRAGE_TRY(Settle());
+  MIRAGE_TRY(CheckTokens(tokens, model_->runner()->vocabulary(), "token"));
+  const std::lock_guard lock(mutex_);
+  return AddWaiting(tokens);
+}
+
+Status Session::AddWaiting(std::span<const int32_t> tokens) {
+  const int64_t total = sequence_->length() + static_cast<int64_t>(waiting_.size() + tokens.size());
+  if (total > sequence_->context_limit())
+    return Fail(Code::kContextFull, std::to_string(total) + " tokens; the session holds " +
+                                        std::to_string(sequence_->context_limit()));
+  MIRAGE_TRY(Expect(Content::kTokens));
+  Append(waiting_, tokens);
+  return {};
+}
+
+Result<std::vector<int32_t>> Session::Tokens() {
+  MIRAGE_TRY(Settle());
+  const std::lock_guard lock(mutex_);
+  std::vector<int32_t> tokens = sequence_->tokens();
+  Append(tokens, waiting_);
+  return tokens;
+}
+
+Status Session::Truncate(uint64_t count) {
+  MIRAGE_TRY(Settle());
+  const std::lock_guard lock(mutex_);
+  const bool conversation = content_ == Content::kConversation;
+  const uint64_t held = conversation ? conversation_.message_count()
+                                     : static_cast<uint64_t>(sequence_->length()) + waiting_.size();
+  if (count > held)
+    return Fail(Code::kInvalidArgument, "cannot keep " + std::to_string(count) + " of " +
+                                            std::to_string(held) +
+                                            (conversation ? " messages" : " tokens"));
+  if (conversation) {
+    conversation_.KeepMessages(count);
+    return {};
+  }
+  const auto computed = static_cast<uint64_t>(sequence_->length());
+  if (count < computed) MIRAGE_TRY(sequence_->Truncate(static_cast<int64_t>(count)));
+  waiting_.resize(count > computed ? count - computed : 0);
+  return {};
+}
+
+Status Session::Clear() {
+  MIRAGE_TRY(Settle());
+  const std::lock_guard lock(mutex_);
+  MIRAGE_TRY(sequence_->Truncate(0));
+  waiting_.clear();
+  conversation_ = Conversation();
+  content_ = Content::kNothing;
+  return {};
+}
+
+// What the next run computes. Of a conversation's rendering this is what the sequence does not hold
+// already; the part of the sequence that differs is dropped, and comes back to wait if the run is
+// undone.
+Result<Session::Started> Session::PreparePrompt() {
+  Started started;
+  started.undo = waiting_;
+  if (content_ == Content::kConversation) {
+    MIRAGE_TRY_ASSIGN(const std::vector<int32_t> rendered,
+                      model_->TokenizeConversation(conversation_.ToJson()));
+    MIRAGE_TRY(CheckFits(static_cast<int64_t>(rendered.size())));
+    const std::vector<int32_t> computed = sequence_->tokens();
+    const int64_t shared = sequence_->CommonPrefix(rendered);
+    MIRAGE_TRY(sequence_->Truncate(shared));
+    started.undo.insert(started.undo.begin(), computed.begin() + shared, computed.end());
+    started.prompt.assign(rendered.begin() + shared, rendered.end());
+  } else {
+    MIRAGE_TRY(CheckFits(sequence_->length() + static_cast<int64_t>(waiting_.size())));
+    started.prompt = waiting_;
+  }
+  started.computed = sequence_->length();
+  return started;
+}
+
+Status Session::CheckFits(int64_t tokens) const {
+  if (tokens < sequence_->context_limit()) return {};
+  return Fail(Code::kContextFull, "a prompt of " + std::to_string(tokens) +
+                                      " tokens leaves no room for an answer in a context of " +
+                                      std::to_string(sequence_->context_limit()));
+}
+
+Result<std::unique_ptr<Generation>> Session::Start(GenerationOptions options) {
+  MIRAGE_TRY(model_->runtime().CheckOpen());
+  MIRAGE_TRY_ASSIGN(Runtime::Compute* const compute, model_->runtime().compute());
+  MIRAGE_TRY(Settle());
+  MIRAGE_TRY(CheckTokens(options.stop_tokens, model_->runner()->vocabulary(), "stop token"));
+  if (options.logprobs < 0 || options.logprobs > kMostLogprobs)
+    return Fail(Code::kInvalidArgument, "logprobs is " + std::to_string(options.logprobs) +
+                                            "; 0 to " + std::to_string(kMostLogprobs) +
+                                            " are allowed");
+  if (options.max_tokens < -1)
+    return Fail(Code::kInvalidArgument, "max_tokens is " + std::to_string(options.max_tokens));
+  MIRAGE_TRY_ASSIGN(const StopMatcher matcher, StopMatcher::Create(options.stop_strings));
+  if (!options.seed.has_value()) {
+    MIRAGE_TRY_ASSIGN(options.seed, platform::RandomSeed());
+  }
+
+  const std::lock_guard lock(mutex_);
+  MIRAGE_TRY_ASSIGN(Started started, PreparePrompt());
+  // An answer to a conversation is a text of its own; a continuation keeps the space it may begin
+  // with.
+  const TextStream text(model_->tokenizer(), {.text_start = content_ == Content::kConversation},
+                        matcher);
+
+  engine::RequestOptions request;
+  request.sequence = sequence_;
+  request.prompt = started.prompt;
+  request.sampling = std::move(options.sampling);
+  request.sampling.seed = *options.seed;
+  request.external_sampler = options.external_sampler;
+  request.max_tokens = options.max_tokens;
+  if (!options.ignore_eos) request.stop_tokens = model_->tokenizer()->special().end_of_generation;
+  Append(request.stop_tokens, options.stop_tokens);
+  request.stop_rule = MakeStopRule(text);
+  request.logprobs = options.logprobs;
+  if (options.deadline_ms.has_value())
+    request.deadline_ns = model_->runtime().clock().NowNs() + *options.deadline_ms * kNanosPerMilli;
+  Result<std::shared_ptr<engine::Request>> submitted = compute->engine.Submit(std::move(request));
+  if (!submitted) {
+    waiting_ = std::move(started.undo);
+    return Fail(std::move(submitted).error());
+  }
+
+  const auto prompt_tokens = started.computed + static_cast<int64_t>(started.prompt.size());
+  started.run = std::make_shared<Run>(*std::move(submitted), text, model_->runtime().dispatcher());
+  started.run->Watch();
+  waiting_.clear();
+  started_ = std::move(started);
+  return std::make_unique<Generation>(shared_from_this(), started_->run, *options.seed,
+                                      prompt_tokens);
+}
+
+SessionStats Session::stats() const {
+  const std::lock_guard lock(mutex_);
+  SessionStats stats;
+  stats.busy = started_.has_value() && !started_->run->finished();
+  stats.messages = conversation_.message_count();
+  stats.waiting = static_cast<int64_t>(waiting_.size());
+  stats.tokens = sequence_->length() + stats.waiting;
+  stats.cached = sequence_->cached_length();
+  stats.context = sequence_->context_limit();
+  return stats;
+}
+
+}  // namespace mirage::session

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Session: one conversation, or one run of plain tokens, and what the engine has computed of it.
+//
+//   computed   the engine's sequence: tokens whose keys and values it holds, or will compute again
+//   waiting    tokens after those, which the next generation computes first
+//   messages   of a conversation; rendered anew for each answer, where the tokens it shares with
+//   the computed ones
+//              are kept and the rest replaced
+//
+// The first append decides between conversation and tokens, Clear undoes that. While a run is
+// unfinished every change is refused with kBusy. A run that has finished is settled by the next
+// call: its answer joins the conversation.
+//
+// One thread at a time, except stats.
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "engine/sequence.h"
+#include "sample/params.h"
+#include "session/conversation.h"
+#include "session/generation.h"
+#include "session/loaded_model.h"
+
+namespace mirage::session {
+
+struct GenerationOptions {
+  sample::Params sampling;       // its seed is replaced
+  std::optional<uint64_t> seed;  // nothing: random
+  bool external_sampler = false;
+  int64_t max_tokens = -1;  // -1: until the context is full
+  std::optional<int64_t> deadline_ms;
+  bool ignore_eos = false;
+  std::vector<int32_t> stop_tokens;  // besides the model's own
+  std::vector<std::string> stop_strings;
+  int logprobs = 0;
+};
+
+struct SessionStats {
+  bool busy = false;
+  size_t messages = 0;
+  int64_t tokens = 0;  // computed and waiting
+  int64_t waiting = 0;
+  int64_t cached = 0;  // of the computed ones, with keys and values
+  int64_t context = 0;
+};
+
+class Session : public std::enable_shared_from_this<Session> {
+ public:
+  // `context` 0: the model's. Fails with kInvalidArgument above it or for a model without weights.
+  [[nodiscard]] static Result<std::shared_ptr<Session>> Create(std::shared_ptr<LoadedModel> model,
+                                                               int64_t context);
+
+  [[nodiscard]] Status AppendMessage(std::string_view role, std::string_view content);
+  [[nodiscard]] Status AppendConversation(std::string_view json);
+  [[nodiscard]] Status AppendText(std::string_view text, text::EncodeOptions options);
+  [[nodiscard]] Status AppendTokens(std::span<const int32_t> tokens);
+
+  [[nodiscard]] Result<std::vector<int32_t>> Tokens();
+  // Messages of a conversation, else tokens.
+  [[nodiscard]] Status Truncate(uint64_t count);
+  [[nodiscard]] Status Clear();
+
+  [[nodiscard]] Result<std::unique_ptr<Generation>> Start(GenerationOptions options);
+
+  [[nodiscard]] SessionStats stats() const;
+  [[nodiscard]] LoadedModel& model() const { return *model_; }
+
+ private:
+  enum class Content { kNothing, kConversation, kTokens };
+  // What a run was started from, to settle or undo it.
+  struct Started {
+    std::shared_ptr<Run> run;
+    int64_t computed = 0;  // length of the sequence at the start
+    std::vector<int32_t> prompt;
+    std::vector<int32_t> undo;  // what waits after a rollback
+  };
+
+  Session(std::shared_ptr<LoadedModel> model, int64_t context);
+
+  // Takes in a run that has finished, without mutex_ held.
+  [[nodiscard]] Status Settle();
+
+  // All with mutex_ held.
+  void Conclude(const Started& started, const Run::Outcome& outcome);
+  [[nodiscard]] Status Expect(Content content);
+  [[nodiscard]] Status AddWaiting(std::span<const int32_t> tokens);
+  [[nodiscard]] Status CheckFits(int64_t tokens) const;
+  [[nodiscard]] Result<Started> PreparePrompt();
+
+  const std::shared_ptr<LoadedModel> model_;  // destroyed last
+  const std::shared_ptr<engine::Sequence> sequence_;
+  mutable std::mutex mutex_;
+  Content content_ = Content::kNothing;
+  Conversation conversation_;
+  std::vector<int32_t> waiting_;
+  std::optional<Started> started_;
+};
+
+}  // namespace mirage::session

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "session/text_stream.h"
+
+#include <utility>
+
+namespace mirage::session {
+namespace {
+
+class StopStringRule final : public engine::StopRule {
+ public:
+  explicit StopStringRule(TextStream stream) : stream_(std::move(stream)) {}
+  [[nodiscard]] bool Push(int32_t token) override {
+    static_cast<void>(stream_.Push(token));
+    return stream_.stopped();
+  }
+
+ private:
+  TextStream stream_;
+};
+
+}  // namespace
+
+std::string TextStream::Push(int32_t token) {
+  std::string piece;
+  // A model may have more rows than its vocabulary has tokens; those have no text.
+  static_cast<void>(detokenizer_.Push(token, &piece));
+  return matcher_.Push(piece);
+}
+
+std::string TextStream::Flush() {
+  std::string piece;
+  detokenizer_.Flush(&piece);
+  return matcher_.Push(piece) + matcher_.Flush();
+}
+
+std::unique_ptr<engine::StopRule> MakeStopRule(const TextStream& stream) {
+  if (!stream.may_stop()) return nullptr;
+  return std::make_unique<StopStringRule>(stream);
+}
+
+}  // namespace mirage::session

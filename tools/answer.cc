@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "tools/answer.h"
+
+#include <optional>
+
+#include "tools/interrupt.h"
+#include "tools/progress.h"
+
+namespace mirage::cli {
+namespace {
+
+constexpr int64_t kLookAroundMs = 100;  // how often a wait looks for Ctrl-C
+
+}  // namespace
+
+const char* FinishName(int32_t finish) {
+  switch (finish) {
+    case MIRAGE_FINISH_STOP:
+      return "stop";
+    case MIRAGE_FINISH_LENGTH:
+      return "length";
+    case MIRAGE_FINISH_CANCELLED:
+      return "cancelled";
+    case MIRAGE_FINISH_DEADLINE:
+      return "deadline";
+    default:
+      return "error";
+  }
+}
+
+Answer Generate(mirage_session* session, const mirage_generation_options& options,
+                const std::function<void(const std::string&)>& on_text) {
+  mirage_error error = MIRAGE_ERROR_INIT;
+  mirage_event event{};
+  event.struct_size = sizeof event;
+  const GenerationHandle generation = StartGeneration(session, options);
+  std::optional<ProgressBar> prompt_bar(std::in_place, "prompt");
+  const uint64_t prompt_tokens = GenerationStats(generation.get()).prompt_tokens;
+  Answer answer;
+  bool cancelled = false;
+  while (event.kind != MIRAGE_EVENT_DONE) {
+    if (Interrupted() && !cancelled) {
+      Check(mirage_generation_cancel(generation.get(), MIRAGE_CANCEL_STOP, &error), error, "");
+      cancelled = true;
+    }
+    const mirage_status status =
+        mirage_generation_next(generation.get(), kLookAroundMs, &event, &error);
+    if (status == MIRAGE_TIMEOUT) {
+      if (prompt_bar) prompt_bar->Update(SessionStats(session).cached_tokens, prompt_tokens);
+      continue;
+    }
+    Check(status, error, "");
+    if (event.kind != MIRAGE_EVENT_DONE) prompt_bar.reset();
+    if (event.kind == MIRAGE_EVENT_TEXT) {
+      const std::string piece(event.text, event.text_bytes);
+      answer.text += piece;
+      if (on_text) on_text(piece);
+    }
+    for (size_t i = 0; event.kind == MIRAGE_EVENT_TOKENS && i < event.token_count; ++i) {
+      Answer::Token token;
+      token.token = event.tokens[i];
+      if (event.logprobs != nullptr) token.logprob = event.logprobs[i];
+      if (event.top != nullptr)
+        token.top.assign(event.top + i * event.top_count, event.top + (i + 1) * event.top_count);
+      answer.tokens.push_back(std::move(token));
+    }
+  }
+  answer.finish = event.finish;
+  answer.stats = GenerationStats(generation.get());
+  return answer;
+}
+
+}  // namespace mirage::cli

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Answer: one generation read to its end, as `run` and `chat` do it.
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "mirage/mirage.h"
+#include "tools/api.h"
+
+namespace mirage::cli {
+
+struct Answer {
+  struct Token {
+    int32_t token = 0;
+    float logprob = 0;
+    std::vector<mirage_token_logprob> top;
+  };
+  std::string text;
+  std::vector<Token> tokens;
+  int32_t finish = MIRAGE_FINISH_NONE;
+  mirage_generation_stats stats{};
+};
+
+// Starts a generation and reads it; `on_text` sees each piece as it comes. Ctrl-C ends it with
+// FINISH_CANCELLED. A long prompt shows a progress bar.
+[[nodiscard]] Answer Generate(mirage_session* session, const mirage_generation_options& options,
+                              const std::function<void(const std::string&)>& on_text);
+
+// "stop", as scripts read it.
+[[nodiscard]] const char* FinishName(int32_t finish);
+
+}  // namespace mirage::cli

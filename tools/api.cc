@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "tools/api.h"
+
+namespace mirage::cli {
+
+RuntimeHandle OpenRuntime(const mirage_runtime_options& options) {
+  mirage_error error = MIRAGE_ERROR_INIT;
+  mirage_runtime* runtime = nullptr;
+  Check(mirage_runtime_open(&options, &runtime, &error), error, "");
+  return RuntimeHandle(runtime);
+}
+
+ModelHandle OpenModel(mirage_runtime* runtime, const std::string& path,
+                      const mirage_model_options& options) {
+  mirage_error error = MIRAGE_ERROR_INIT;
+  mirage_model* model = nullptr;
+  Check(mirage_model_open(runtime, path.c_str(), &options, &model, &error), error, "");
+  return ModelHandle(model);
+}
+
+ModelHandle OpenVocabulary(mirage_runtime* runtime, const std::string& path) {
+  mirage_model_options options;
+  mirage_model_options_init(&options, sizeof options);
+  options.load = MIRAGE_LOAD_VOCABULARY;
+  return OpenModel(runtime, path, options);
+}
+
+SessionHandle OpenSession(mirage_model* model) {
+  mirage_error error = MIRAGE_ERROR_INIT;
+  mirage_session* session = nullptr;
+  Check(mirage_session_open(model, nullptr, &session, &error), error, "");
+  return SessionHandle(session);
+}
+
+GenerationHandle StartGeneration(mirage_session* session,
+                                 const mirage_generation_options& options) {
+  mirage_error error = MIRAGE_ERROR_INIT;
+  mirage_generation* generation = nullptr;
+  Check(mirage_generation_start(session, &options, &generation, &error), error, "");
+  return GenerationHandle(generation);
+}
+
+mirage_model_info ModelInfo(const mirage_model* model) {
+  mirage_error error = MIRAGE_ERROR_INIT;
+  mirage_model_info info{};
+  info.struct_size = sizeof info;
+  Check(mirage_model_get_info(model, &info, &error), error, "");
+  return info;
+}
+
+mirage_generation_stats GenerationStats(const mirage_generation* generation) {
+  mirage_error error = MIRAGE_ERROR_INIT;
+  mirage_generation_stats stats{};
+  stats.struct_size = sizeof stats;
+  Check(mirage_generation_get_stats(generation, &stats, &error), error, "");
+  return stats;
+}
+
+mirage_session_stats SessionStats(const mirage_session* session) {
+  mirage_error error = MIRAGE_ERROR_INIT;
+  mirage_session_stats stats{};
+  stats.struct_size = sizeof stats;
+  Check(mirage_session_get_stats(session, &stats, &error), error, "");
+  return stats;
+}
+
+std::vector<int32_t> Tokenize(const mirage_model* model, const std::string& text, uint32_t flags) {
+  return ReadBuffer<std::vector<int32_t>>(
+      "", [&](int32_t* out, size_t capacity, size_t* count, mirage_error* error) {
+        return mirage_tokenize(model, text.data(), text.size(), flags, out, capacity, count, error);
+      });
+}
+
+std::string Detokenize(const mirage_model* model, const std::vector<int32_t>& tokens,
+                       uint32_t flags) {
+  return ReadBuffer<std::string>(
+      "", [&](char* out, size_t capacity, size_t* count, mirage_error* error) {
+        return mirage_detokenize(model, tokens.data(), tokens.size(), flags, out, capacity, count,
+                                 error);
+      });
+}
+
+std::vector<int32_t> SessionTokens(mirage_session* session) {
+  return ReadBuffer<std::vector<int32_t>>(
+      "", [&](int32_t* out, size_t capacity, size_t* count, mirage_error* error) {
+        return mirage_session_get_tokens(session, out, capacity, count, error);
+      });
+}
+
+}  // namespace mirage::cli

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// mirage bench: prompts per second, tokens per second alone and in batches, and what the memory
+// could give.
+//
+// Prompts are computed once untimed and then several times; the mean is reported. Decoding starts
+// after a prompt of 16 tokens per sequence and one untimed pass; the rate of a batch is that of all
+// its sequences together.
+
+#define FMT_HEADER_ONLY
+#include <fmt/format.h>
+#include <poll.h>
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#define MIRAGE_TOOLS_UNSTABLE
+#include "mirage/tools.h"
+#include "tools/command.h"
+#include "tools/flags.h"
+#include "tools/input.h"
+#include "tools/interrupt.h"
+#include "tools/json.h"
+#include "tools/progress.h"
+
+namespace mirage::cli {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr int64_t kDecodePrompt = 16;
+constexpr int64_t kUntimedTokens = 2;  // one with the prompt, one in a pass of its own
+constexpr int kWaitMs = 200;
+
+struct BenchFlags {
+  ModelFlags model;
+  int64_t prompt_tokens = 512;
+  int64_t decode_tokens = 128;
+  std::vector<int32_t> batches = {1, 8, 16};
+  int repeats = 3;
+  bool json = false;
+};
+
+// Ordinary tokens of the vocabulary, spread over it, the same in every run.
+class TokenSource {
+ public:
+  explicit TokenSource(const mirage_model* model) {
+    constexpr int64_t kWanted = 1024;
+    mirage_error error = MIRAGE_ERROR_INIT;
+    const int32_t vocabulary = ModelInfo(model).vocabulary;
+    const int64_t step = std::max<int64_t>(1, vocabulary / kWanted);
+    for (int64_t token = 0; token < vocabulary; token += step) {
+      mirage_token info{};
+      info.struct_size = sizeof info;
+      Check(mirage_model_get_token(model, static_cast<int32_t>(token), &info, &error), error, "");
+      if (info.type == MIRAGE_TOKEN_NORMAL) ordinary_.push_back(static_cast<int32_t>(token));
+    }
+    if (ordinary_.empty()) ordinary_.push_back(0);
+  }
+
+  [[nodiscard]] std::vector<int32_t> Take(int64_t count) {
+    std::vector<int32_t> tokens;
+    for (int64_t i = 0; i < count; ++i) {
+      state_ = state_ * 6364136223846793005u + 1442695040888963407u;  // Knuth's MMIX generator
+      tokens.push_back(ordinary_[(state_ >> 33) % ordinary_.size()]);
+    }
+    return tokens;
+  }
+
+ private:
+  std::vector<int32_t> ordinary_;
+  uint64_t state_ = 1;
+};
+
+mirage_generation_options GreedyOptions(int64_t max_tokens) {
+  mirage_generation_options options;
+  mirage_generation_options_init(&options, sizeof options);
+  options.temperature = 0;
+  options.ignore_eos = 1;
+  options.max_tokens = max_tokens;
+  return options;
+}
+
+// Reads generations to their ends as their events come, so that no queue fills up and pauses its
+// sequence.
+void ReadToEnd(const std::vector<GenerationHandle>& generations) {
+  mirage_error error = MIRAGE_ERROR_INIT;
+  std::vector<pollfd> waiting;
+  std::vector<mirage_generation*> running;
+  for (const GenerationHandle& generation : generations) {
+    pollfd entry{};
+    entry.events = POLLIN;
+    Check(mirage_generation_get_fd(generation.get(), &entry.fd, &error), error, "");
+    waiting.push_back(entry);
+    running.push_back(generation.get());
+  }
+  mirage_event event{};
+  event.struct_size = sizeof event;
+  while (!running.empty()) {
+    if (Interrupted()) throw Failure(kInterrupted, "interrupted");
+    poll(waiting.data(), waiting.size(), kWaitMs);
+    for (size_t i = running.size(); i-- > 0;) {
+      if ((waiting[i].revents & POLLIN) == 0) continue;
+      mirage_status status = MIRAGE_OK;
+      while ((status = mirage_generation_next(running[i], 0, &event, &error)) == MIRAGE_OK &&
+             event.kind != MIRAGE_EVENT_DONE) {
+      }
+      if (status == MIRAGE_TIMEOUT) continue;
+      Check(status, error, "");
+      running.erase(running.begin() + static_cast<std::ptrdiff_t>(i));
+      waiting.erase(waiting.begin() + static_cast<std::ptrdiff_t>(i));
+    }
+  }
+}
+
+void Append(mirage_session* session, const std::vector<int32_t>& tokens) {
+  mirage_error error = MIRAGE_ERROR_INIT;
+  Check(mirage_session_append_tokens(session, tokens.data(), tokens.size(), &error), error, "");
+}
+
+// Generates on all sessions at once; gives the seconds it took.
+double Generate(const std::vector<SessionHandle>& sessions, int64_t max_tokens) {
+  const mirage_generation_options options = GreedyOptions(max_tokens);
+  std::vector<GenerationHandle> generations;
+  const Clock::time_point begin = Clock::now();
+  for (const SessionHandle& session : sessions)
+    generations.push_back(StartGeneration(session.get(), options));
+  ReadToEnd(generations);
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+double MeasurePrompt(mirage_model* model, TokenSource& tokens, const BenchFlags& flags,
+                     ProgressBar& bar) {
+  double seconds = 0;
+  for (int repeat = 0; repeat <= flags.repeats; ++repeat) {
+    std::vector<SessionHandle> sessions;
+    sessions.push_back(OpenSession(model));
+    Append(sessions.back().get(), tokens.Take(flags.prompt_tokens));
+    const double took = Generate(sessions, 1);
+    if (repeat > 0) seconds += took;
+    bar.Update(static_cast<uint64_t>(repeat), static_cast<uint64_t>(flags.repeats));
+  }
+  return static_cast<double>(flags.prompt_tokens) * flags.repeats / seconds;
+}
+
+double MeasureDecode(mirage_model* model, TokenSource& tokens, int32_t batch, int64_t count) {
+  std::vector<SessionHandle> sessions;
+  for (int32_t i = 0; i < batch; ++i) {
+    sessions.push_back(OpenSession(model));
+    Append(sessions.back().get(), tokens.Take(kDecodePrompt));
+  }
+  Generate(sessions, kUntimedTokens);
+  return static_cast<double>(count) * batch / Generate(sessions, count);
+}
+
+Json MachineJson() {
+  const auto text = ReadBuffer<std::string>("", mirage_tools_machine);
+  return Json::parse(text, nullptr, false);
+}
+
+std::string Text(const Json& result) {
+  std::string text;
+  if (result.contains("pp"))
+    text += fmt::format("prompt     {:10.1f} tok/s\n", result["pp"]["tok_s"].get<double>());
+  for (const Json& row : result["tg"])
+    text += fmt::format("batch {:4} {:10.1f} tok/s\n", row["batch"].get<int32_t>(),
+                        row["tok_s"].get<double>());
+  text += fmt::format("memory     {:10.1f} GB/s\n", result["bandwidth_gb_s"].get<double>());
+  return text;
+}
+
+int Bench(const BenchFlags& flags) {
+  for (const int32_t batch : flags.batches)
+    if (batch < 1) throw Failure(kBadInput, fmt::format("--batch {}: at least 1", batch));
+  if (flags.prompt_tokens < 0 || flags.decode_tokens < 0 || flags.repeats < 1)
+    throw Failure(kBadInput, "--pp and --tg cannot be negative, --repeats is at least 1");
+  CatchInterrupts();
+  ModelFlags loading = flags.model;
+  if (loading.context == 0)
+    loading.context =
+        std::max(flags.prompt_tokens + 2, kDecodePrompt + kUntimedTokens + flags.decode_tokens + 1);
+  const RuntimeHandle runtime = loading.Open();
+  const int32_t largest = *std::max_element(flags.batches.begin(), flags.batches.end());
+  const ModelHandle model = loading.Load(runtime.get(), flags.decode_tokens > 0 ? largest : 1);
+
+  mirage_error error = MIRAGE_ERROR_INIT;
+  mirage_runtime_stats stats{};
+  stats.struct_size = sizeof stats;
+  Check(mirage_runtime_get_stats(runtime.get(), &stats, &error), error, "");
+  Json result = {{"machine", MachineJson()}};
+  result["machine"]["threads"] = stats.threads;
+  TokenSource tokens(model.get());
+  {
+    ProgressBar bar("bench");
+    if (flags.prompt_tokens > 0)
+      result["pp"] = {{"tok_s", MeasurePrompt(model.get(), tokens, flags, bar)}};
+    result["tg"] = Json::array();
+    for (size_t i = 0; flags.decode_tokens > 0 && i < flags.batches.size(); ++i) {
+      bar.Update(i, flags.batches.size());
+      result["tg"].push_back(
+          {{"batch", flags.batches[i]},
+           {"tok_s", MeasureDecode(model.get(), tokens, flags.batches[i], flags.decode_tokens)}});
+    }
+  }
+  double bandwidth = 0;
+  Check(mirage_tools_bandwidth(stats.threads, &bandwidth, &error), error, "");
+  result["bandwidth_gb_s"] = bandwidth;
+  WriteStandardOutput(flags.json ? Dump(result) : Text(result));
+  return kDone;
+}
+
+}  // namespace
+
+void AddBench(CLI::App& app, Action& chosen) {
+  const auto flags = std::make_shared<BenchFlags>();
+  CLI::App* command =
+      AddCommand(app, chosen, "bench", "Measures prompts, decoding and memory", flags, Bench);
+  flags->model.AddModel(*command);
+  flags->model.AddRunning(*command);
+  command->add_option("--pp", flags->prompt_tokens, "Tokens of the prompt; 0 leaves this part out");
+  command->add_option("--tg", flags->decode_tokens,
+                      "Tokens decoded per sequence; 0 leaves this part out");
+  command->add_option("--batch", flags->batches, "Sequences decoded together, such as 1,8,16")
+      ->delimiter(',');
+  command->add_option("--repeats", flags->repeats, "Timed passes over the prompt");
+  command->add_flag("--json", flags->json, "One JSON value instead of text");
+  AddAbsentOptions(*command, {"pressure"});
+}
+
+}  // namespace mirage::cli

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// mirage chat: a conversation, line by line.
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "tools/answer.h"
+#include "tools/command.h"
+#include "tools/flags.h"
+#include "tools/input.h"
+#include "tools/interrupt.h"
+
+namespace mirage::cli {
+namespace {
+
+struct ChatFlags {
+  ModelFlags model;
+  SamplingFlags sampling;
+  std::string system;
+};
+
+void AddMessage(mirage_session* session, const char* role, const std::string& text) {
+  mirage_error error = MIRAGE_ERROR_INIT;
+  Check(mirage_session_append_message(session, role, text.data(), text.size(), &error), error, "");
+}
+
+// The next line; nothing at the end of the input. Ctrl-C drops what was typed and asks again.
+std::optional<std::string> ReadLine() {
+  for (;;) {
+    if (isatty(STDIN_FILENO) == 1) WriteStandardOutput("> ");
+    char* line = nullptr;
+    size_t capacity = 0;
+    errno = 0;
+    const ssize_t bytes = getline(&line, &capacity, stdin);
+    const std::unique_ptr<char, void (*)(void*)> owner(line, std::free);
+    if (bytes >= 0) {
+      std::string text(line, static_cast<size_t>(bytes));
+      if (!text.empty() && text.back() == '\n') text.pop_back();
+      return text;
+    }
+    if (errno != EINTR) return std::nullopt;
+    std::clearerr(stdin);
+    ClearInterrupt();
+    WriteStandardOutput("\n");
+  }
+}
+
+int Chat(const ChatFlags& flags) {
+  CatchInterrupts();
+  const RuntimeHandle runtime = flags.model.Open();
+  const ModelHandle model = flags.model.Load(runtime.get(), 1);
+  const SessionHandle session = OpenSession(model.get());
+  const GenerationOptions options(model.get(), flags.sampling);
+  if (!flags.system.empty()) AddMessage(session.get(), "system", flags.system);
+  while (const std::optional<std::string> line = ReadLine()) {
+    if (line->empty()) continue;
+    AddMessage(session.get(), "user", *line);
+    ClearInterrupt();
+    static_cast<void>(Generate(session.get(), options.get(), WriteStandardOutput));
+    WriteStandardOutput("\n");
+    ClearInterrupt();
+  }
+  return kDone;
+}
+
+}  // namespace
+
+void AddChat(CLI::App& app, Action& chosen) {
+  const auto flags = std::make_shared<ChatFlags>();
+  CLI::App* command =
+      AddCommand(app, chosen, "chat",
+                 "A conversation; Ctrl-C ends an answer, Ctrl-D the conversation", flags, Chat);
+  flags->model.AddModel(*command);
+  flags->model.AddRunning(*command);
+  flags->sampling.Add(*command);
+  command->add_option("--system", flags->system, "A system message to begin with");
+}
+
+}  // namespace mirage::cli

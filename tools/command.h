@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// A command is one file here: it adds its subcommand with its options, and what to do when it is
+// chosen.
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+
+namespace mirage::cli {
+
+// What the chosen command does; gives the exit code.
+using Action = std::function<int()>;
+
+void AddRun(CLI::App& app, Action& chosen);
+void AddChat(CLI::App& app, Action& chosen);
+void AddTokenize(CLI::App& app, Action& chosen);
+void AddDetokenize(CLI::App& app, Action& chosen);
+void AddRender(CLI::App& app, Action& chosen);
+void AddPerplexity(CLI::App& app, Action& chosen);
+void AddInspect(CLI::App& app, Action& chosen);
+void AddBench(CLI::App& app, Action& chosen);
+
+// A subcommand whose options live in `flags` for as long as the program runs.
+template <typename Flags>
+CLI::App* AddCommand(CLI::App& app, Action& chosen, const char* name, const char* about,
+                     const std::shared_ptr<Flags>& flags, int (*act)(const Flags&)) {
+  CLI::App* command = app.add_subcommand(name, about);
+  command->callback([&chosen, flags, act] { chosen = [flags, act] { return act(*flags); }; });
+  return command;
+}
+
+// Options that are named in the documentation but that this build does not have: using one fails
+// and says so.
+void AddAbsentOptions(CLI::App& command, std::initializer_list<const char*> names);
+
+}  // namespace mirage::cli

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Failure: how a command ends early: an exit code that scripts rely on, and one line for people.
+
+#include <stdexcept>
+#include <string>
+
+#include "mirage/mirage.h"
+
+namespace mirage::cli {
+
+enum ExitCode : int {
+  kDone = 0,
+  kNegative = 1,  // the answer is no
+  kBadInput = 2,  // a file, a flag, a template's syntax
+  kRefused = 3,   // the input's own refusal: a template's raise_exception
+  kLimit = 4,     // the memory limit is below the least that can work
+  kOther = 5,     // input and output, devices, defects
+  kInterrupted = 130,
+};
+
+class Failure : public std::runtime_error {
+ public:
+  Failure(ExitCode code, const std::string& message) : std::runtime_error(message), code_(code) {}
+  [[nodiscard]] ExitCode code() const { return code_; }
+
+ private:
+  ExitCode code_;
+};
+
+// Throws unless `status` is MIRAGE_OK. `what` names the thing in hand: a file, an option.
+void Check(mirage_status status, const mirage_error& error, const std::string& what);
+
+}  // namespace mirage::cli

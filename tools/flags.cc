@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "tools/flags.h"
+
+#define FMT_HEADER_ONLY
+#include <fmt/format.h>
+
+#include <charconv>
+#include <cmath>
+
+#include "tools/command.h"
+#include "tools/interrupt.h"
+#include "tools/progress.h"
+
+namespace mirage::cli {
+namespace {
+
+int32_t ReportLoad(uint64_t done_bytes, uint64_t total_bytes, void* bar) {
+  static_cast<ProgressBar*>(bar)->Update(done_bytes, total_bytes);
+  return Interrupted() ? 1 : 0;
+}
+
+mirage_logit_bias ParseBias(const std::string& text) {
+  mirage_logit_bias bias{};
+  const size_t equals = text.find('=');
+  const char* const end = text.data() + text.size();
+  if (equals != std::string::npos) {
+    const auto [token_end, token_error] =
+        std::from_chars(text.data(), text.data() + equals, bias.token);
+    const auto [bias_end, bias_error] = std::from_chars(text.data() + equals + 1, end, bias.bias);
+    if (token_error == std::errc() && token_end == text.data() + equals &&
+        bias_error == std::errc() && bias_end == end)
+      return bias;
+  }
+  throw Failure(
+      kBadInput,
+      fmt::format("--logit-bias '{}': TOKEN=BIAS is expected, such as 42=-1.5 or 42=-inf", text));
+}
+
+}  // namespace
+
+uint64_t ParseBytes(const std::string& text, const std::string& option) {
+  double number = 0;
+  const char* const end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, number);
+  double unit = 1;
+  if (error == std::errc() && rest + 1 == end) {
+    switch (*rest) {
+      case 'K':
+      case 'k':
+        unit = 1 << 10;
+        break;
+      case 'M':
+      case 'm':
+        unit = 1 << 20;
+        break;
+      case 'G':
+      case 'g':
+        unit = 1 << 30;
+        break;
+      default:
+        unit = 0;
+    }
+  } else if (rest != end) {
+    unit = 0;
+  }
+  const double bytes = number * unit;
+  if (error != std::errc() || unit == 0 || !(bytes >= 1) || bytes > 0x1p62)
+    throw Failure(
+        kBadInput,
+        fmt::format("{} '{}': a size such as 300M is expected; K, M and G are powers of 1024",
+                    option, text));
+  return static_cast<uint64_t>(bytes);
+}
+
+void AddAbsentOptions(CLI::App& command, std::initializer_list<const char*> names) {
+  for (const char* name : names)
+    command
+        .add_option_function<std::string>(
+            name,
+            [name](const std::string&) {
+              throw Failure(kBadInput,
+                            fmt::format("the option '{}' is not part of this build", name));
+            },
+            "not part of this build")
+        ->group("");
+}
+
+void ModelFlags::AddModel(CLI::App& command) {
+  command.add_option("-m,--model", model, "Model file (.gguf)")->required();
+}
+
+void ModelFlags::AddRunning(CLI::App& command) {
+  command.add_option("-c,--context", context, "Tokens the conversation may hold; 0: chosen to fit");
+  command.add_option("-t,--threads", threads, "Threads that compute; 0: one per core");
+  command.add_option("--memory", memory, "Memory limit, such as 300M");
+  command.add_option("--kv-type", kv_type, "Type of cached keys and values: f16");
+  command.add_option("--device", device, "Where to run: cpu");
+  AddAbsentOptions(command, {"--policy"});
+}
+
+RuntimeHandle ModelFlags::Open() const {
+  if (kv_type != "f16")
+    throw Failure(kBadInput,
+                  fmt::format("--kv-type '{}' is not part of this build; f16 is", kv_type));
+  mirage_runtime_options options;
+  mirage_runtime_options_init(&options, sizeof options);
+  options.threads = threads;
+  options.device = device.c_str();
+  if (!memory.empty()) options.memory_limit = ParseBytes(memory, "--memory");
+  return OpenRuntime(options);
+}
+
+ModelHandle ModelFlags::Load(mirage_runtime* runtime, int32_t sessions) const {
+  ProgressBar bar("load");
+  mirage_model_options options;
+  mirage_model_options_init(&options, sizeof options);
+  options.context = context;
+  options.sessions = sessions;
+  options.progress = ReportLoad;
+  options.progress_user_data = &bar;
+  return OpenModel(runtime, model, options);
+}
+
+mirage_plan_options ModelFlags::PlanOptions() const {
+  mirage_plan_options options;
+  mirage_plan_options_init(&options, sizeof options);
+  options.context = context;
+  return options;
+}
+
+void SamplingFlags::Add(CLI::App& command) {
+  command.add_option("-n,--max-tokens", max_tokens,
+                     "Tokens to answer with at most; -1: until the context is full");
+  command.add_option("--temp,--temperature", temperature,
+                     "Temperature; 0: always the most likely token");
+  command.add_option("--top-k", top_k, "Choose among the K most likely tokens; 0: off");
+  command.add_option("--top-p", top_p, "Choose among the likeliest tokens that make up P; 1: off");
+  command.add_option("--min-p", min_p,
+                     "Leave out tokens less likely than P times the likeliest; 0: off");
+  command.add_option("--typical", typical_p, "Locally typical sampling; 1: off");
+  command.add_option("--repeat-penalty", repeat_penalty,
+                     "Divides the logits of recent tokens; 1: off");
+  command.add_option("--repeat-last-n", repeat_last_n,
+                     "Tokens --repeat-penalty looks back; -1: all");
+  command.add_option("--presence-penalty", presence_penalty,
+                     "Subtracted once from tokens in the answer");
+  command.add_option("--frequency-penalty", frequency_penalty,
+                     "Subtracted per occurrence in the answer");
+  command.add_option("--seed", seed, "Seed of the draws; random unless given");
+  command.add_option("--stop", stop, "Text that ends the answer; may be given several times");
+  command.add_option("--logit-bias", logit_bias,
+                     "TOKEN=BIAS, added to the token's logit; may be given several times");
+  command.add_flag("--ignore-eos", ignore_eos, "Go on after the model's end tokens");
+  command.add_option("--logprobs", logprobs,
+                     "Report the K most likely tokens of each step (with --json)");
+  AddAbsentOptions(command, {"--grammar", "--json-schema", "--top-n-sigma", "--dry-multiplier",
+                             "--xtc-probability", "--xtc-threshold"});
+}
+
+GenerationOptions::GenerationOptions(const mirage_model* model, const SamplingFlags& flags) {
+  mirage_generation_options_init(&options_, sizeof options_);
+  mirage_error error = MIRAGE_ERROR_INIT;
+  Check(mirage_model_get_generation_options(model, &options_, &error), error, "");
+  const auto set = [](auto& field, const auto& given) {
+    if (given.has_value()) field = *given;
+  };
+  set(options_.temperature, flags.temperature);
+  set(options_.top_k, flags.top_k);
+  set(options_.top_p, flags.top_p);
+  set(options_.min_p, flags.min_p);
+  set(options_.typical_p, flags.typical_p);
+  set(options_.repeat_penalty, flags.repeat_penalty);
+  set(options_.repeat_last_n, flags.repeat_last_n);
+  set(options_.presence_penalty, flags.presence_penalty);
+  set(options_.frequency_penalty, flags.frequency_penalty);
+  set(options_.seed, flags.seed);
+  options_.has_seed = flags.seed.has_value() ? 1 : 0;
+  options_.max_tokens = flags.max_tokens;
+  options_.ignore_eos = flags.ignore_eos ? 1 : 0;
+  options_.logprobs = flags.logprobs;
+  for (const std::string& text : flags.stop) stop_.push_back({text.data(), text.size()});
+  options_.stop_strings = stop_.data();
+  options_.stop_string_count = stop_.size();
+  for (const std::string& text : flags.logit_bias) bias_.push_back(ParseBias(text));
+  options_.logit_bias = bias_.data();
+  options_.logit_bias_count = bias_.size();
+}
+
+}  // namespace mirage::cli

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// What commands read: files and standard input, whole.
+
+#include <string>
+
+namespace mirage::cli {
+
+// kBadInput when there is no such file, kOther when it cannot be read.
+[[nodiscard]] std::string ReadFile(const std::string& path);
+[[nodiscard]] std::string ReadStandardInput();
+
+// Writes all of it, or kOther: a full disk must not look like success.
+void WriteStandardOutput(const std::string& text);
+
+}  // namespace mirage::cli

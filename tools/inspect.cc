@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// mirage inspect: what is in a model file, and what it would need.
+
+#define FMT_HEADER_ONLY
+#include <fmt/format.h>
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tools/command.h"
+#include "tools/flags.h"
+#include "tools/input.h"
+#include "tools/json.h"
+
+namespace mirage::cli {
+namespace {
+
+constexpr uint64_t kLongestArray = 16;  // elements shown; longer ones are counted
+constexpr size_t kLongestLine = 100;    // bytes of a value for people
+
+struct InspectFlags {
+  ModelFlags model;
+  int32_t sessions = 1;
+  bool json = false;
+};
+
+struct Entry {
+  std::string key;
+  mirage_metadata value{};
+};
+
+struct TensorRow {
+  mirage_tensor tensor{};
+  [[nodiscard]] std::vector<uint64_t> shape() const {
+    return {tensor.shape, tensor.shape + tensor.dimensions};
+  }
+};
+
+const char* KernelName(int32_t kernel) {
+  switch (kernel) {
+    case MIRAGE_KERNEL_FAST:
+      return "fast";
+    case MIRAGE_KERNEL_SLOW:
+      return "slow";
+    default:
+      return "none";
+  }
+}
+
+const char* TypeName(int32_t type) {
+  switch (type) {
+    case MIRAGE_VALUE_UINT:
+      return "unsigned integer";
+    case MIRAGE_VALUE_INT:
+      return "integer";
+    case MIRAGE_VALUE_FLOAT:
+      return "float";
+    case MIRAGE_VALUE_BOOL:
+      return "bool";
+    case MIRAGE_VALUE_STRING:
+      return "string";
+    default:
+      return "array";
+  }
+}
+
+std::vector<Entry> ReadMetadata(const mirage_model* model, uint64_t count) {
+  mirage_error error = MIRAGE_ERROR_INIT;
+  std::vector<Entry> entries(count);
+  for (uint64_t i = 0; i < count; ++i) {
+    entries[i].value.struct_size = sizeof(mirage_metadata);
+    Check(mirage_model_get_metadata(model, i, &entries[i].value, &error), error, "");
+    entries[i].key.assign(entries[i].value.key, entries[i].value.key_bytes);
+  }
+  return entries;
+}
+
+std::vector<TensorRow> ReadTensors(const mirage_model* model, uint64_t count) {
+  mirage_error error = MIRAGE_ERROR_INIT;
+  std::vector<TensorRow> rows(count);
+  for (uint64_t i = 0; i < count; ++i) {
+    rows[i].tensor.struct_size = sizeof(mirage_tensor);
+    Check(mirage_model_get_tensor(model, i, &rows[i].tensor, &error), error, "");
+  }
+  return rows;
+}
+
+std::string ReadValue(const mirage_model* model, const std::string& key) {
+  return ReadBuffer<std::string>(
+      key, [&](char* out, size_t capacity, size_t* count, mirage_error* error) {
+        return mirage_model_read_metadata(model, key.c_str(), out, capacity, count, error);
+      });
+}
+
+Json ValueJson(const mirage_model* model, const Entry& entry) {
+  if (entry.value.type == MIRAGE_VALUE_STRING) return ReadValue(model, entry.key);
+  if (entry.value.type == MIRAGE_VALUE_ARRAY && entry.value.count > kLongestArray)
+    return {{"type", TypeName(entry.value.element_type)}, {"count", entry.value.count}};
+  return Json::parse(ReadValue(model, entry.key), nullptr, false);
+}
+
+std::string ValueText(const mirage_model* model, const Entry& entry) {
+  if (entry.value.type == MIRAGE_VALUE_ARRAY && entry.value.count > kLongestArray)
+    return fmt::format("[{} of type {}]", entry.value.count, TypeName(entry.value.element_type));
+  std::string text = ReadValue(model, entry.key);
+  if (entry.value.type == MIRAGE_VALUE_STRING)
+    text = Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);
+  if (text.size() <= kLongestLine) return text;
+  size_t cut = kLongestLine;
+  while (cut > 0 && (static_cast<unsigned char>(text[cut]) & 0xC0u) == 0x80u) --cut;
+  return fmt::format("{}... ({} bytes)", text.substr(0, cut), text.size());
+}
+
+mirage_plan ReadPlan(const mirage_model* model, const InspectFlags& flags) {
+  mirage_error error = MIRAGE_ERROR_INIT;
+  mirage_plan_options options = flags.model.PlanOptions();
+  options.sessions = flags.sessions;
+  mirage_plan plan{};
+  plan.struct_size = sizeof plan;
+  Check(mirage_model_get_plan(model, &options, &plan, &error), error, "");
+  return plan;
+}
+
+const char* FitsName(int32_t fits) {
+  return fits == 2 ? "resident" : fits == 1 ? "streaming" : "no";
+}
+
+Json PlanJson(const mirage_plan& plan) {
+  return {{"fits", FitsName(plan.fits)},
+          {"context", plan.context},
+          {"limit", plan.limit_bytes},
+          {"total", plan.total_bytes},
+          {"weights", plan.weights_bytes},
+          {"kv", plan.kv_bytes},
+          {"slots", plan.slots_bytes},
+          {"tables", plan.tables_bytes},
+          {"workspace", plan.workspace_bytes},
+          {"sessions", plan.sessions_bytes},
+          {"least", plan.least_bytes},
+          {"streamed_bytes_per_token", plan.streamed_bytes_per_token}};
+}
+
+std::string MiB(uint64_t bytes) {
+  return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / (1 << 20));
+}
+
+std::string PlanText(const mirage_plan& plan) {
+  std::string text = fmt::format("plan: context {}, limit {}, fits: {}\n", plan.context,
+                                 MiB(plan.limit_bytes), FitsName(plan.fits));
+  const std::pair<const char*, uint64_t> rows[] = {
+      {"weights", plan.weights_bytes},
+      {"kv", plan.kv_bytes},
+      {"slots", plan.slots_bytes},
+      {"tables", plan.tables_bytes},
+      {"workspace", plan.workspace_bytes},
+      {"sessions", plan.sessions_bytes},
+      {"total", plan.total_bytes},
+      {"least limit that works", plan.least_bytes},
+      {"read again for each token", plan.streamed_bytes_per_token},
+  };
+  for (const auto& [name, bytes] : rows) text += fmt::format("  {:26} {:>12}\n", name, MiB(bytes));
+  return text;
+}
+
+// A plan needs an architecture this build knows; the rest of the file can be shown without.
+template <typename Format>
+auto OrReason(Format format) -> decltype(format()) {
+  try {
+    return format();
+  } catch (const Failure& failure) {
+    return std::string(failure.what());
+  }
+}
+
+void PrintJson(const mirage_model* model, const mirage_model_info& info,
+               const InspectFlags& flags) {
+  Json metadata = Json::object();
+  for (const Entry& entry : ReadMetadata(model, info.metadata_count))
+    metadata[entry.key] = ValueJson(model, entry);
+  Json tensors = Json::array();
+  for (const TensorRow& row : ReadTensors(model, info.tensor_count))
+    tensors.push_back({{"name", row.tensor.name},
+                       {"type", row.tensor.type},
+                       {"shape", row.shape()},
+                       {"bytes", row.tensor.bytes},
+                       {"offset", row.tensor.offset},
+                       {"file", row.tensor.file},
+                       {"kernel", KernelName(row.tensor.kernel)}});
+  Json json = {{"architecture", info.architecture},
+               {"name", info.name},
+               {"file_bytes", info.file_bytes},
+               {"parameters", info.parameters},
+               {"layers", info.layers},
+               {"trained_context", info.trained_context},
+               {"metadata", std::move(metadata)},
+               {"tensors", std::move(tensors)}};
+  try {
+    json["plan"] = PlanJson(ReadPlan(model, flags));
+  } catch (const Failure& failure) {
+    json["plan"] = nullptr;
+    json["plan_error"] = failure.what();
+  }
+  WriteStandardOutput(Dump(json));
+}
+
+std::string TypesText(const std::vector<TensorRow>& rows) {
+  struct Sum {
+    uint64_t tensors = 0;
+    uint64_t bytes = 0;
+    int32_t kernel = 0;
+  };
+  std::map<std::string, Sum> types;
+  for (const TensorRow& row : rows) {
+    Sum& sum = types[row.tensor.type];
+    ++sum.tensors;
+    sum.bytes += row.tensor.bytes;
+    sum.kernel = row.tensor.kernel;
+  }
+  std::string text = "types:\n";
+  for (const auto& [type, sum] : types)
+    text += fmt::format("  {:8} {:5} tensors {:>12}  kernel: {}\n", type, sum.tensors,
+                        MiB(sum.bytes), KernelName(sum.kernel));
+  return text;
+}
+
+void PrintText(const mirage_model* model, const mirage_model_info& info,
+               const InspectFlags& flags) {
+  std::string text = fmt::format("{} '{}': {} parameters, {} layers, trained for {} tokens, {}\n",
+                                 info.architecture, info.name, info.parameters, info.layers,
+                                 info.trained_context, MiB(info.file_bytes));
+  text += "metadata:\n";
+  for (const Entry& entry : ReadMetadata(model, info.metadata_count))
+    text += fmt::format("  {} = {}\n", entry.key, ValueText(model, entry));
+  const std::vector<TensorRow> rows = ReadTensors(model, info.tensor_count);
+  text += "tensors:\n";
+  for (const TensorRow& row : rows)
+    text += fmt::format("  {:40} {:8} {:24} {:>12}\n", row.tensor.name, row.tensor.type,
+                        fmt::format("[{}]", fmt::join(row.shape(), ", ")), row.tensor.bytes);
+  text += TypesText(rows);
+  text += OrReason([&] { return PlanText(ReadPlan(model, flags)); });
+  WriteStandardOutput(text);
+}
+
+int Inspect(const InspectFlags& flags) {
+  const RuntimeHandle runtime = flags.model.Open();
+  mirage_model_options options;
+  mirage_model_options_init(&options, sizeof options);
+  options.load = MIRAGE_LOAD_METADATA;
+  const ModelHandle model = OpenModel(runtime.get(), flags.model.model, options);
+  const mirage_model_info info = ModelInfo(model.get());
+  if (flags.json)
+    PrintJson(model.get(), info, flags);
+  else
+    PrintText(model.get(), info, flags);
+  return kDone;
+}
+
+}  // namespace
+
+void AddInspect(CLI::App& app, Action& chosen) {
+  const auto flags = std::make_shared<InspectFlags>();
+  CLI::App* command = AddCommand(app, chosen, "inspect",
+                                 "What is in a model file, and what it would need", flags, Inspect);
+  command->add_option("model", flags->model.model, "Model file (.gguf)")->required();
+  command->add_option("-c,--context", flags->model.context,
+                      "Tokens the plan is for; 0: chosen to fit");
+  command->add_option("--sessions", flags->sessions, "Sessions of a full context the plan is for");
+  command->add_option("--memory", flags->model.memory,
+                      "Memory limit the plan is for, such as 300M");
+  command->add_flag("--json", flags->json, "One JSON value instead of text");
+}
+
+}  // namespace mirage::cli

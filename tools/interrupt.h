@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Ctrl-C, for commands that end cleanly on it: a flag that loops look at.
+
+namespace mirage::cli {
+
+// From now on Ctrl-C sets the flag instead of ending the program.
+void CatchInterrupts();
+[[nodiscard]] bool Interrupted();
+void ClearInterrupt();
+
+}  // namespace mirage::cli

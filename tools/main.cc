@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// The `mirage` command: everything a person or a script may want of the library without writing a
+// program.
+
+#define FMT_HEADER_ONLY
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+#include <string>
+
+#include "mirage/mirage.h"
+#include "tools/command.h"
+#include "tools/failure.h"
+
+namespace mirage::cli {
+namespace {
+
+// Commands that are documented but that this build does not have.
+constexpr const char* kAbsentCommands[] = {"pack", "grammar-check", "serve", "sim"};
+
+int Complain(int code, const std::string& message) {
+  const std::string line = message.substr(0, message.find('\n'));
+  fmt::print(stderr, "mirage: {}\n", line);
+  return code;
+}
+
+int Main(int argc, char** argv) {
+  if (argc > 1)
+    for (const char* absent : kAbsentCommands)
+      if (std::string(argv[1]) == absent)
+        return Complain(kBadInput,
+                        fmt::format("the command '{}' is not part of this build", absent));
+
+  CLI::App app("Runs large language models on this machine.", "mirage");
+  app.set_version_flag("--version", fmt::format("mirage {}", mirage_version_string()));
+  app.require_subcommand(1);
+  Action chosen;
+  AddRun(app, chosen);
+  AddChat(app, chosen);
+  AddTokenize(app, chosen);
+  AddDetokenize(app, chosen);
+  AddRender(app, chosen);
+  AddPerplexity(app, chosen);
+  AddInspect(app, chosen);
+  AddBench(app, chosen);
+  try {
+    app.parse(argc, argv);
+    return chosen();
+  } catch (const CLI::Success& done) {  // --help, --version
+    return app.exit(done);
+  } catch (const CLI::Error& error) {
+    return Complain(kBadInput, error.what());
+  } catch (const Failure& failure) {
+    return Complain(failure.code(), failure.what());
+  } catch (const std::bad_alloc&) {
+    return Complain(kOther, "out of memory");
+  } catch (const std::exception& exception) {
+    return Complain(kOther, exception.what());
+  }
+}
+
+}  // namespace
+}  // namespace mirage::cli
+
+int main(int argc, char** argv) { return mirage::cli::Main(argc, argv); }

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// mirage run: one prompt, one answer.
+
+#include <memory>
+#include <string>
+
+#include "tools/answer.h"
+#include "tools/command.h"
+#include "tools/flags.h"
+#include "tools/input.h"
+#include "tools/interrupt.h"
+#include "tools/json.h"
+
+namespace mirage::cli {
+namespace {
+
+struct RunFlags {
+  ModelFlags model;
+  SamplingFlags sampling;
+  std::string prompt;
+  std::string system;
+  bool raw = false;
+  bool json = false;
+};
+
+void AddMessage(mirage_session* session, const char* role, const std::string& text) {
+  mirage_error error = MIRAGE_ERROR_INIT;
+  Check(mirage_session_append_message(session, role, text.data(), text.size(), &error), error, "");
+}
+
+void AddPrompt(mirage_session* session, const RunFlags& flags) {
+  mirage_error error = MIRAGE_ERROR_INIT;
+  if (flags.raw) {
+    const uint32_t as_the_model_likes = MIRAGE_TOKENIZE_ADD_SPECIAL | MIRAGE_TOKENIZE_PARSE_SPECIAL;
+    Check(mirage_session_append_text(session, flags.prompt.data(), flags.prompt.size(),
+                                     as_the_model_likes, &error),
+          error, "the prompt");
+    return;
+  }
+  if (!flags.system.empty()) AddMessage(session, "system", flags.system);
+  AddMessage(session, "user", flags.prompt);
+}
+
+double PerSecond(uint64_t tokens, double seconds) {
+  return seconds > 0 ? static_cast<double>(tokens) / seconds : 0.0;
+}
+
+Json TimingsJson(const mirage_model_stats& model, const mirage_generation_stats& stats) {
+  const uint64_t computed = stats.prompt_tokens - stats.cached_tokens;
+  const uint64_t decoded =
+      stats.output_tokens > 0 ? stats.output_tokens - 1 : 0;  // the first comes with the prompt
+  return {{"load_s", model.load_s},
+          {"prefill_tok_s", PerSecond(computed, stats.prompt_s)},
+          {"decode_tok_s", PerSecond(decoded, stats.output_s)},
+          {"ttft_s", stats.wait_s + stats.prompt_s}};
+}
+
+Json MemoryJson(const mirage_memory& memory, const mirage_model_stats& model,
+                const mirage_runtime_stats& runtime) {
+  const uint64_t streamed = runtime.steps > 0 ? model.streamed_bytes / runtime.steps : 0;
+  return {{"limit", memory.limit_bytes},
+          {"weights", memory.weights_bytes + memory.mapped_bytes},
+          {"kv", memory.kv_bytes},
+          {"slots", memory.slots_bytes},
+          {"tables", memory.tables_bytes},
+          {"workspace", memory.workspace_bytes},
+          {"sessions", memory.sessions_bytes},
+          {"peak", memory.peak_bytes},
+          {"streamed_bytes_per_token", streamed},
+          {"hidden_s", model.hidden_s},
+          {"unhidden_s", model.unhidden_s}};
+}
+
+Json SamplingJson(const mirage_generation_options& options, uint64_t seed) {
+  return {{"temperature", options.temperature},
+          {"top_k", options.top_k},
+          {"top_p", options.top_p},
+          {"min_p", options.min_p},
+          {"typical_p", options.typical_p},
+          {"repeat_penalty", options.repeat_penalty},
+          {"repeat_last_n", options.repeat_last_n},
+          {"presence_penalty", options.presence_penalty},
+          {"frequency_penalty", options.frequency_penalty},
+          {"seed", seed}};
+}
+
+Json LogprobsJson(const Answer& answer) {
+  Json all = Json::array();
+  for (const Answer::Token& token : answer.tokens) {
+    Json top = Json::array();
+    for (const mirage_token_logprob& other : token.top)
+      top.push_back({{"token", other.token}, {"logprob", other.logprob}});
+    all.push_back({{"token", token.token}, {"logprob", token.logprob}, {"top", std::move(top)}});
+  }
+  return all;
+}
+
+Json AnswerJson(const Answer& answer, const mirage_generation_options& options,
+                mirage_runtime* runtime, const mirage_model* model, mirage_session* session) {
+  mirage_error error = MIRAGE_ERROR_INIT;
+  mirage_memory memory{};
+  memory.struct_size = sizeof memory;
+  Check(mirage_runtime_get_memory(runtime, &memory, &error), error, "");
+  mirage_runtime_stats runtime_stats{};
+  runtime_stats.struct_size = sizeof runtime_stats;
+  Check(mirage_runtime_get_stats(runtime, &runtime_stats, &error), error, "");
+  mirage_model_stats model_stats{};
+  model_stats.struct_size = sizeof model_stats;
+  Check(mirage_model_get_stats(model, &model_stats, &error), error, "");
+
+  std::vector<int32_t> prompt = SessionTokens(session);
+  prompt.resize(answer.stats.prompt_tokens);
+  std::vector<int32_t> tokens;
+  for (const Answer::Token& token : answer.tokens) tokens.push_back(token.token);
+  Json json = {{"text", answer.text}, {"prompt_tokens", prompt}, {"tokens", tokens}};
+  if (options.logprobs > 0) json["logprobs"] = LogprobsJson(answer);
+  json["finish"] = FinishName(answer.finish);
+  json["sampling"] = SamplingJson(options, answer.stats.seed);
+  json["timings"] = TimingsJson(model_stats, answer.stats);
+  json["memory"] = MemoryJson(memory, model_stats, runtime_stats);
+  return json;
+}
+
+int Run(const RunFlags& flags) {
+  CatchInterrupts();
+  const RuntimeHandle runtime = flags.model.Open();
+  const ModelHandle model = flags.model.Load(runtime.get(), 1);
+  const SessionHandle session = OpenSession(model.get());
+  AddPrompt(session.get(), flags);
+  const GenerationOptions options(model.get(), flags.sampling);
+  const Answer answer = Generate(session.get(), options.get(), [&](const std::string& piece) {
+    if (!flags.json) WriteStandardOutput(piece);
+  });
+  if (flags.json)
+    WriteStandardOutput(
+        Dump(AnswerJson(answer, options.get(), runtime.get(), model.get(), session.get())));
+  else
+    WriteStandardOutput("\n");
+  return answer.finish == MIRAGE_FINISH_CANCELLED ? kInterrupted : kDone;
+}
+
+}  // namespace
+
+void AddRun(CLI::App& app, Action& chosen) {
+  const auto flags = std::make_shared<RunFlags>();
+  CLI::App* command = AddCommand(app, chosen, "run", "Answers one prompt", flags, Run);
+  flags->model.AddModel(*command);
+  flags->model.AddRunning(*command);
+  flags->sampling.Add(*command);
+  command->add_option("-p,--prompt", flags->prompt, "The prompt")->required();
+  command->add_option("--system", flags->system, "A system message before it");
+  command->add_flag("--raw", flags->raw, "No chat template: continue the prompt as it stands");
+  command->add_flag("--json", flags->json, "One JSON value instead of text");
+}
+
+}  // namespace mirage::cli
