@@ -2,6 +2,7 @@
 #include "engine/active_request.h"
 
 #include <algorithm>
+#include <string>
 #include <utility>
 
 namespace mirage::engine {
@@ -10,12 +11,21 @@ ActiveRequest::ActiveRequest(RequestOptions options, sample::Sampler sampler,
                              std::shared_ptr<Request::State> state)
     : options_(std::move(options)), sampler_(std::move(sampler)), state_(std::move(state)) {}
 
-void ActiveRequest::Begin(int64_t now_ns) {
+Status ActiveRequest::Begin(int64_t now_ns) {
   Sequence& seq = sequence();
   const std::lock_guard lock(seq.mutex_);
+  if (seq.busy_) return Fail(Code::kBusy, "a generation runs on the session");
   start_length_ = static_cast<int64_t>(seq.tokens_.size());
+  output_begin_ = start_length_ + static_cast<int64_t>(options_.prompt.size());
+  if (output_begin_ == 0)
+    return Fail(Code::kInvalidArgument,
+                "nothing to go on from: the prompt and the session are empty");
+  if (output_begin_ >= seq.context_limit())
+    return Fail(Code::kContextFull, std::to_string(output_begin_) +
+                                        " tokens leave no room for output in a context of " +
+                                        std::to_string(seq.context_limit()));
   seq.tokens_.insert(seq.tokens_.end(), options_.prompt.begin(), options_.prompt.end());
-  output_begin_ = static_cast<int64_t>(seq.tokens_.size());
+  seq.busy_ = true;
   // Logits come from computing a token: with everything cached the newest one is computed again.
   if (seq.cache_.length() == output_begin_)
     seq.cached_length_ = seq.cache_.Truncate(output_begin_ - 1);
@@ -24,6 +34,15 @@ void ActiveRequest::Begin(int64_t now_ns) {
     stats.cached_tokens = seq.cache_.length();
     stats.submitted_ns = now_ns;
   });
+  return {};
+}
+
+void ActiveRequest::Withdraw() noexcept {
+  Sequence& seq = sequence();
+  const std::lock_guard lock(seq.mutex_);
+  seq.tokens_.resize(static_cast<size_t>(start_length_));
+  seq.cached_length_ = seq.cache_.Truncate(start_length_);
+  seq.busy_ = false;
 }
 
 int64_t ActiveRequest::pending() const {
@@ -38,15 +57,19 @@ std::span<const int32_t> ActiveRequest::PendingTokens(int64_t count) const {
 void ActiveRequest::CommitTokens(int64_t count) {
   Sequence& seq = sequence();
   seq.cache_.Commit(seq.cache_.length() + count);
+  if (pending() <= 1) recomputing_ = false;
   const std::lock_guard lock(seq.mutex_);
   seq.cached_length_ = seq.cache_.length();
 }
 
-void ActiveRequest::Preempt() {
+void ActiveRequest::Preempt() noexcept {
   Sequence& seq = sequence();
-  seq.cache_.Clear();
-  const std::lock_guard lock(seq.mutex_);
-  seq.cached_length_ = 0;
+  recomputing_ = true;
+  {
+    const std::lock_guard lock(seq.mutex_);
+    seq.cache_.Clear();
+    seq.cached_length_ = 0;
+  }
   state_->UpdateStats([](RequestStats& stats) { ++stats.preemptions; });
 }
 
@@ -110,9 +133,10 @@ std::optional<Finish> ActiveRequest::Ending(int64_t now_ns) const {
   return std::nullopt;
 }
 
-void ActiveRequest::End(Finish finish, Error error, int64_t now_ns) {
-  Sequence& seq = sequence();
+void ActiveRequest::End(Finish finish, Error error) noexcept {
+  if (options_.sequence == nullptr) return;
   {
+    Sequence& seq = sequence();
     const std::lock_guard lock(seq.mutex_);
     seq.cache_.Rollback();
     // What a cancelled or failed prompt left half computed stays as tokens; the next request
@@ -125,7 +149,7 @@ void ActiveRequest::End(Finish finish, Error error, int64_t now_ns) {
     seq.busy_ = false;
   }
   options_.sequence.reset();
-  state_->Finish(finish, std::move(error), now_ns);
+  state_->Finish(finish, std::move(error));
 }
 
 }  // namespace mirage::engine

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// ActiveRequest: a request between its first step and its end, as the engine thread keeps it.
+// ActiveRequest: a request between Submit and its end, as the engine keeps it.
 //
-// Engine thread only.
+// Made and begun by the submitting thread, the engine thread's alone afterwards.
 
 #include <cstdint>
 #include <memory>
@@ -22,8 +22,11 @@ class ActiveRequest {
   ActiveRequest(RequestOptions options, sample::Sampler sampler,
                 std::shared_ptr<Request::State> state);
 
-  // Appends the prompt to the sequence.
-  void Begin(int64_t now_ns);
+  // Claims the sequence and appends the prompt: kBusy, kInvalidArgument, kContextFull. All or
+  // nothing.
+  [[nodiscard]] Status Begin(int64_t now_ns);
+  // Undoes Begin, for a request that never reached the engine.
+  void Withdraw() noexcept;
 
   [[nodiscard]] ModelRunner& runner() const { return *sequence().runner_; }
   [[nodiscard]] Request::State& state() const { return *state_; }
@@ -38,7 +41,9 @@ class ActiveRequest {
   // `count` pending tokens have been computed.
   void CommitTokens(int64_t count);
   // Gives up the cache, to be computed again.
-  void Preempt();
+  void Preempt() noexcept;
+  // It was preempted and has not caught up since.
+  [[nodiscard]] bool recomputing() const { return recomputing_; }
   // Chooses the next token from logits and produces it, or hands the logits out.
   [[nodiscard]] Status Sample(std::span<float> logits, int64_t now_ns);
   // Takes an answer of the caller's own sampler, when there is one.
@@ -47,9 +52,11 @@ class ActiveRequest {
   // Why it must end now, if it must: cancelled, past its deadline, or with its last token produced.
   [[nodiscard]] std::optional<Finish> Ending(int64_t now_ns) const;
   // Ends it: the sequence is idle again before anybody can see that it ended.
-  void End(Finish finish, Error error, int64_t now_ns);
+  void End(Finish finish, Error error) noexcept;
 
   [[nodiscard]] std::optional<int64_t> deadline_ns() const { return options_.deadline_ns; }
+
+  uint64_t last_served = 0;  // the number of the last step it took part in
 
  private:
   [[nodiscard]] Sequence& sequence() const { return *options_.sequence; }
@@ -62,6 +69,7 @@ class ActiveRequest {
   int64_t output_begin_ = 0;  // of the output in the sequence
   int64_t produced_ = 0;
   bool awaiting_accept_ = false;
+  bool recomputing_ = false;
   std::optional<Finish> last_;  // the reason the newest token was the last
 };
 

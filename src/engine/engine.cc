@@ -4,58 +4,52 @@
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
-#include <future>
 #include <list>
 #include <mutex>
-#include <new>
 #include <string>
 #include <thread>
 #include <utility>
 
 #include "engine/active_request.h"
+#include "engine/guarded.h"
 #include "engine/request_state.h"
+#include "engine/score_job.h"
 #include "engine/step_plan.h"
+#include "platform/thread.h"
 
 namespace mirage::engine {
 
 namespace {
 
-constexpr int64_t kLeastPromptTokens = 16;  // a prompt always gets on
 constexpr int64_t kStarvedPollNs = 2'000'000;
+constexpr int64_t kLongestWaitNs = int64_t{3600} * 1'000'000'000;
+constexpr int64_t kLeastPartOfGrant = 32;
 
-// A sequence that is scored chunk by chunk between steps.
-struct ScoreJob {
-  std::shared_ptr<ModelRunner> runner;
-  std::vector<int32_t> tokens;
-  int64_t first = 0;
-  std::function<bool()> cancelled;
-  kv::SequenceCache cache;
-  std::vector<double> logprobs;
-  std::promise<Result<std::vector<double>>> promise;
-};
-
-// Tokens of prompt per nanosecond, learnt from the steps.
-class PromptRate {
- public:
-  void Learn(int64_t tokens, int64_t elapsed_ns) {
-    if (tokens < kLeastPromptTokens || elapsed_ns <= 0) return;
-    const double now = static_cast<double>(tokens) / static_cast<double>(elapsed_ns);
-    rate_ = rate_ == 0 ? now : 0.8 * rate_ + 0.2 * now;
+Error CopyOf(const Error& error) noexcept {
+  try {
+    return error;
+  } catch (...) {
+    return {error.code, "", error.needed_bytes, error.available_bytes};
   }
-  [[nodiscard]] int64_t TokensIn(int64_t ns) const {
-    return std::max(kLeastPromptTokens, static_cast<int64_t>(rate_ * static_cast<double>(ns)));
-  }
-
- private:
-  double rate_ = 0;
-};
+}
 
 }  // namespace
 
-struct Engine::Impl {
+struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
+  using Active = std::list<std::unique_ptr<ActiveRequest>>;
+
   Impl(const Clock& engine_clock, EngineOptions engine_options)
       : clock(engine_clock), options(engine_options) {}
 
+  // Any thread.
+  [[nodiscard]] Status Enqueue(Active& request);
+  [[nodiscard]] Status Enqueue(std::list<std::unique_ptr<ScoreJob>>& job);
+  [[nodiscard]] Status StartThread();  // under mutex
+  void Wake();
+  void Remember(const std::shared_ptr<Sequence>& sequence);
+  void Stop();
+
+  // Engine thread.
   void Run();
   // One round: take in what came, end what is over, make a step. False when there was nothing to
   // do.
@@ -64,25 +58,25 @@ struct Engine::Impl {
   void EndFinished();
   void WaitForWork();
   bool StepOf(ModelRunner& runner);
-  [[nodiscard]] Result<std::vector<Grant>> Reserve(const std::vector<ActiveRequest*>& candidates,
-                                                   std::vector<Grant> grants);
-  [[nodiscard]] bool PreemptYoungerThan(const ActiveRequest& request);
-  [[nodiscard]] bool AnyoneElseHoldsPages(const ActiveRequest& request) const;
+  [[nodiscard]] std::vector<ActiveRequest*> Candidates(const ModelRunner& runner) const;
+  [[nodiscard]] bool MayGoOn(const ActiveRequest& request) const;
+  [[nodiscard]] StepLimits Limits(ModelRunner& runner) const;
+  [[nodiscard]] std::vector<Grant> Reserve(const std::vector<ActiveRequest*>& candidates,
+                                           std::vector<Grant> grants);
+  [[nodiscard]] Status ReserveOne(ActiveRequest& request, Grant* grant,
+                                  const std::vector<ActiveRequest*>& kept);
+  [[nodiscard]] bool MakeRoomFor(const ActiveRequest* request,
+                                 const std::vector<ActiveRequest*>& kept);
+  [[nodiscard]] bool AnyoneElseHoldsPages(const ActiveRequest* request, const ScoreJob* job) const;
   [[nodiscard]] Status Execute(ModelRunner& runner, const std::vector<ActiveRequest*>& candidates,
                                const std::vector<Grant>& grants);
+  void FailStep(const std::vector<ActiveRequest*>& candidates, const std::vector<Grant>& grants,
+                const Error& error);
   void SampleAndCommit(ModelRunner& runner, const std::vector<ActiveRequest*>& candidates,
                        const std::vector<Grant>& grants);
   bool ScoreSome();
-  void EndRequest(ActiveRequest& request, Finish finish, Error error);
-  void EndEverything(const Error& error);
-  void Wake() {
-    {
-      const std::lock_guard lock(mutex);
-      woken = true;
-    }
-    work.notify_one();
-  }
-  [[nodiscard]] Status StartThread();  // under mutex
+  void EndRequest(ActiveRequest& request, Finish finish, Error error) noexcept;
+  void EndEverything(Finish finish, const Error& error) noexcept;
 
   const Clock& clock;
   const EngineOptions options;
@@ -91,17 +85,19 @@ struct Engine::Impl {
   std::condition_variable work;
   bool woken = false;
   bool closed = false;
-  std::list<std::unique_ptr<ActiveRequest>> arrived;
+  Active arrived;
   std::list<std::unique_ptr<ScoreJob>> arrived_scores;
+  std::list<std::weak_ptr<Sequence>> sequences;  // least recently used first
   EngineStats stats;
   std::thread thread;
+  std::mutex join_mutex;
 
   // Engine thread only.
-  std::list<std::unique_ptr<ActiveRequest>> active;  // in order of arrival
+  Active active;  // in order of arrival
   std::list<std::unique_ptr<ScoreJob>> scores;
-  ModelRunner* last_runner = nullptr;
+  const ModelRunner* last_runner = nullptr;
+  uint64_t step_number = 0;
   bool starved = false;  // somebody waits for pages that a thread outside may give back
-  PromptRate prompt_rate;
 };
 
 Engine::Engine(const Clock& clock, EngineOptions options)
@@ -110,8 +106,8 @@ Engine::~Engine() { Shutdown(); }
 
 Result<std::shared_ptr<Request>> Engine::Submit(RequestOptions options) {
   if (options.sequence == nullptr) return Fail(Code::kInternal, "a request without a sequence");
-  Sequence& sequence = *options.sequence;
-  ModelRunner& runner = *sequence.runner_;
+  const std::shared_ptr<Sequence> sequence = options.sequence;
+  const ModelRunner& runner = *sequence->runner_;
   for (const int32_t token : options.prompt)
     if (token < 0 || token >= runner.vocabulary())
       return Fail(Code::kInvalidArgument, "prompt token " + std::to_string(token) +
@@ -129,34 +125,19 @@ Result<std::shared_ptr<Request>> Engine::Submit(RequestOptions options) {
   state->wake_engine = [weak = std::weak_ptr<Impl>(impl_)] {
     if (const std::shared_ptr<Impl> impl = weak.lock()) impl->Wake();
   };
-  {
-    const std::lock_guard lock(sequence.mutex_);
-    if (sequence.busy_) return Fail(Code::kBusy, "a generation runs on the session");
-    const auto length = static_cast<int64_t>(sequence.tokens_.size() + options.prompt.size());
-    if (length == 0)
-      return Fail(Code::kInvalidArgument,
-                  "nothing to go on from: the prompt and the session are empty");
-    if (length >= sequence.context_limit())
-      return Fail(Code::kContextFull, std::to_string(length) +
-                                          " tokens leave no room for output in a context of " +
-                                          std::to_string(sequence.context_limit()));
-    sequence.busy_ = true;
+  auto request = std::make_shared<Request>(state);
+  impl_->Remember(sequence);
+
+  Impl::Active node;
+  node.push_back(
+      std::make_unique<ActiveRequest>(std::move(options), std::move(sampler), std::move(state)));
+  ActiveRequest& active = *node.front();
+  MIRAGE_TRY(active.Begin(impl_->clock.NowNs()));
+  if (Status enqueued = impl_->Enqueue(node); !enqueued) {
+    active.Withdraw();
+    return Fail(std::move(enqueued).error());
   }
-  const std::shared_ptr<Sequence> kept = options.sequence;
-  auto active = std::make_unique<ActiveRequest>(std::move(options), std::move(sampler), state);
-  const std::lock_guard lock(impl_->mutex);
-  Status started = impl_->closed ? Status(Fail(Code::kClosed, "the runtime is shut down"))
-                                 : impl_->StartThread();
-  if (!started) {
-    const std::lock_guard sequence_lock(kept->mutex_);
-    kept->busy_ = false;
-    return Fail(std::move(started).error());
-  }
-  active->Begin(impl_->clock.NowNs());
-  impl_->arrived.push_back(std::move(active));
-  impl_->woken = true;
-  impl_->work.notify_one();
-  return std::make_shared<Request>(std::move(state));
+  return request;
 }
 
 Result<std::vector<double>> Engine::Score(std::shared_ptr<ModelRunner> runner,
@@ -174,49 +155,87 @@ Result<std::vector<double>> Engine::Score(std::shared_ptr<ModelRunner> runner,
       return Fail(Code::kInvalidArgument, "token " + std::to_string(token) +
                                               " is outside the vocabulary of " +
                                               std::to_string(runner->vocabulary()));
-  auto job = std::make_unique<ScoreJob>();
-  job->cache = kv::SequenceCache(runner->pages());
-  job->runner = std::move(runner);
-  job->tokens = std::move(tokens);
-  job->first = first;
-  job->cancelled = std::move(cancelled);
-  std::future<Result<std::vector<double>>> future = job->promise.get_future();
-  {
-    const std::lock_guard lock(impl_->mutex);
-    if (impl_->closed) return Fail(Code::kClosed, "the runtime is shut down");
-    MIRAGE_TRY(impl_->StartThread());
-    impl_->arrived_scores.push_back(std::move(job));
-    impl_->woken = true;
-  }
-  impl_->work.notify_one();
-  return future.get();
+  std::list<std::unique_ptr<ScoreJob>> node;
+  node.push_back(std::make_unique<ScoreJob>(std::move(runner), std::move(tokens), first,
+                                            std::move(cancelled)));
+  std::future<Result<std::vector<double>>> result = node.front()->result();
+  MIRAGE_TRY(impl_->Enqueue(node));
+  return result.get();
 }
 
-void Engine::Shutdown() {
-  {
-    const std::lock_guard lock(impl_->mutex);
-    impl_->closed = true;
-    impl_->woken = true;
-  }
-  impl_->work.notify_one();
-  if (impl_->thread.joinable()) impl_->thread.join();
-}
+void Engine::Shutdown() { impl_->Stop(); }
 
 EngineStats Engine::Stats() const {
   const std::lock_guard lock(impl_->mutex);
   return impl_->stats;
 }
 
-Status Engine::Impl::StartThread() {
-  if (thread.joinable()) return {};
-  try {
-    thread = std::thread([this] { Run(); });
-  } catch (const std::exception& error) {
-    return Fail(Code::kIo,
-                std::string("the engine's thread could not be started: ") + error.what());
-  }
+// ---- any thread
+// -----------------------------------------------------------------------------------------------------
+
+Status Engine::Impl::Enqueue(Active& request) {
+  const std::lock_guard lock(mutex);
+  MIRAGE_TRY(StartThread());
+  arrived.splice(arrived.end(), request);
+  woken = true;
+  work.notify_one();
   return {};
 }
+
+Status Engine::Impl::Enqueue(std::list<std::unique_ptr<ScoreJob>>& job) {
+  const std::lock_guard lock(mutex);
+  MIRAGE_TRY(StartThread());
+  arrived_scores.splice(arrived_scores.end(), job);
+  woken = true;
+  work.notify_one();
+  return {};
+}
+
+Status Engine::Impl::StartThread() {
+  if (closed) return Fail(Code::kClosed, "the runtime is shut down");
+  if (thread.joinable()) return {};
+  return Guarded([&]() -> Status {
+    thread = platform::StartThread("mirage-engine", [self = shared_from_this()] { self->Run(); });
+    return {};
+  });
+}
+
+void Engine::Impl::Wake() {
+  const std::lock_guard lock(mutex);
+  woken = true;
+  work.notify_one();
+}
+
+// Moves the sequence to the end of those whose caches may be dropped when pages run out.
+void Engine::Impl::Remember(const std::shared_ptr<Sequence>& sequence) {
+  std::list<std::weak_ptr<Sequence>> node{sequence};
+  const std::lock_guard lock(mutex);
+  sequences.remove_if([&](const std::weak_ptr<Sequence>& known) {
+    const std::shared_ptr<Sequence> alive = known.lock();
+    return alive == nullptr || alive == sequence;
+  });
+  sequences.splice(sequences.end(), node);
+}
+
+void Engine::Impl::Stop() {
+  {
+    const std::lock_guard lock(mutex);
+    closed = true;
+    woken = true;
+    work.notify_one();
+  }
+  const std::lock_guard lock(join_mutex);
+  if (!thread.joinable()) return;
+  // The last holder of a model may be the engine thread itself; it then ends on its own, holding
+  // what it needs.
+  if (thread.get_id() == std::this_thread::get_id())
+    thread.detach();
+  else
+    thread.join();
+}
+
+// ---- engine thread
+// --------------------------------------------------------------------------------------------------
 
 void Engine::Impl::Run() {
   while (true) {
@@ -224,15 +243,13 @@ void Engine::Impl::Run() {
       const std::lock_guard lock(mutex);
       if (closed) break;
     }
-    try {
+    const Status status = Guarded([&]() -> Status {
       if (!Round()) WaitForWork();
-    } catch (const std::bad_alloc&) {
-      EndEverything({Code::kOutOfMemory, "out of memory in the engine", 0, 0});
-    } catch (const std::exception& error) {
-      EndEverything({Code::kInternal, std::string("in the engine: ") + error.what(), 0, 0});
-    }
+      return {};
+    });
+    if (!status) EndEverything(Finish::kError, status.error());
   }
-  EndEverything({Code::kClosed, "the runtime was shut down", 0, 0});
+  EndEverything(Finish::kCancelled, {Code::kClosed, "closed", 0, 0});
 }
 
 bool Engine::Impl::Round() {
@@ -263,125 +280,175 @@ void Engine::Impl::TakeIn() {
   woken = false;
   active.splice(active.end(), arrived);
   scores.splice(scores.end(), arrived_scores);
-  stats.running = active.size();
 }
 
 void Engine::Impl::EndFinished() {
   const int64_t now = clock.NowNs();
   for (auto it = active.begin(); it != active.end();) {
-    ActiveRequest& request = **it;
+    ActiveRequest& request = **it++;
     request.TakeAccepted(now);
-    const std::optional<Finish> ending = request.Ending(now);
-    if (ending) {
-      request.End(*ending, {}, now);
-      it = active.erase(it);
-    } else {
-      ++it;
-    }
+    if (const std::optional<Finish> ending = request.Ending(now)) EndRequest(request, *ending, {});
   }
+  const std::lock_guard lock(mutex);
+  stats.running = active.size();
 }
 
 void Engine::Impl::WaitForWork() {
-  std::optional<int64_t> deadline;
+  std::optional<int64_t> until;
   for (const auto& request : active)
-    if (const auto mine = request->deadline_ns())
-      deadline = std::min(deadline.value_or(*mine), *mine);
-  if (starved) deadline = std::min(deadline.value_or(INT64_MAX), clock.NowNs() + kStarvedPollNs);
+    if (const auto deadline = request->deadline_ns())
+      until = std::min(until.value_or(*deadline), *deadline);
+  int64_t wait_ns = kLongestWaitNs;
+  if (until) wait_ns = std::clamp<int64_t>(*until - clock.NowNs(), 0, kLongestWaitNs);
+  if (starved) wait_ns = std::min(wait_ns, kStarvedPollNs);
   std::unique_lock lock(mutex);
-  const auto ready = [&] { return woken; };
-  if (deadline)
-    work.wait_for(lock, std::chrono::nanoseconds(std::max<int64_t>(0, *deadline - clock.NowNs())),
-                  ready);
-  else
-    work.wait(lock, ready);
+  work.wait_for(lock, std::chrono::nanoseconds(wait_ns), [&] { return woken; });
 }
 
 bool Engine::Impl::StepOf(ModelRunner& runner) {
-  std::vector<ActiveRequest*> candidates;
+  const std::vector<ActiveRequest*> candidates = Candidates(runner);
   std::vector<Candidate> counters;
-  for (const auto& request : active) {
-    if (&request->runner() != &runner || request->paused()) continue;
-    candidates.push_back(request.get());
-    counters.push_back({request->pending()});
-  }
-  StepLimits limits;
-  limits.tokens = runner.max_step_tokens();
-  limits.logit_rows = runner.max_logit_rows();
-  limits.prompt_tokens = prompt_rate.TokensIn(options.target_step_ns);
-  std::vector<Grant> planned = PlanStep(counters, limits);
-  if (planned.empty()) return false;
-  const size_t oldest =
-      std::min_element(planned.begin(), planned.end(), [](const Grant& a, const Grant& b) {
-        return a.candidate < b.candidate;
-      })->candidate;
-  Result<std::vector<Grant>> reserved = Reserve(candidates, std::move(planned));
-  if (!reserved) {
-    EndRequest(*candidates[oldest], Finish::kError, std::move(reserved).error());
-    return true;
-  }
-  const std::vector<Grant>& grants = *reserved;
-  if (grants.empty()) return false;
+  for (const ActiveRequest* request : candidates)
+    counters.push_back({request->pending(), request->last_served});
+  const size_t before = active.size();
+  const std::vector<Grant> grants = Reserve(candidates, PlanStep(counters, Limits(runner)));
+  if (grants.empty()) return active.size() != before;  // a request that can never fit was ended
 
   const int64_t begin = clock.NowNs();
-  Status executed = Execute(runner, candidates, grants);
+  const Status executed = Guarded([&] { return Execute(runner, candidates, grants); });
   if (!executed) {
-    for (const Grant& grant : grants) candidates[grant.candidate]->cache().Rollback();
-    {
-      const std::lock_guard lock(mutex);
-      ++stats.rolled_back_steps;
-    }
-    if (executed.error().code == Code::kCancelled) return true;  // EndFinished ends it
-    for (const Grant& grant : grants)
-      EndRequest(*candidates[grant.candidate], Finish::kError, executed.error());
+    FailStep(candidates, grants, executed.error());
     return true;
   }
   int64_t tokens = 0;
   for (const Grant& grant : grants) tokens += grant.tokens;
-  prompt_rate.Learn(tokens, clock.NowNs() - begin);
+  runner.step_cost.Learn(tokens, clock.NowNs() - begin);
   SampleAndCommit(runner, candidates, grants);
   return true;
 }
 
-// Backs the pages of all grants, oldest request first. Whoever finds no room is left out of this
-// step; the first of the step may take the pages of younger requests. An error: even with nobody
-// else in the way there is no room.
-Result<std::vector<Grant>> Engine::Impl::Reserve(const std::vector<ActiveRequest*>& candidates,
-                                                 std::vector<Grant> grants) {
+std::vector<ActiveRequest*> Engine::Impl::Candidates(const ModelRunner& runner) const {
+  std::vector<ActiveRequest*> candidates;
+  for (const auto& request : active)
+    if (&request->runner() == &runner && !request->paused() && MayGoOn(*request))
+      candidates.push_back(request.get());
+  return candidates;
+}
+
+// A preempted request starts again only when all it lost fits beside a page more for everybody
+// older: else it would be thrown out again before it has caught up.
+bool Engine::Impl::MayGoOn(const ActiveRequest& request) const {
+  if (!request.recomputing()) return true;
+  uint64_t needed = 0;
+  bool alone = true;
+  for (const auto& other : active) {
+    if (other.get() == &request) break;
+    if (other->cache().length() == 0) continue;
+    alone = false;
+    for (const kv::LayerGroup& group : other->runner().pages().geometry())
+      needed += group.bytes_per_page();
+  }
+  if (alone) return true;
+  for (const kv::LayerGroup& group : request.runner().pages().geometry())
+    needed += static_cast<uint64_t>(kv::PagesFor(group, request.pending(), request.pending())) *
+              group.bytes_per_page();
+  return needed <= request.runner().pages().available_bytes();
+}
+
+StepLimits Engine::Impl::Limits(ModelRunner& runner) const {
+  StepLimits limits;
+  limits.tokens = runner.max_step_tokens();
+  limits.logit_rows = runner.max_logit_rows();
+  const int64_t learnt = runner.step_cost.TokensIn(options.target_step_ns);
+  limits.prompt_tokens = std::max(kLeastPromptTokens, learnt > 0 ? learnt : limits.tokens / 4);
+  return limits;
+}
+
+// Backs the pages of the grants, oldest request first. Whoever finds no room is left out of this
+// step, and ended with the error when there is nobody else who could give room.
+std::vector<Grant> Engine::Impl::Reserve(const std::vector<ActiveRequest*>& candidates,
+                                         std::vector<Grant> grants) {
   std::sort(grants.begin(), grants.end(),
             [](const Grant& a, const Grant& b) { return a.candidate < b.candidate; });
   std::vector<Grant> granted;
-  for (const Grant& grant : grants) {
+  std::vector<ActiveRequest*> kept;
+  for (Grant grant : grants) {
     ActiveRequest& request = *candidates[grant.candidate];
-    const int64_t end = request.cache().length() + grant.tokens;
-    Status reserved = request.cache().Reserve(end);
-    while (!reserved && granted.empty() && PreemptYoungerThan(request))
-      reserved = request.cache().Reserve(end);
+    if (request.recomputing() && request.cache().length() == 0 && !MayGoOn(request))
+      continue;  // preempted just now
+    Status reserved = Guarded([&] { return ReserveOne(request, &grant, kept); });
     if (reserved) {
       granted.push_back(grant);
+      kept.push_back(&request);
       continue;
     }
     request.state().UpdateStats([](RequestStats& s) { ++s.waits_for_pages; });
     starved = true;
-    if (granted.empty() && !AnyoneElseHoldsPages(request)) return Fail(std::move(reserved).error());
+    if (!AnyoneElseHoldsPages(&request, nullptr))
+      EndRequest(request, Finish::kError, std::move(reserved).error());
   }
   return granted;
 }
 
-// Takes the pages of the youngest request that came after `request` and has any. Older ones keep
-// theirs: so the oldest always gets on, and none takes turns with another at throwing work away.
-bool Engine::Impl::PreemptYoungerThan(const ActiveRequest& request) {
-  for (auto it = active.rbegin(); it != active.rend() && it->get() != &request; ++it) {
-    if ((*it)->cache().length() == 0) continue;
+// Room is made by those who are idle, then paused, then younger; a smaller part of the grant does,
+// too.
+Status Engine::Impl::ReserveOne(ActiveRequest& request, Grant* grant,
+                                const std::vector<ActiveRequest*>& kept) {
+  const auto try_reserve = [&] {
+    return request.cache().Reserve(request.cache().length() + grant->tokens);
+  };
+  Status reserved = try_reserve();
+  while (!reserved && MakeRoomFor(&request, kept)) reserved = try_reserve();
+  while (!reserved && grant->tokens > kLeastPartOfGrant) {
+    grant->tokens = std::max(kLeastPartOfGrant, grant->tokens / 2);
+    reserved = try_reserve();
+  }
+  return reserved;
+}
+
+// Takes the pages of one other: an idle session's, least recently used first; a paused request's;
+// those of the youngest request that came after `request`. Older running ones keep theirs: so the
+// oldest always gets on, and none takes turns with another at throwing work away. Those in `kept`
+// are in the step already. request: nullptr for a score, which comes after everybody.
+bool Engine::Impl::MakeRoomFor(const ActiveRequest* request,
+                               const std::vector<ActiveRequest*>& kept) {
+  {
+    const std::lock_guard lock(mutex);
+    for (const std::weak_ptr<Sequence>& known : sequences)
+      if (const std::shared_ptr<Sequence> sequence = known.lock();
+          sequence && sequence->DropCache())
+        return true;
+  }
+  const auto takeable = [&](const ActiveRequest& other) {
+    return &other != request && other.cache().length() > 0 &&
+           std::find(kept.begin(), kept.end(), &other) == kept.end();
+  };
+  for (auto it = active.rbegin(); it != active.rend(); ++it) {
+    if (!takeable(**it) || !(*it)->paused()) continue;
+    (*it)->Preempt();
+    return true;
+  }
+  if (request == nullptr) return false;
+  for (const auto& job : scores) {
+    if (!job->holds_pages()) continue;
+    job->Preempt();
+    return true;
+  }
+  for (auto it = active.rbegin(); it != active.rend() && it->get() != request; ++it) {
+    if (!takeable(**it)) continue;
     (*it)->Preempt();
     return true;
   }
   return false;
 }
 
-bool Engine::Impl::AnyoneElseHoldsPages(const ActiveRequest& request) const {
-  return std::any_of(active.begin(), active.end(), [&](const auto& other) {
-    return other.get() != &request && other->cache().length() > 0;
+bool Engine::Impl::AnyoneElseHoldsPages(const ActiveRequest* request, const ScoreJob* job) const {
+  const bool requests = std::any_of(active.begin(), active.end(), [&](const auto& other) {
+    return other.get() != request && other->cache().length() > 0;
   });
+  return requests || std::any_of(scores.begin(), scores.end(), [&](const auto& other) {
+           return other.get() != job && other->holds_pages();
+         });
 }
 
 Status Engine::Impl::Execute(ModelRunner& runner, const std::vector<ActiveRequest*>& candidates,
@@ -401,22 +468,41 @@ Status Engine::Impl::Execute(ModelRunner& runner, const std::vector<ActiveReques
   return runner.Forward(slices, cancelled);
 }
 
+// Takes the step back. One that was cancelled ends by itself; else everybody in it fails.
+void Engine::Impl::FailStep(const std::vector<ActiveRequest*>& candidates,
+                            const std::vector<Grant>& grants, const Error& error) {
+  for (const Grant& grant : grants) candidates[grant.candidate]->cache().Rollback();
+  {
+    const std::lock_guard lock(mutex);
+    ++stats.rolled_back_steps;
+  }
+  for (const Grant& grant : grants) {
+    ActiveRequest& request = *candidates[grant.candidate];
+    if (error.code == Code::kCancelled && request.Ending(clock.NowNs())) continue;
+    EndRequest(request, Finish::kError, CopyOf(error));
+  }
+}
+
 void Engine::Impl::SampleAndCommit(ModelRunner& runner,
                                    const std::vector<ActiveRequest*>& candidates,
                                    const std::vector<Grant>& grants) {
+  ++step_number;
   int32_t row = 0;
   uint64_t decoded = 0;
   uint64_t prompt = 0;
+  const int64_t now = clock.NowNs();
   for (const Grant& grant : grants) {
     ActiveRequest& request = *candidates[grant.candidate];
     const bool sampled = grant.tokens == request.pending();
     request.CommitTokens(grant.tokens);
+    request.last_served = step_number;
     request.state().UpdateStats([&](RequestStats& s) {
-      if (s.first_step_ns == 0) s.first_step_ns = clock.NowNs();
+      if (s.first_step_ns == 0) s.first_step_ns = now;
     });
-    (grant.tokens == 1 ? decoded : prompt) += static_cast<uint64_t>(grant.tokens);
+    (sampled && grant.tokens == 1 ? decoded : prompt) += static_cast<uint64_t>(grant.tokens);
     if (!sampled) continue;
-    if (Status status = request.Sample(runner.Logits(row++), clock.NowNs()); !status)
+    const std::span<float> logits = runner.Logits(row++);
+    if (Status status = Guarded([&] { return request.Sample(logits, clock.NowNs()); }); !status)
       EndRequest(request, Finish::kError, std::move(status).error());
   }
   const std::lock_guard lock(mutex);
@@ -425,59 +511,51 @@ void Engine::Impl::SampleAndCommit(ModelRunner& runner,
   stats.prompt_tokens += prompt;
 }
 
-// One chunk of the oldest scoring job.
+// One chunk of the oldest scoring job; a small one while streams run.
 bool Engine::Impl::ScoreSome() {
   if (scores.empty()) return false;
   ScoreJob& job = *scores.front();
-  const auto score_chunk = [&]() -> Status {
-    const int64_t begin = job.cache.length();
-    const int64_t total = static_cast<int64_t>(job.tokens.size());
-    const int64_t count = std::min(job.runner->max_step_tokens(), total - begin);
-    MIRAGE_TRY(job.cache.Reserve(begin + count));
-    const std::span<const int32_t> tokens(job.tokens);
-    // Target i follows token i; the last token of all has none.
-    const int64_t from = std::max(begin, job.first);
-    const int64_t to = std::min(begin + count, total - 1);
-    const auto targets = static_cast<size_t>(std::max<int64_t>(0, to - from));
-    const size_t scored = job.logprobs.size();
-    job.logprobs.resize(scored + targets);
-    MIRAGE_TRY(job.runner->Score(
-        {&job.cache, tokens.subspan(static_cast<size_t>(begin), static_cast<size_t>(count)), false},
-        targets > 0 ? from - begin : 0,
-        targets > 0 ? tokens.subspan(static_cast<size_t>(from) + 1, targets) : tokens.first(0),
-        std::span(job.logprobs).subspan(scored), job.cancelled));
-    job.cache.Commit(begin + count);
-    return {};
-  };
-  Status status = job.cancelled && job.cancelled()
-                      ? Status(Fail(Code::kCancelled, "scoring was cancelled"))
-                      : score_chunk();
-  if (status && job.cache.length() < static_cast<int64_t>(job.tokens.size())) return true;
-  std::unique_ptr<ScoreJob> finished = std::move(scores.front());
+  const StepLimits limits = Limits(job.runner());
+  const int64_t tokens =
+      active.empty() ? limits.tokens : std::min(limits.tokens, limits.prompt_tokens);
+  Status status = Guarded([&]() -> Status {
+    if (job.cancelled()) return Fail(Code::kCancelled, "scoring was cancelled");
+    Status reserved = job.Reserve(tokens);
+    while (!reserved && MakeRoomFor(nullptr, {})) reserved = job.Reserve(tokens);
+    if (!reserved && AnyoneElseHoldsPages(nullptr, &job)) {
+      starved = true;
+      return Fail(Code::kBusy, "");
+    }
+    MIRAGE_TRY(reserved);
+    return job.Run();
+  });
+  if (!status && status.error().code == Code::kBusy) return false;  // waits for pages
+  if (status && !job.done()) return true;
+  const std::unique_ptr<ScoreJob> finished = std::move(scores.front());
   scores.pop_front();
-  finished->cache.Clear();
-  if (status)
-    finished->promise.set_value(std::move(finished->logprobs));
-  else
-    finished->promise.set_value(Fail(std::move(status).error()));
+  finished->Finish(std::move(status));
   return true;
 }
 
-void Engine::Impl::EndRequest(ActiveRequest& request, Finish finish, Error error) {
-  request.End(finish, std::move(error), clock.NowNs());
-  active.remove_if([&](const auto& candidate) { return candidate.get() == &request; });
+// The request leaves the list before anybody can see that it ended.
+void Engine::Impl::EndRequest(ActiveRequest& request, Finish finish, Error error) noexcept {
+  const auto it = std::find_if(active.begin(), active.end(),
+                               [&](const auto& candidate) { return candidate.get() == &request; });
+  const std::unique_ptr<ActiveRequest> ended = std::move(*it);
+  active.erase(it);
+  ended->End(finish, std::move(error));
 }
 
-void Engine::Impl::EndEverything(const Error& error) {
+void Engine::Impl::EndEverything(Finish finish, const Error& error) noexcept {
   TakeIn();
-  const Finish finish = error.code == Code::kClosed ? Finish::kCancelled : Finish::kError;
-  for (const auto& request : active) request->End(finish, error, clock.NowNs());
-  active.clear();
-  for (const auto& job : scores) {
-    job->cache.Clear();
-    job->promise.set_value(Fail(error));
+  while (!active.empty()) EndRequest(*active.front(), finish, CopyOf(error));
+  while (!scores.empty()) {
+    const std::unique_ptr<ScoreJob> job = std::move(scores.front());
+    scores.pop_front();
+    job->Finish(Fail(CopyOf(error)));
   }
-  scores.clear();
+  const std::lock_guard lock(mutex);
+  stats.running = 0;
 }
 
 }  // namespace mirage::engine

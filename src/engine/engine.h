@@ -5,9 +5,10 @@
 //
 // Callers submit requests and read their outputs; they never compute. A step is a transaction: plan
 // which requests take part and with how many tokens, reserve their pages, execute one pass of the
-// model over all of them, sample, commit; or roll back. Shortage of pages makes a request wait, or
-// a younger one give up its pages to be computed again later; it fails a request only when it
-// cannot fit with everything else out of the way.
+// model over all of them, sample, commit; or roll back. Shortage of pages
+// first takes those of idle sequences, then makes a request wait, or a paused or younger one and a
+// score give up theirs to be computed again later; it fails a request only when it cannot fit with
+// everything else out of the way.
 //
 // The thread starts with the first request. Any thread may call.
 

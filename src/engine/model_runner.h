@@ -12,6 +12,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "engine/step_cost.h"
 #include "kv/page_pool.h"
 #include "model/model.h"
 
@@ -22,6 +23,8 @@ using model::Slice;
 class ModelRunner {
  public:
   virtual ~ModelRunner() = default;
+
+  StepCost step_cost;  // the engine thread's notes
 
   [[nodiscard]] virtual int32_t vocabulary() const = 0;
   // The most tokens a sequence may hold.

@@ -1,12 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/request.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
 #include "engine/request_state.h"
 
 namespace mirage::engine {
+
+namespace {
+
+// Longer waits would overflow the clock they are added to.
+constexpr std::chrono::hours kLongestWait{24 * 365};
+
+}  // namespace
 
 void Request::State::Push(Output output) {
   {
@@ -17,7 +25,7 @@ void Request::State::Push(Output output) {
   Notify();
 }
 
-void Request::State::Finish(engine::Finish finish, Error error, int64_t now_ns) {
+void Request::State::Finish(engine::Finish finish, Error error) noexcept {
   {
     const std::lock_guard lock(mutex);
     if (done) return;
@@ -26,7 +34,6 @@ void Request::State::Finish(engine::Finish finish, Error error, int64_t now_ns) 
     done->kind = Output::Kind::kDone;
     done->finish = finish;
     done->error = std::move(error);
-    stats.last_token_ns = now_ns;
   }
   Notify();
 }
@@ -46,14 +53,20 @@ std::optional<int32_t> Request::State::TakeAccepted() {
   return std::exchange(accepted, std::nullopt);
 }
 
-void Request::State::Notify() {
+void Request::State::Notify() noexcept {
   changed.notify_all();
-  std::function<void()> callback;
+  std::shared_ptr<const std::function<void()>> callback;
   {
     const std::lock_guard lock(mutex);
     callback = on_ready;
   }
-  if (callback) callback();
+  if (callback == nullptr) return;
+  try {
+    (*callback)();
+  } catch (...) {
+    // The reader still finds its output by asking; a step must not fail for a notice that could not
+    // be given.
+  }
 }
 
 Request::~Request() { Cancel(CancelMode::kStop); }
@@ -67,7 +80,8 @@ std::optional<Output> Request::Next(std::chrono::nanoseconds timeout) {
     const auto ready = [&] { return !state.queue.empty() || state.done.has_value(); };
     if (timeout.count() < 0)
       state.changed.wait(lock, ready);
-    else if (!state.changed.wait_for(lock, timeout, ready))
+    else if (!state.changed.wait_for(
+                 lock, std::min<std::chrono::nanoseconds>(timeout, kLongestWait), ready))
       return std::nullopt;
     if (state.queue.empty()) return state.done;
     was_full = state.queue.size() >= state.capacity;
@@ -84,11 +98,13 @@ bool Request::ready() const {
 }
 
 void Request::OnReady(std::function<void()> callback) {
+  std::shared_ptr<const std::function<void()>> shared;
+  if (callback) shared = std::make_shared<const std::function<void()>>(std::move(callback));
   {
     const std::lock_guard lock(state_->mutex);
-    state_->on_ready = callback;
+    state_->on_ready = shared;
   }
-  if (callback) callback();
+  if (shared) (*shared)();
 }
 
 void Request::Cancel(CancelMode mode) {

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <optional>
 
@@ -24,8 +25,8 @@ struct Request::State {
 
   // Engine thread.
   void Push(Output output);
-  void Finish(engine::Finish finish, Error error, int64_t now_ns);
-  [[nodiscard]] bool Full() const;  // the reader has to catch up first
+  void Finish(engine::Finish finish, Error error) noexcept;  // allocates nothing
+  [[nodiscard]] bool Full() const;                           // the reader has to catch up first
   [[nodiscard]] std::optional<CancelMode> cancelled() const;
   [[nodiscard]] std::optional<int32_t> TakeAccepted();
   template <typename Update>
@@ -45,11 +46,11 @@ struct Request::State {
   std::optional<CancelMode> cancel;
   std::optional<int32_t> accepted;
   bool awaiting_accept = false;
-  std::function<void()> on_ready;
+  std::shared_ptr<const std::function<void()>> on_ready;  // shared: taking it allocates nothing
   RequestStats stats;
 
  private:
-  void Notify();
+  void Notify() noexcept;
 };
 
 }  // namespace mirage::engine

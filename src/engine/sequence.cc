@@ -44,6 +44,14 @@ Status Sequence::Truncate(int64_t count) {
   return {};
 }
 
+bool Sequence::DropCache() {
+  const std::lock_guard lock(mutex_);
+  if (busy_ || cached_length_ == 0) return false;
+  cache_.Clear();
+  cached_length_ = 0;
+  return true;
+}
+
 int64_t Sequence::CommonPrefix(std::span<const int32_t> tokens) const {
   const std::lock_guard lock(mutex_);
   const auto [mine, theirs] =

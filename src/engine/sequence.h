@@ -37,6 +37,10 @@ class Sequence {
   // Keeps the first `count` tokens. kBusy while a request runs, kInvalidArgument beyond the length.
   [[nodiscard]] Status Truncate(int64_t count);
 
+  // Gives up the keys and values, which will be computed again when they are needed; false when
+  // there are none or a request runs.
+  bool DropCache();
+
   // The length of the common prefix of the sequence and `tokens`.
   [[nodiscard]] int64_t CommonPrefix(std::span<const int32_t> tokens) const;
 

@@ -6,19 +6,32 @@
 namespace mirage::engine {
 
 std::vector<Grant> PlanStep(std::span<const Candidate> candidates, const StepLimits& limits) {
+  std::vector<size_t> decoding;
+  std::vector<size_t> prompts;
+  for (size_t i = 0; i < candidates.size(); ++i) {
+    if (candidates[i].pending == 1) decoding.push_back(i);
+    if (candidates[i].pending > 1) prompts.push_back(i);
+  }
+  std::stable_sort(decoding.begin(), decoding.end(), [&](size_t a, size_t b) {
+    return candidates[a].last_served < candidates[b].last_served;
+  });
+
   std::vector<Grant> grants;
   int64_t tokens_left = limits.tokens;
   int32_t rows_left = limits.logit_rows;
-  for (size_t i = 0; i < candidates.size() && tokens_left > 0 && rows_left > 0; ++i) {
-    if (candidates[i].pending != 1) continue;
+  const int64_t kept_for_prompts =
+      prompts.empty() ? 0 : std::min(kLeastPromptTokens, limits.tokens / 2);
+  for (const size_t i : decoding) {
+    if (tokens_left <= kept_for_prompts || rows_left == 0) break;
     grants.push_back({i, 1});
     --tokens_left;
     --rows_left;
   }
-  if (!grants.empty()) tokens_left = std::min(tokens_left, limits.prompt_tokens);
-  for (size_t i = 0; i < candidates.size() && tokens_left > 0; ++i) {
+  if (candidates.size() > 1)
+    tokens_left = std::min(tokens_left, std::max(limits.prompt_tokens, kept_for_prompts));
+  for (const size_t i : prompts) {
+    if (tokens_left == 0) break;
     const int64_t pending = candidates[i].pending;
-    if (pending <= 1) continue;
     int64_t tokens = std::min(pending, tokens_left);
     if (tokens == pending && rows_left == 0)
       --tokens;  // its last token waits for a step that has a row for it

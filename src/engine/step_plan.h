@@ -4,9 +4,10 @@
 // Which requests take part in the next step, and with how many tokens: arithmetic over plain
 // counters.
 //
-// Decode first: every request that only needs its next token gets it, so running streams go on;
-// prompts share what is left in order of arrival. While streams run, the prompt part is bounded,
-// which bounds the time between their tokens.
+// Decode first: requests that only need their next token get it, those that waited longest first,
+// so running streams go on; a few tokens are always left for prompts, which share the rest in order
+// of arrival. When several requests take part the prompt part is bounded, which bounds the time
+// between the streams' tokens and until a cancel is seen.
 
 #include <cstdint>
 #include <span>
@@ -14,15 +15,20 @@
 
 namespace mirage::engine {
 
+// A prompt always gets on by this much, however many streams run.
+inline constexpr int64_t kLeastPromptTokens = 16;
+
 struct StepLimits {
-  int64_t tokens = 0;         // of the step
-  int32_t logit_rows = 0;     // sequences that get logits
-  int64_t prompt_tokens = 0;  // prompt tokens while any stream is running; no bound when none is
+  int64_t tokens = 0;      // of the step
+  int32_t logit_rows = 0;  // sequences that get logits
+  int64_t prompt_tokens =
+      0;  // prompt tokens when several requests take part; one alone has no bound
 };
 
 // In order of arrival.
 struct Candidate {
-  int64_t pending = 0;  // tokens to compute before the next one can be sampled; 1: decoding
+  int64_t pending = 0;       // tokens to compute before the next one can be sampled; 1: decoding
+  uint64_t last_served = 0;  // the number of the last step it took part in
 };
 
 struct Grant {

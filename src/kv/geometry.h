@@ -37,13 +37,15 @@ struct LayerGroup {
 
 using Geometry = std::vector<LayerGroup>;
 
-// Pages of one group that a sequence of `tokens` holds while its last `step` tokens are computed.
+// The most pages of one group that a sequence of up to `tokens` tokens holds while `step` of them
+// are computed. A window's ends fall anywhere in a page.
 [[nodiscard]] constexpr int64_t PagesFor(const LayerGroup& group, int64_t tokens, int64_t step) {
-  int64_t first = 0;
-  if (group.kind == CacheKind::kWindow && tokens - step > group.window)
-    first = (tokens - step - group.window) / kernels::kPageTokens;
-  const int64_t last = (tokens + kernels::kPageTokens - 1) / kernels::kPageTokens;
-  return last - first;
+  constexpr int64_t kPage = kernels::kPageTokens;
+  const int64_t all = tokens / kPage + (tokens % kPage != 0 ? 1 : 0);
+  if (group.kind != CacheKind::kWindow) return all;
+  const int64_t span = group.window + step;
+  const int64_t windowed = span / kPage + (span % kPage != 0 ? 1 : 0) + 1;
+  return windowed < all ? windowed : all;
 }
 
 }  // namespace mirage::kv

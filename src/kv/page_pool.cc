@@ -45,6 +45,11 @@ Status PagePool::Take(size_t group_index, int64_t count, std::vector<PageNumber>
   Group& group = groups_[group_index];
   const LayerGroup& shape = geometry_[group_index];
   const size_t before = out->size();
+  // Everything that could fail to grow grows first: what follows changes counters only.
+  out->reserve(before + static_cast<size_t>(count));
+  group.holders.reserve(std::min<uint64_t>(
+      group.capacity, uint64_t{group.next_unused} + static_cast<uint64_t>(count)));
+  group.free.reserve(group.holders.capacity());
   for (int64_t i = 0; i < count; ++i) {
     PageNumber page;
     if (!group.free.empty()) {

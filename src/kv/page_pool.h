@@ -45,9 +45,12 @@ class PagePool {
   [[nodiscard]] Status Take(size_t group, int64_t count, std::vector<PageNumber>* out);
   // One more holder.
   void Share(size_t group, std::span<const PageNumber> pages);
-  // One holder less; the last one frees the page.
+  // One holder less; the last one frees the page. Allocates nothing, so it never fails.
   void Drop(size_t group, std::span<const PageNumber> pages);
   [[nodiscard]] int32_t holders(size_t group, PageNumber page) const;
+
+  // What the ledger has left for pages of this and every other pool.
+  [[nodiscard]] uint64_t available_bytes() const { return arena_.ledger().available(); }
 
   [[nodiscard]] const Geometry& geometry() const { return geometry_; }
   // Where a layer's pages are, for kernels.

@@ -123,27 +123,30 @@ void Arena::Unback(const Range& range, uint64_t offset, uint64_t bytes) {
   std::unique_lock lock(mutex_);
   Reservation& reservation = Find(reservations_, range, offset, bytes);
   const Span span = ChunksOf(offset, bytes);
-  AwaitSettled(lock, reservation, span);
   Leave(lock, range, reservation.chunks, span);
 }
 
+// Allocates nothing: memory is given back when there is none, too.
 void Arena::Leave(std::unique_lock<std::mutex>& lock, const Range& range,
                   std::vector<Chunk>& chunks, Span span) {
   for (size_t i = span.begin; i < span.end; ++i) {
-    assert(chunks[i].users > 0 && !chunks[i].changing);
-    --chunks[i].users;
+    assert(chunks[i].users > 0 && !chunks[i].changing);  // a chunk in use is settled
+    chunks[i].changing = --chunks[i].users == 0;
   }
-  const std::vector<Span> unused = Unused(chunks, span);
-  for (const Span& run : unused)
-    for (size_t i = run.begin; i < run.end; ++i) chunks[i].changing = true;
+  // Chunks that are changing are ours alone until they have settled.
   lock.unlock();
-  for (const Span& run : unused) device_.Unback(AddressOf(range, run), BytesOf(run));
+  for (size_t begin = span.begin; begin < span.end; ++begin) {
+    size_t end = begin;
+    while (end < span.end && chunks[end].changing) ++end;
+    if (end == begin) continue;
+    device_.Unback(AddressOf(range, {begin, end}), BytesOf({begin, end}));
+    begin = end - 1;
+  }
   lock.lock();
-  for (const Span& run : unused) {
-    for (size_t i = run.begin; i < run.end; ++i) {
-      ledger_.Give(chunks[i].owner, chunk_bytes_);
-      chunks[i].changing = false;
-    }
+  for (size_t i = span.begin; i < span.end; ++i) {
+    if (!chunks[i].changing) continue;
+    ledger_.Give(chunks[i].owner, chunk_bytes_);
+    chunks[i].changing = false;
   }
   settled_.notify_all();
 }

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// StepCost: what a pass of one model takes, learnt from its steps: a fixed part (reading the
+// weights) and one per token.
+//
+// One thread at a time.
+
+#include <algorithm>
+#include <cstdint>
+
+namespace mirage::engine {
+
+class StepCost {
+ public:
+  void Learn(int64_t tokens, int64_t elapsed_ns) {
+    const auto elapsed = static_cast<double>(elapsed_ns);
+    if (tokens <= kFewTokens)
+      Blend(fixed_ns_, elapsed);
+    else
+      Blend(token_ns_, std::max(0.0, elapsed - fixed_ns_) / static_cast<double>(tokens));
+  }
+
+  // How many tokens a step of about `ns` holds. At least as long is spent on tokens as on the fixed
+  // part: cutting a prompt finer would only pay that part more often. 0 while nothing is known.
+  [[nodiscard]] int64_t TokensIn(int64_t ns) const {
+    if (token_ns_ <= 0) return 0;
+    return static_cast<int64_t>(std::max(static_cast<double>(ns) - fixed_ns_, fixed_ns_) /
+                                token_ns_);
+  }
+
+ private:
+  static constexpr int64_t kFewTokens = 4;
+  static void Blend(double& average, double value) {
+    average = average == 0 ? value : 0.8 * average + 0.2 * value;
+  }
+
+  double fixed_ns_ = 0;
+  double token_ns_ = 0;
+};
+
+}  // namespace mirage::engine
