@@ -15,7 +15,7 @@ constexpr int64_t kMaxWidth = 1 << 20;
 constexpr int64_t kMaxVocabulary = 1 << 24;
 constexpr int64_t kMaxContext = int64_t{1} << 30;
 constexpr int64_t kMaxHeads = 4096;
-constexpr int64_t kMaxHeadDim = 1024;
+constexpr int64_t kMaxHeadDim = kernels::kMaxHeadDim;
 
 Status InRange(const std::string& what, int64_t value, int64_t least, int64_t most) {
   if (value >= least && value <= most) return {};
@@ -36,8 +36,8 @@ Status ValidateRope(const RopeConfig& rope, const std::string& where) {
   for (const float value : {rope.base, rope.factor, rope.magnitude, rope.original_context,
                             rope.beta_fast, rope.beta_slow, rope.extrapolation})
     MIRAGE_TRY(Finite(where + " parameter", value));
-  if (rope.rotary > 0 && (rope.base <= 0 || rope.factor <= 0))
-    return Fail(Code::kCorrupt, where + " base and scaling factor must be positive");
+  if (rope.rotary > 0 && (rope.base <= 1 || rope.factor <= 0))
+    return Fail(Code::kCorrupt, where + " base must be above 1 and its scaling factor positive");
   if (rope.scaling != RopeScaling::kFactors) return {};
   if (rope.factors.size() != static_cast<size_t>(rope.rotary / 2))
     return Fail(Code::kCorrupt, where + " has " + std::to_string(rope.factors.size()) +
@@ -94,6 +94,10 @@ Status Config::Validate() const {
     MIRAGE_TRY(InRange(where + "sliding_window", layer.window, 0, kMaxContext));
     MIRAGE_TRY(
         InRange(where + "rope index", layer.rope, 0, static_cast<int64_t>(ropes.size()) - 1));
+    if (layer.head_dim != layers[0].head_dim)
+      return Fail(Code::kUnsupported, where + "head length " + std::to_string(layer.head_dim) +
+                                          " differs from layer 0's " +
+                                          std::to_string(layers[0].head_dim));
     if (layer.heads % layer.kv_heads != 0)
       return Fail(Code::kCorrupt, where + "head_count " + std::to_string(layer.heads) +
                                       " is not a multiple of head_count_kv " +

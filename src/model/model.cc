@@ -44,6 +44,23 @@ class WorkspaceMemory {
   memory::Range range_;
 };
 
+// Waits until the stream has done, or given up, everything that was put on it, however a pass ends:
+// what the work reads lives no longer than the pass, and a failure must not be found by the next
+// one.
+class Drain {
+ public:
+  explicit Drain(platform::Stream& stream) : stream_(&stream) {}
+  ~Drain() {
+    if (stream_ != nullptr) static_cast<void>(stream_->Synchronize());
+  }
+  Drain(const Drain&) = delete;
+  Drain& operator=(const Drain&) = delete;
+  [[nodiscard]] Status Finish() { return std::exchange(stream_, nullptr)->Synchronize(); }
+
+ private:
+  platform::Stream* stream_;
+};
+
 // log(sum(exp)) of a row whose logits arrive in pieces, in ascending order.
 class LogSumExp {
  public:
@@ -80,7 +97,7 @@ struct Model::Impl {
   [[nodiscard]] Status NormForHead(const float* rows, int32_t count, int32_t to,
                                    kernels::Activations* out);
   [[nodiscard]] Status RunHead(std::span<const Slice> slices);
-  [[nodiscard]] Status ScoreRegion(memory::RegionIndex region, int64_t first,
+  [[nodiscard]] Status ScoreRegion(memory::RegionIndex region, const kernels::Activations& x,
                                    std::span<const int32_t> targets, std::span<LogSumExp> sums,
                                    std::span<double> target_logits);
   [[nodiscard]] Backend backend() { return {host.ops, *stream, *store}; }
@@ -96,6 +113,7 @@ struct Model::Impl {
   ModelLayout layout;
   Plan plan;
   memory::Holding bounce;
+  memory::Holding gather_cache;
   std::unique_ptr<kv::PagePool> pages;
   std::unique_ptr<memory::RegionStore> store;
   std::unique_ptr<platform::Stream> stream;
@@ -139,18 +157,23 @@ Status Model::Impl::Load(const LoadOptions& options) {
   request.limit_bytes = ledger.available();
   MIRAGE_TRY_ASSIGN(plan, MakePlan(description, layout, row_bytes, request));
 
-  int64_t head_rows = 0;
-  for (uint32_t i = 0; i < layout.head.region_count; ++i)
-    head_rows =
-        std::max(head_rows, layout.regions[layout.head.first_region + i].pieces[0].source.rows);
-  workspace = std::make_unique<WorkspaceLayout>(config, plan.step_tokens, plan.logit_rows,
-                                                row_bytes, head_rows);
+  // LongRoPE's factors go by the context there really is.
+  if (plan.context != context) {
+    MIRAGE_TRY_ASSIGN(description, Describe(file, plan.context));
+  }
+
+  workspace = std::make_unique<WorkspaceLayout>(
+      config, WorkspaceSize{plan.step_tokens, plan.logit_rows, plan.context, row_bytes,
+                            layout.head_block_rows()});
   MIRAGE_TRY_ASSIGN(memory, WorkspaceMemory::Make(host.arena, workspace->total));
   MIRAGE_TRY_ASSIGN(bounce,
                     memory::Holding::Take(ledger, memory::Owner::kSlots,
                                           WeightSource::BounceBytes(layout) *
                                               static_cast<uint64_t>(request.transfer_workers),
                                           "bounce buffers"));
+  MIRAGE_TRY_ASSIGN(gather_cache, memory::Holding::Take(ledger, memory::Owner::kTables,
+                                                        RowGather::CacheBytes(row_bytes),
+                                                        "the cache of gathered rows"));
   embedding = std::make_unique<RowGather>(file, table, row_bytes);
 
   const kv::Geometry geometry = config.CacheGeometry();
@@ -205,10 +228,10 @@ Status Model::Forward(std::span<const Slice> slices, const std::function<bool()>
   const bool with_head =
       std::any_of(slices.begin(), slices.end(), [](const Slice& s) { return s.wants_logits; });
   Step step;
-  Status status = impl.RunLayers(slices, with_head, cancelled, &step);
-  if (status && with_head) status = impl.RunHead(slices);
-  Status finished = impl.stream->Synchronize();
-  return status ? finished : status;
+  Drain drain(*impl.stream);
+  MIRAGE_TRY(impl.RunLayers(slices, with_head, cancelled, &step));
+  if (with_head) MIRAGE_TRY(impl.RunHead(slices));
+  return drain.Finish();
 }
 
 std::span<float> Model::Logits(int32_t index) {
@@ -315,37 +338,54 @@ Status Model::Score(const Slice& slice, int64_t first, std::span<const int32_t> 
       return Fail(Code::kInvalidArgument,
                   "token " + std::to_string(target) + " is outside the vocabulary");
   Step step;
-  Status status = impl.RunLayers({&slice, 1}, !targets.empty(), cancelled, &step);
   std::vector<LogSumExp> sums(targets.size());
-  for (uint32_t i = 0; status && !targets.empty() && i < impl.layout.head.region_count; ++i)
-    status = impl.ScoreRegion(impl.layout.head.first_region + i, first, targets, sums, logprobs);
-  Status finished = impl.stream->Synchronize();
-  if (!status) return status;
-  MIRAGE_TRY(finished);
-  for (size_t i = 0; i < sums.size(); ++i) logprobs[i] -= sums[i].value();
+  Drain drain(*impl.stream);
+  MIRAGE_TRY(impl.RunLayers({&slice, 1}, !targets.empty(), cancelled, &step));
+  if (targets.empty()) return drain.Finish();
+
+  kernels::Activations x{};
+  MIRAGE_TRY(impl.NormForHead(
+      impl.At<float>(impl.workspace->hidden) + first * impl.description.config.embedding,
+      static_cast<int32_t>(targets.size()), 0, &x));
+  for (uint32_t i = 0; i < impl.layout.head.region_count; ++i) {
+    if (cancelled && cancelled()) return Fail(Code::kCancelled, "scoring was cancelled");
+    MIRAGE_TRY(impl.ScoreRegion(impl.layout.head.first_region + i, x, targets, sums, logprobs));
+  }
+  MIRAGE_TRY(drain.Finish());
+  for (size_t i = 0; i < sums.size(); ++i) {
+    logprobs[i] -= sums[i].value();
+    if (!std::isfinite(logprobs[i]))
+      return Fail(Code::kCorrupt,
+                  "the model gives logits that are not numbers at position " +
+                      std::to_string(slice.cache->length() + first + static_cast<int64_t>(i)));
+  }
   return {};
 }
 
 // Adds one block of the head to every row's sum, and takes the targets' logits that lie in it.
-Status Model::Impl::ScoreRegion(memory::RegionIndex region, int64_t first,
+Status Model::Impl::ScoreRegion(memory::RegionIndex region, const kernels::Activations& x,
                                 std::span<const int32_t> targets, std::span<LogSumExp> sums,
                                 std::span<double> target_logits) {
   const Config& config = description.config;
   const Piece& piece = layout.regions[region].pieces[0];
   const int64_t rows = piece.source.rows;
-  float* logits = At<float>(workspace->logits);
-  MatrixGroup block = layout.head;
-  block.first_region = region;
-  block.region_count = 1;
+  float* logits = At<float>(workspace->logits);  // [kScoreRows, rows]
+  MIRAGE_TRY_ASSIGN(const memory::Lease lease, store->Acquire(region, *stream));
+  const kernels::WeightView block{layout.head.dtypes[0],
+                                  config.embedding,
+                                  1,
+                                  {{lease.data() + piece.offset, 0, static_cast<int32_t>(rows)}}};
 
   for (size_t done = 0; done < targets.size(); done += kScoreRows) {
     const auto count = static_cast<int32_t>(std::min<size_t>(kScoreRows, targets.size() - done));
-    const int64_t row = first + static_cast<int64_t>(done);
-    kernels::Activations x{};
-    MIRAGE_TRY(NormForHead(At<float>(workspace->hidden) + row * config.embedding, count, 0, &x));
-    // Only this block's columns are written: row m starts at m * rows.
-    const LinearOutput head[] = {{logits - piece.row0, rows, nullptr}};
-    MIRAGE_TRY(Linear(backend(), block, layout, x, count, head));
+    const auto offset = static_cast<int64_t>(done) * config.embedding;
+    kernels::MatMulArgs args{};
+    args.x = {x.f32 != nullptr ? x.f32 + offset : nullptr,
+              x.q8 != nullptr ? x.q8 + offset / kernels::kBlock : nullptr};
+    args.tokens = count;
+    args.output_count = 1;
+    args.outputs[0] = {block, nullptr, logits, rows};
+    MIRAGE_TRY(host.ops.matmul(*stream, args));
     if (config.final_softcap > 0)
       MIRAGE_TRY(host.ops.softcap(*stream, {logits, int64_t{count} * rows, config.final_softcap}));
     MIRAGE_TRY(stream->Synchronize());

@@ -6,6 +6,7 @@
 
 #include "base/checked.h"
 #include "memory/policy/choose.h"
+#include "memory/region_store.h"
 #include "model/weight_source.h"
 #include "model/workspace.h"
 
@@ -16,18 +17,18 @@ namespace {
 constexpr int64_t kMostStepTokens = 512;
 constexpr int64_t kLeastStepTokens = 32;
 constexpr int64_t kLeastContext = 512;
+constexpr int64_t kMostContext = int64_t{1} << 30;
+constexpr int64_t kMostSequences = 1 << 16;
+// Stands for any number of bytes no machine has, low enough that a few of them add up without
+// wrapping.
+constexpr uint64_t kTooManyBytes = uint64_t{1} << 58;
+// A layer's vectors and one run of a matrix are leased at once.
+constexpr int kLiveLeases = 2;
 
 std::string MiB(uint64_t bytes) {
   char text[32];
   std::snprintf(text, sizeof text, "%.1f MiB", static_cast<double>(bytes) / (1 << 20));
   return text;
-}
-
-int64_t HeadBlockRows(const ModelLayout& layout) {
-  int64_t most = 0;
-  for (uint32_t i = 0; i < layout.head.region_count; ++i)
-    most = std::max(most, layout.regions[layout.head.first_region + i].pieces[0].source.rows);
-  return most;
 }
 
 // Everything a plan is computed from.
@@ -39,77 +40,38 @@ struct Inputs {
   uint64_t embedding_row_bytes;
   std::vector<uint64_t> region_bytes;
 
-  [[nodiscard]] uint64_t Workspace(int64_t step_tokens, int64_t logit_rows) const {
-    return RoundUp(
-        WorkspaceLayout(config, step_tokens, logit_rows, embedding_row_bytes, HeadBlockRows(layout))
-            .total,
-        request.chunk_bytes);
-  }
-  [[nodiscard]] uint64_t Kv(int64_t context, int64_t step_tokens) const {
-    return KvBytes(geometry, context, std::min(step_tokens, context), request.sequences,
-                   request.chunk_bytes);
-  }
-  [[nodiscard]] uint64_t Bounce() const {
-    return WeightSource::BounceBytes(layout) * static_cast<uint64_t>(request.transfer_workers);
-  }
-  // A layer's vectors and one run of a matrix are leased at once.
   [[nodiscard]] memory::ResidencyQuery Residency(uint64_t budget) const {
-    return {region_bytes, budget, request.chunk_bytes, 2};
+    return {region_bytes, budget, request.chunk_bytes, kLiveLeases};
   }
 };
 
-Plan Base(const Inputs& in, int64_t context, int64_t step_tokens) {
+// What a plan may choose, besides which weights stay.
+struct Shape {
+  int64_t context;
+  int64_t step_tokens;
+  int32_t sequences;
+};
+
+Plan WithoutWeights(const Inputs& in, const Shape& shape) {
   Plan plan;
-  plan.context = context;
-  plan.step_tokens = step_tokens;
+  plan.context = shape.context;
+  plan.step_tokens = shape.step_tokens;
   plan.logit_rows = in.request.logit_rows;
-  plan.kv = in.Kv(context, step_tokens);
-  plan.tables = in.request.table_bytes;
-  plan.workspace = in.Workspace(step_tokens, in.request.logit_rows);
-  plan.slot_bytes = in.Bounce();
-  plan.weights_total = RoundUp(in.layout.total_bytes(), in.request.chunk_bytes);
+  plan.kv = KvBytes(in.geometry, shape.context, std::min(shape.step_tokens, shape.context),
+                    shape.sequences, in.request.chunk_bytes);
+  plan.tables = in.request.table_bytes + memory::RegionStore::TableBytes(in.region_bytes.size()) +
+                RowGather::CacheBytes(in.embedding_row_bytes);
+  plan.workspace =
+      RoundUp(WorkspaceLayout(in.config, {shape.step_tokens, in.request.logit_rows, shape.context,
+                                          in.embedding_row_bytes, in.layout.head_block_rows()})
+                  .total,
+              in.request.chunk_bytes);
+  plan.slot_bytes =
+      WeightSource::BounceBytes(in.layout) * static_cast<uint64_t>(in.request.transfer_workers);
+  plan.total = plan.kv + plan.tables + plan.workspace + plan.slot_bytes;
   for (const kv::LayerGroup& group : in.geometry)
     plan.kv_bytes_per_token += group.bytes_per_page() / kernels::kPageTokens;
   return plan;
-}
-
-uint64_t WithoutWeights(const Plan& plan) {
-  return plan.kv + plan.tables + plan.workspace + plan.slot_bytes;
-}
-
-Plan AllResident(Plan plan, const Inputs& in) {
-  plan.weights = plan.weights_total;
-  plan.resident.assign(in.layout.regions.size(), true);
-  plan.total = WithoutWeights(plan) + plan.weights;
-  return plan;
-}
-
-// All weights streamed through the fewest slots, one page per layer and the smallest step.
-Plan Least(const Inputs& in) {
-  Plan plan = Base(in, kernels::kPageTokens, kLeastStepTokens);
-  plan.logit_rows = 1;
-  plan.workspace = in.Workspace(kLeastStepTokens, 1);
-  plan.kv =
-      KvBytes(in.geometry, kernels::kPageTokens, kernels::kPageTokens, 1, in.request.chunk_bytes);
-  plan.slot_bytes += memory::LeastResidencyBytes(in.Residency(0));
-  plan.total = WithoutWeights(plan);
-  return plan;
-}
-
-// The longest context, in whole pages, that fits beside all weights; 0 when not even the least
-// does.
-int64_t LongestContext(const Inputs& in, int64_t most, int64_t step_tokens) {
-  int64_t low = 0;
-  int64_t high = most / kernels::kPageTokens;
-  while (low < high) {
-    const int64_t middle = (low + high + 1) / 2;
-    if (AllResident(Base(in, middle * kernels::kPageTokens, step_tokens), in).total <=
-        in.request.limit_bytes)
-      low = middle;
-    else
-      high = middle - 1;
-  }
-  return low * kernels::kPageTokens;
 }
 
 std::string Parts(const Plan& plan) {
@@ -117,19 +79,95 @@ std::string Parts(const Plan& plan) {
          MiB(plan.slot_bytes) + ", KV " + MiB(plan.kv);
 }
 
-// Keeps as many regions as fit beside the rest and streams the others.
-Result<Plan> Streaming(const Inputs& in, int64_t context, int64_t step_tokens) {
-  Plan plan = Base(in, context, step_tokens);
-  const uint64_t rest = WithoutWeights(plan);
-  const uint64_t budget = in.request.limit_bytes > rest ? in.request.limit_bytes - rest : 0;
+// All weights streamed through the fewest slots, one page per layer of one sequence and the
+// smallest step.
+Plan Least(const Inputs& in, const Shape& shape) {
+  Plan plan = WithoutWeights(in, shape);
+  const uint64_t slots = memory::LeastResidencyBytes(in.Residency(0));
+  plan.slot_bytes += slots;
+  plan.total += slots;
+  return plan;
+}
+
+// Adds the weights: all of them where they fit, else as many as do, the others streamed.
+Result<Plan> WithWeights(const Inputs& in, const Shape& shape) {
+  Plan plan = WithoutWeights(in, shape);
+  const uint64_t limit = in.request.limit_bytes;
+  const uint64_t budget = limit > plan.total ? limit - plan.total : 0;
   MIRAGE_TRY_ASSIGN(memory::Residency choice, memory::ChooseResident(in.Residency(budget)));
   plan.resident = std::move(choice.resident);
   plan.slots = choice.slots;
   plan.slot_bytes += choice.slot_bytes;
   plan.weights = choice.home_bytes;
   plan.streamed_bytes_per_pass = choice.streamed_bytes;
-  plan.total = WithoutWeights(plan) + plan.weights;
+  plan.total += choice.slot_bytes + choice.home_bytes;
   return plan;
+}
+
+// The longest context, in whole pages, that fits beside all weights; 0 when not even one page does.
+int64_t LongestContext(const Inputs& in, const Shape& most, uint64_t weights) {
+  int64_t low = 0;
+  int64_t high = most.context / kernels::kPageTokens;
+  while (low < high) {
+    const int64_t middle = (low + high + 1) / 2;
+    const Shape shape{middle * kernels::kPageTokens, most.step_tokens, most.sequences};
+    const Plan plan = WithoutWeights(in, shape);
+    if (plan.total + weights <= in.request.limit_bytes)
+      low = middle;
+    else
+      high = middle - 1;
+  }
+  return low * kernels::kPageTokens;
+}
+
+Status CheckRequest(const PlanRequest& request) {
+  const auto check = [](const char* what, int64_t value, int64_t least, int64_t most) -> Status {
+    if (value >= least && value <= most) return {};
+    return Fail(Code::kInvalidArgument, std::string(what) + " is " + std::to_string(value) +
+                                            ", outside " + std::to_string(least) + ".." +
+                                            std::to_string(most));
+  };
+  MIRAGE_TRY(check("the context", request.context, 0, kMostContext));
+  MIRAGE_TRY(check("the number of sequences", request.sequences, 1, kMostSequences));
+  MIRAGE_TRY(check("the number of logit rows", request.logit_rows, 1, kMostSequences));
+  return check("the number of transfer workers", request.transfer_workers, 1, 64);
+}
+
+// Every choice under which the model may run, best first: all weights with the step giving way, all
+// weights with a context that gives way where the choice is ours, then streamed weights.
+Result<Plan> Choose(const Inputs& in, int64_t wanted) {
+  const PlanRequest& request = in.request;
+  const bool free_context = request.context == 0;
+  MIRAGE_TRY_ASSIGN(const memory::Residency all, memory::ChooseResident(in.Residency(UINT64_MAX)));
+  for (int64_t step = kMostStepTokens; step >= kLeastStepTokens; step /= 2) {
+    const Shape shape{wanted, step, request.sequences};
+    if (WithoutWeights(in, shape).total + all.home_bytes <= request.limit_bytes)
+      return WithWeights(in, shape);
+  }
+  const int64_t shortest = std::min(wanted, kLeastContext);
+  for (int64_t step = kMostStepTokens; free_context && step >= kLeastStepTokens; step /= 2) {
+    Shape shape{wanted, step, request.sequences};
+    shape.context = LongestContext(in, shape, all.home_bytes);
+    if (shape.context >= shortest) return WithWeights(in, shape);
+  }
+  // A pass over streamed weights costs the same however many tokens it carries; what a large step
+  // takes from the weights is little beside that.
+  Shape shape{free_context ? shortest : wanted, kMostStepTokens / 4, request.sequences};
+  for (; shape.step_tokens >= kLeastStepTokens; shape.step_tokens /= 2)
+    if (Result<Plan> plan = WithWeights(in, shape)) return plan;
+  shape.step_tokens = kLeastStepTokens;
+  if (free_context) {  // less than 512 tokens, and of one sequence, is still more than nothing
+    shape.sequences = 1;
+    for (; shape.context > kernels::kPageTokens; shape.context /= 2)
+      if (Result<Plan> plan = WithWeights(in, shape)) return plan;
+    shape.context = kernels::kPageTokens;
+    if (Result<Plan> plan = WithWeights(in, shape)) return plan;
+  }
+  const Plan refused = Least(in, shape);
+  return OutOfMemory("a context of " + std::to_string(shape.context) + " tokens needs " +
+                         MiB(refused.total) + " (" + Parts(refused) + ") and the limit is " +
+                         MiB(request.limit_bytes),
+                     refused.total, request.limit_bytes);
 }
 
 }  // namespace
@@ -139,7 +177,11 @@ uint64_t KvBytes(const kv::Geometry& geometry, int64_t tokens, int64_t step, int
   uint64_t total = 0;
   for (const kv::LayerGroup& group : geometry) {
     const auto pages = static_cast<uint64_t>(kv::PagesFor(group, tokens, step) * sequences);
-    total += RoundUp(pages * group.page_bytes(), chunk_bytes) * group.layers.size();
+    const uint64_t of_layer =
+        CheckedMul<uint64_t>(pages, group.page_bytes()).value_or(kTooManyBytes);
+    const uint64_t rounded = RoundUp(std::min(of_layer, kTooManyBytes), chunk_bytes);
+    total += CheckedMul<uint64_t>(rounded, group.layers.size()).value_or(kTooManyBytes);
+    total = std::min(total, kTooManyBytes);
   }
   return total;
 }
@@ -155,54 +197,22 @@ Result<int64_t> SessionContext(const format::ModelFile& file, int64_t requested)
 
 Result<Plan> MakePlan(const Description& description, const ModelLayout& layout,
                       uint64_t embedding_row_bytes, const PlanRequest& request) {
+  MIRAGE_TRY(CheckRequest(request));
   Inputs in{description.config,  layout, request, description.config.CacheGeometry(),
             embedding_row_bytes, {}};
   for (const Region& region : layout.regions) in.region_bytes.push_back(region.info.bytes);
-  const Plan least = Least(in);
-  const uint64_t limit = request.limit_bytes;
-  if (limit < least.total)
-    return OutOfMemory("the limit of " + MiB(limit) + " is below the least that works, " +
-                           MiB(least.total) + ": " + Parts(least),
-                       least.total, limit);
-
-  const int64_t wanted = request.context > 0
-                             ? request.context
-                             : std::min<int64_t>(description.config.context, kDefaultContext);
-  const auto finish = [&](Plan plan) {
-    plan.least_bytes = least.total;
-    return plan;
-  };
-
-  // All weights, the wanted context; the step gives way first.
-  for (int64_t step = kMostStepTokens; step >= kLeastStepTokens; step /= 2) {
-    Plan plan = AllResident(Base(in, wanted, step), in);
-    if (plan.total <= limit) return finish(std::move(plan));
-  }
-  // All weights, a shorter context where the choice is ours.
-  const int64_t shortest = std::min(wanted, kLeastContext);
-  if (request.context == 0) {
-    for (int64_t step = kMostStepTokens; step >= kLeastStepTokens; step /= 2) {
-      const int64_t context = LongestContext(in, wanted, step);
-      if (context >= shortest) return finish(AllResident(Base(in, context, step), in));
-    }
-  }
-  // Streamed weights. The step stays as large as leaves the KV and slots their place: each pass
-  // over the weights costs the streamed bytes, however many tokens it carries.
-  const int64_t context = request.context > 0 ? wanted : shortest;
-  for (int64_t step = kMostStepTokens / 4; step >= kLeastStepTokens; step /= 2) {
-    if (Result<Plan> plan = Streaming(in, context, step)) return finish(std::move(*plan));
-  }
-  if (request.context == 0) {  // less than 512 tokens is still more than nothing
-    for (int64_t shorter = context / 2; shorter >= kernels::kPageTokens; shorter /= 2)
-      if (Result<Plan> plan = Streaming(in, shorter, kLeastStepTokens))
-        return finish(std::move(*plan));
-  }
-  Plan refused = Base(in, context, kLeastStepTokens);
-  refused.slot_bytes += memory::LeastResidencyBytes(in.Residency(0));
-  const uint64_t needed = WithoutWeights(refused);
-  return OutOfMemory("a context of " + std::to_string(context) + " tokens needs " + MiB(needed) +
-                         " (" + Parts(refused) + ") and the limit is " + MiB(limit),
-                     needed, limit);
+  const Plan least = Least(in, {kernels::kPageTokens, kLeastStepTokens, 1});
+  if (request.limit_bytes < least.total)
+    return OutOfMemory("the limit of " + MiB(request.limit_bytes) +
+                           " is below the least that works, " + MiB(least.total) + ": " +
+                           Parts(least),
+                       least.total, request.limit_bytes);
+  MIRAGE_TRY_ASSIGN(Plan plan, Choose(in, request.context > 0 ? request.context
+                                                              : std::min(description.config.context,
+                                                                         kDefaultContext)));
+  plan.weights_total = layout.total_bytes();
+  plan.least_bytes = least.total;
+  return plan;
 }
 
 Result<Plan> MakePlan(const format::ModelFile& file, const PlanRequest& request) {

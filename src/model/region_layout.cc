@@ -113,10 +113,11 @@ uint64_t ModelLayout::total_bytes() const {
   return total;
 }
 
-uint64_t ModelLayout::largest_region() const {
-  uint64_t largest = 0;
-  for (const Region& region : regions) largest = std::max(largest, region.info.bytes);
-  return largest;
+int64_t ModelLayout::head_block_rows() const {
+  int64_t most = 0;
+  for (uint32_t i = 0; i < head.region_count; ++i)
+    most = std::max(most, regions[head.first_region + i].pieces[0].source.rows);
+  return most;
 }
 
 Result<ModelLayout> MakeLayout(const format::ModelFile& file, const TensorMap& map,

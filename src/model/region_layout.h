@@ -67,7 +67,8 @@ struct ModelLayout {
   MatrixGroup head;
 
   [[nodiscard]] uint64_t total_bytes() const;
-  [[nodiscard]] uint64_t largest_region() const;
+  // The most rows of the head in one region.
+  [[nodiscard]] int64_t head_block_rows() const;
 };
 
 [[nodiscard]] Result<ModelLayout> MakeLayout(const format::ModelFile& file, const TensorMap& map,

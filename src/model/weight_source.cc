@@ -92,6 +92,10 @@ RowGather::RowGather(const format::ModelFile& file, const TensorSlice& table, ui
       cached_row_(kCachedRows, -1),
       cache_(kCachedRows * row_bytes) {}
 
+uint64_t RowGather::CacheBytes(uint64_t row_bytes) {
+  return kCachedRows * (row_bytes + sizeof(int32_t));
+}
+
 Status RowGather::Gather(std::span<const int32_t> rows, std::byte* dst) {
   for (const int32_t row : rows) {
     const auto slot = static_cast<size_t>(row) % kCachedRows;

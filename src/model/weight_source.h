@@ -53,9 +53,8 @@ class RowGather {
   [[nodiscard]] Status Gather(std::span<const int32_t> rows, std::byte* dst);
 
   [[nodiscard]] uint64_t row_bytes() const { return row_bytes_; }
-  [[nodiscard]] uint64_t cache_bytes() const {
-    return cache_.size() + cached_row_.size() * sizeof(int32_t);
-  }
+  // What a gather of such rows keeps.
+  [[nodiscard]] static uint64_t CacheBytes(uint64_t row_bytes);
 
  private:
   const format::ModelFile& file_;

@@ -7,9 +7,8 @@
 
 namespace mirage::model {
 
-WorkspaceLayout::WorkspaceLayout(const Config& config, int64_t tokens, int64_t rows,
-                                 uint64_t embedding_row_bytes, int64_t head_block_rows)
-    : step_tokens(tokens), logit_rows(rows) {
+WorkspaceLayout::WorkspaceLayout(const Config& config, const WorkspaceSize& size) {
+  const int64_t tokens = size.step_tokens;
   int64_t q_width = 0;
   int64_t kv_width = 0;
   int64_t ffn = 0;
@@ -17,6 +16,9 @@ WorkspaceLayout::WorkspaceLayout(const Config& config, int64_t tokens, int64_t r
     q_width = std::max(q_width, int64_t{layer.heads} * layer.head_dim);
     kv_width = std::max(kv_width, int64_t{layer.kv_heads} * layer.head_dim);
     ffn = std::max(ffn, int64_t{layer.ffn});
+    const int64_t splits = size.context / kernels::kSplitTokens + 2;
+    scratch_floats =
+        std::max(scratch_floats, kScratchRows * splits * layer.heads * (layer.head_dim + 2));
   }
   int64_t rope_values = 0;
   for (const RopeConfig& rope_config : config.ropes) rope_values += rope_config.rotary;
@@ -35,12 +37,14 @@ WorkspaceLayout::WorkspaceLayout(const Config& config, int64_t tokens, int64_t r
   k = place(tokens * kv_width, sizeof(float));
   v = place(tokens * kv_width, sizeof(float));
   attended = place(tokens * q_width, sizeof(float));
+  scratch = place(scratch_floats, sizeof(float));
   gate = place(tokens * ffn, sizeof(float));
   up = place(tokens * ffn, sizeof(float));
   projected = place(tokens * config.embedding, sizeof(float));
   rope = place(tokens * rope_values, sizeof(float));
-  gathered = place(tokens, embedding_row_bytes);
-  logits = place(std::max(rows * config.vocabulary, kScoreRows * head_block_rows), sizeof(float));
+  gathered = place(tokens, size.embedding_row_bytes);
+  logits = place(std::max(size.logit_rows * config.vocabulary, kScoreRows * size.head_block_rows),
+                 sizeof(float));
 }
 
 }  // namespace mirage::model

@@ -16,13 +16,22 @@ namespace mirage::model {
 // Rows of the head that are scored together; more would hold more logits than the plan says.
 inline constexpr int64_t kScoreRows = 8;
 
-// M = rows in the step. Offsets of buffers in one block, each 64-byte aligned.
-struct WorkspaceLayout {
-  WorkspaceLayout(const Config& config, int64_t step_tokens, int64_t logit_rows,
-                  uint64_t embedding_row_bytes, int64_t head_block_rows);
+// Rows of a step whose attention may be spread over threads by splits
+// (kernels::AttentionArgs::scratch): steps of more rows have enough work for all threads without.
+inline constexpr int64_t kScratchRows = 2;
 
-  int64_t step_tokens = 0;
+struct WorkspaceSize {
+  int64_t step_tokens = 0;  // M, the most rows of a step
   int64_t logit_rows = 0;
+  int64_t context = 0;
+  uint64_t embedding_row_bytes = 0;  // as the file stores them
+  int64_t head_block_rows = 0;       // ModelLayout::head_block_rows
+};
+
+// Offsets of buffers in one block, each 64-byte aligned.
+struct WorkspaceLayout {
+  WorkspaceLayout(const Config& config, const WorkspaceSize& size);
+
   uint64_t hidden = 0;     // [M, embedding] the residual stream
   uint64_t normed = 0;     // [M, embedding]
   uint64_t quantized = 0;  // [M, widest / 32] ActBlock: a matmul's input
@@ -30,6 +39,8 @@ struct WorkspaceLayout {
   uint64_t k = 0;          // [M, kv_heads * head_dim]
   uint64_t v = 0;          // [M, kv_heads * head_dim]
   uint64_t attended = 0;   // [M, heads * head_dim]
+  uint64_t scratch = 0;    // of attention
+  int64_t scratch_floats = 0;
   uint64_t gate = 0;       // [M, ffn]
   uint64_t up = 0;         // [M, ffn]
   uint64_t projected = 0;  // [M, embedding] a block's output before it is added

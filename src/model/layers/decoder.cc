@@ -13,6 +13,7 @@ struct Decoder::Buffers {
         k(At<float>(base, layout.k)),
         v(At<float>(base, layout.v)),
         attended(At<float>(base, layout.attended)),
+        scratch(At<float>(base, layout.scratch)),
         gate(At<float>(base, layout.gate)),
         up(At<float>(base, layout.up)),
         projected(At<float>(base, layout.projected)) {}
@@ -29,6 +30,7 @@ struct Decoder::Buffers {
   float* k;
   float* v;
   float* attended;
+  float* scratch;
   float* gate;
   float* up;
   float* projected;
@@ -112,9 +114,22 @@ Status Decoder::Attention(const Backend& backend, int32_t layer, const Vectors& 
   const kernels::KvLayer cache = pages_.layer(layer);
   MIRAGE_TRY(ops.kv_write(
       backend.stream, {buffers.k, buffers.v, kv_width, kv_width, cache, views.data(), sequences}));
-  MIRAGE_TRY(ops.attention(backend.stream, {buffers.q, q_width, buffers.attended, cache,
-                                            views.data(), sequences, shape.heads, shape.window,
-                                            config_.attention_scale, config_.attention_softcap}));
+  kernels::AttentionArgs attention{};
+  attention.q = buffers.q;
+  attention.q_stride = q_width;
+  attention.y = buffers.attended;
+  attention.layer = cache;
+  attention.sequences = views.data();
+  attention.sequence_count = sequences;
+  attention.heads = shape.heads;
+  attention.window = shape.window;
+  attention.scale = config_.attention_scale;
+  attention.softcap = config_.attention_softcap;
+  if (tokens <= kScratchRows) {
+    attention.scratch = buffers.scratch;
+    attention.scratch_floats = workspace_.scratch_floats;
+  }
+  MIRAGE_TRY(ops.attention(backend.stream, attention));
 
   x = {buffers.attended, nullptr};
   if (places.o.ReadsQuantized()) {
