@@ -194,6 +194,20 @@ TEST(RegionStore, AnnouncedRegionsAreFilledInOrderAndOnce) {
   EXPECT_EQ(source->FillOrder(), (std::vector<RegionIndex>{2, 4, 0, 5, 1}));
 }
 
+TEST(RegionStore, AFillThatGaveWayToAnUrgentOneIsDoneAgainAhead) {
+  Host host(UINT64_MAX, HostStreams::kInline, 1);
+  auto source = std::make_shared<FakeSource>();
+  auto store = host.Store(EqualRegions(6), source, {2, false});
+  ASSERT_TRUE(store->Load(All(6, false), nullptr));
+  auto stream = host.Stream();
+  store->Announce(std::vector<RegionIndex>{1, 2});
+  source->AwaitBegun(2);
+  ASSERT_TRUE(store->Acquire(5, *stream));  // not announced: takes the slot of what is needed last
+  source->AwaitBegun(4);
+  EXPECT_EQ(source->FillOrder(), (std::vector<RegionIndex>{1, 2, 5, 2}));
+  EXPECT_EQ(store->state(1), RegionState::kStreaming);
+}
+
 TEST_P(StoreTest, WrongAnnouncementsCostTimeOnly) {
   const std::vector<RegionInfo> regions = EqualRegions(8, 50 * kKib);
   auto store = host_.Store(regions, source_, {2, false});

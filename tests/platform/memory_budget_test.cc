@@ -157,6 +157,7 @@ TEST(MemoryBudget, AContainersMountIsItsGroup) {
   machine.PutNumber("sys/fs/cgroup/memory.max", 700 * kMib);
   machine.PutNumber("sys/fs/cgroup/work/memory.max", 600 * kMib);
   EXPECT_EQ(machine.Budget()->limit_bytes, 600 * kMib);
+  machine.PutNumber("sys/fs/cgroupff/memory.max", 100 * kMib);
   machine.MountV2("/docker/1fff", "/docker/1f");  // another group with the same beginning
   EXPECT_EQ(machine.Budget()->limit_bytes, 700 * kMib);
   machine.MountV2("/../other");

@@ -40,6 +40,20 @@ TEST(ThreadPool, WritesOfTasksAreSeenByTheCallerAndByTheNextLoop) {
   }
 }
 
+TEST(ThreadPool, ReturnsOnlyAfterTheLastTaskHasEnded) {
+  ThreadPool pool(2);
+  std::atomic<int> begun{0};
+  std::atomic<bool> ended{false};
+  pool.ParallelFor(2, [&](int64_t, int thread) {
+    begun.fetch_add(1);
+    while (begun < 2) std::this_thread::yield();  // one task on each thread
+    if (thread == 0) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    ended = true;
+  });
+  EXPECT_TRUE(ended);
+}
+
 TEST(ThreadPool, AThreadIsInOneTaskAtATime) {
   ThreadPool pool(3);
   std::atomic<int> inside[3] = {};
