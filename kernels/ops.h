@@ -35,14 +35,15 @@ using tensor::DType;
 //
 // scale = max|x| / 127 and values = x * (127 / max|x|) rounded to nearest even; a block whose
 // max|x| is below 2^-100 is all zero. The sums are what weights with an offset, a minimum or scales
-// of 16 columns need of the block, kept in the shape their kernels load.
+// of 16 columns need of the block, in the shape their kernels load.
 struct ActBlock {
   float scale;
-  float scaled_sum;      // scale * float(half_sums[0] + half_sums[1])
+  float scaled_sum;      // scale * float(sum)
+  int32_t sum;           // of values
   int16_t half_sums[2];  // integer sums of values[0..15] and values[16..31]
   int8_t values[32];
 };
-static_assert(sizeof(ActBlock) == 44);
+static_assert(sizeof(ActBlock) == 48);
 inline constexpr int kBlock = 32;
 
 // M rows of K activations as the following matmul wants them: float weights read `f32`, all others

@@ -89,7 +89,8 @@ inline void QuantizeBlock(const float* x, ActBlock* y) {
     for (int i = 0; i < 16; ++i) sums[h] += y->values[16 * h + i];
   y->half_sums[0] = static_cast<int16_t>(sums[0]);
   y->half_sums[1] = static_cast<int16_t>(sums[1]);
-  y->scaled_sum = y->scale * static_cast<float>(sums[0] + sums[1]);
+  y->sum = sums[0] + sums[1];
+  y->scaled_sum = y->scale * static_cast<float>(y->sum);
 }
 
 template <class V>

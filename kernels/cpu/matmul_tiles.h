@@ -25,40 +25,78 @@ inline void StoreSums(const MatMulPiece& piece, int32_t row, int32_t token,
   V::Store(piece.y + token * piece.y_stride + row, sum);
 }
 
-template <class V, class T, int kTokens>
-void QuantTile(const MatMulPiece& piece, int32_t group, int32_t token) {
+// The float steps of kernels/integer_block.h, for one vector of rows.
+template <class V, class T, class Tile, int kTokens>
+inline void AddBlocks(const Tile& dots, int v, const Scales<V>& scales, const ActBlock* x,
+                      int64_t x_stride, typename V::Floats (&acc)[kTokens]) {
   constexpr Minimum kMinimum = MinimumOf(T::kDType);
-  typename V::Rows w(piece.groups + group * piece.group_bytes, piece.group_bytes);
+#pragma GCC unroll 8
+  for (int m = 0; m < kTokens; ++m) {
+    const ActBlock& a = x[m * x_stride];
+    const auto scale = V::Set(a.scale);
+    const auto dot = V::ToFloats(dots.Dot(v, m, scales, a));
+    acc[m] = V::MulAdd(V::Mul(scales.d, scale), dot, acc[m]);
+    if constexpr (kMinimum == Minimum::kPerBlock)
+      acc[m] = V::MulAdd(scales.m, V::Set(a.scaled_sum), acc[m]);
+    if constexpr (kMinimum == Minimum::kPerHalf)
+      acc[m] = V::MulAdd(V::Mul(scales.m, scale),
+                         V::ToFloats(V::MulPairs(scales.mins, a.half_sums)), acc[m]);
+  }
+}
+
+// Groups side by side are read at several places at once, which the processor's own prefetcher
+// follows badly: asks for the same block of the groups that come next.
+template <class V, class T, int kVectors>
+inline void PrefetchBlocks(const std::byte* w, int64_t group_bytes) {
+  constexpr int kGroups = V::kGroups * kVectors;
+  for (int g = 0; g < kGroups; ++g)
+    for (int byte = 0; byte < T::kRowBytes * kRowGroup; byte += 64)
+      __builtin_prefetch(w + (kGroups + g) * group_bytes + byte, 0, 2);
+}
+
+// kVectors vectors of rows, starting at `group`, by kTokens tokens.
+template <class V, class T, int kVectors, int kTokens>
+void QuantTile(const MatMulPiece& piece, int32_t group, int32_t token) {
+  using Tile = typename V::template DotTile<T, kVectors, kTokens>;
+  const std::byte* w = piece.groups + group * piece.group_bytes;
+  const int64_t vector_bytes = V::kGroups * piece.group_bytes;
   const ActBlock* x = static_cast<const ActBlock*>(piece.x) + token * piece.x_stride;
   const int64_t x_stride = piece.x_stride;
+  const bool prefetch = token == 0 && V::kGroups * kVectors > 1;
 
-  typename V::Floats acc[kTokens];
-#pragma GCC unroll 16
-  for (int m = 0; m < kTokens; ++m) acc[m] = V::Set(0.0f);
+  typename V::Floats acc[kVectors][kTokens];
+#pragma GCC unroll 4
+  for (int v = 0; v < kVectors; ++v)
+#pragma GCC unroll 8
+    for (int m = 0; m < kTokens; ++m) acc[v][m] = V::Set(0.0f);
 
   for (int32_t left = piece.cols / kBlock; left > 0; left -= T::kSubBlocks) {
     for (int sub = 0; sub < T::kSubBlocks; ++sub, ++x) {
-      QuantBlock<V> block;
-      T::Read(w, sub, block);
-      typename V::Ints dots[kTokens];
-      V::template Dots<T, kTokens>(block.q, block.scales, x, x_stride, dots);
-#pragma GCC unroll 16
-      for (int m = 0; m < kTokens; ++m) {
-        const ActBlock& a = x[m * x_stride];
-        const auto scale = V::Set(a.scale);
-        acc[m] = V::MulAdd(V::Mul(block.d, scale), V::ToFloats(dots[m]), acc[m]);
-        if constexpr (kMinimum == Minimum::kPerBlock)
-          acc[m] = V::MulAdd(block.m, V::Set(a.scaled_sum), acc[m]);
-        if constexpr (kMinimum == Minimum::kPerHalf)
-          acc[m] = V::MulAdd(V::Mul(block.m, scale),
-                             V::ToFloats(V::MulPairs(block.mins, a.half_sums)), acc[m]);
+      Tile dots;
+#pragma GCC unroll 4
+      for (int k = 0; k < 4; ++k) {
+        Quads<V> quads[kVectors];
+#pragma GCC unroll 4
+        for (int v = 0; v < kVectors; ++v)
+          quads[v] = T::template ReadQuads<V>({w + v * vector_bytes, piece.group_bytes}, sub, k);
+        dots.Add(quads, k, x, x_stride);
+      }
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) {
+        Scales<V> scales;
+        T::template ReadScales<V>({w + v * vector_bytes, piece.group_bytes}, sub, scales);
+        AddBlocks<V, T>(dots, v, scales, x, x_stride, acc[v]);
       }
     }
-    w.Advance(T::kRowBytes * kRowGroup);
+    if (prefetch) PrefetchBlocks<V, T, kVectors>(w, piece.group_bytes);
+    w += T::kRowBytes * kRowGroup;
   }
 
-#pragma GCC unroll 16
-  for (int m = 0; m < kTokens; ++m) StoreSums<V>(piece, group * kRowGroup, token + m, acc[m]);
+#pragma GCC unroll 4
+  for (int v = 0; v < kVectors; ++v)
+#pragma GCC unroll 8
+    for (int m = 0; m < kTokens; ++m)
+      StoreSums<V>(piece, (group + v * V::kGroups) * kRowGroup, token + m, acc[v][m]);
 }
 
 // Weights of a float type: a group's column is 8 values side by side.
@@ -69,44 +107,45 @@ void FloatTile(const MatMulPiece& piece, int32_t group, int32_t token) {
   constexpr int kColumnBytes = (kType == DType::kF32 ? 4 : 2) * kRowGroup;
 
   typename V::Floats acc[kVectors][kTokens];
-#pragma GCC unroll 16
+#pragma GCC unroll 8
   for (int v = 0; v < kVectors; ++v)
-#pragma GCC unroll 16
+#pragma GCC unroll 8
     for (int m = 0; m < kTokens; ++m) acc[v][m] = V::Set(0.0f);
 
   for (int32_t c = 0; c < piece.cols; ++c, w += kColumnBytes) {
-#pragma GCC unroll 16
+#pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) {
       const auto weights =
           V::template LoadColumn<kType>(w + v * V::kGroups * piece.group_bytes, piece.group_bytes);
-#pragma GCC unroll 16
+#pragma GCC unroll 8
       for (int m = 0; m < kTokens; ++m)
         acc[v][m] = V::MulAdd(weights, V::Set(x[m * piece.x_stride + c]), acc[v][m]);
     }
   }
 
-#pragma GCC unroll 16
+#pragma GCC unroll 8
   for (int v = 0; v < kVectors; ++v)
-#pragma GCC unroll 16
+#pragma GCC unroll 8
     for (int m = 0; m < kTokens; ++m)
       StoreSums<V>(piece, (group + v * V::kGroups) * kRowGroup, token + m, acc[v][m]);
 }
 
-template <class V, class T, int kTokens>
+template <class V, class T, int kVectors, int kTokens>
 void QuantTokens(const MatMulPiece& piece, int32_t group, int32_t* token) {
   for (; *token + kTokens <= piece.tokens; *token += kTokens)
-    QuantTile<V, T, kTokens>(piece, group, *token);
+    QuantTile<V, T, kVectors, kTokens>(piece, group, *token);
 }
 
-// Groups [*group, group_count) as far as V takes them, each against all tokens.
-template <class V, class T>
+// Groups [*group, group_count) as far as kVectors vectors take them, each against all tokens.
+template <class V, class T, int kVectors>
 void QuantGroupsOf(const MatMulPiece& piece, int32_t* group) {
-  for (; *group + V::kGroups <= piece.group_count; *group += V::kGroups) {
+  constexpr int kStep = V::kGroups * kVectors;
+  for (; *group + kStep <= piece.group_count; *group += kStep) {
     int32_t token = 0;
-    if constexpr (V::kTileTokens >= 8) QuantTokens<V, T, 8>(piece, *group, &token);
-    QuantTokens<V, T, 4>(piece, *group, &token);
-    QuantTokens<V, T, 2>(piece, *group, &token);
-    QuantTokens<V, T, 1>(piece, *group, &token);
+    if constexpr (V::kTileTokens >= 8) QuantTokens<V, T, kVectors, 8>(piece, *group, &token);
+    QuantTokens<V, T, kVectors, 4>(piece, *group, &token);
+    QuantTokens<V, T, kVectors, 2>(piece, *group, &token);
+    QuantTokens<V, T, kVectors, 1>(piece, *group, &token);
   }
 }
 
@@ -125,12 +164,13 @@ void FloatGroupsOf(const MatMulPiece& piece, int32_t* group) {
   }
 }
 
-// Wide takes as many groups at once as it can, Narrow (8 rows) the rest. They may be the same type.
+// Wide takes as many groups at once as it can, Narrow (8 rows) the rest; they may be the same type.
+// One or two tokens are bound by reading weights, which goes fastest one group after the other.
 template <class Wide, class Narrow, class T>
 void MultiplyQuantGroups(const MatMulPiece& piece) {
   int32_t group = 0;
-  QuantGroupsOf<Wide, T>(piece, &group);
-  QuantGroupsOf<Narrow, T>(piece, &group);
+  if (piece.tokens > 2) QuantGroupsOf<Wide, T, Wide::kTileVectors>(piece, &group);
+  QuantGroupsOf<Narrow, T, 1>(piece, &group);
 }
 
 template <class Wide, class Narrow, DType kType>

@@ -28,6 +28,7 @@ struct Avx2 {
   static constexpr int kLanes = 8;
   static constexpr int kGroups = 1;
   static constexpr int kTileTokens = 4;
+  static constexpr int kTileVectors = 2;
   static constexpr int kAccumulators = 10;
   static constexpr int kAttentionTile = 5;
 
@@ -78,6 +79,7 @@ struct Avx2 {
   static Ints Xor(Ints a, Ints b) { return _mm256_xor_si256(a, b); }
   static Ints Shr(Ints x, int n) { return _mm256_srli_epi32(x, n); }
   static Ints Shl(Ints x, int n) { return _mm256_slli_epi32(x, n); }
+  static Ints ShrSigned(Ints x, int n) { return _mm256_srai_epi32(x, n); }
   static Ints SetInts(uint32_t x) { return _mm256_set1_epi32(static_cast<int32_t>(x)); }
   static Ints AddInts(Ints a, Ints b) { return _mm256_add_epi32(a, b); }
   static Ints SubInts(Ints a, Ints b) { return _mm256_sub_epi32(a, b); }
@@ -96,7 +98,6 @@ struct Avx2 {
   struct Rows {
     const std::byte* p;
     Rows(const std::byte* groups, int64_t /*group_bytes*/) : p(groups) {}
-    void Advance(int64_t bytes) { p += bytes; }
   };
   static Ints Words(const Rows& w, int offset) {
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w.p + offset));
@@ -118,84 +119,90 @@ struct Avx2 {
   }
 
   // ---- integer dots
-
-  // Products of unsigned and signed bytes are added in pairs to 16 bits; as many such sums as
-  // cannot pass 32767 are added there before widening.
-  template <class T>
-  static constexpr int kSums16 = 32767 / (2 * 127 * T::kMaxByte);
-
-  template <class T, int kTokens>
-  static void Dots(const Ints (&q)[8], Ints scales, const ActBlock* x, int64_t x_stride,
-                   Ints (&dots)[kTokens]) {
-#pragma GCC unroll 8
-    for (int m = 0; m < kTokens; ++m) {
-      const ActBlock& a = x[m * x_stride];
-      if constexpr (T::kSigned)
-        dots[m] = SignedDot(q, a);
-      else if constexpr (T::kHalfScales)
-        dots[m] = ScaledDot<T>(q, scales, a);
-      else
-        dots[m] = UnsignedDot<T>(q, a);
-    }
-  }
-
   static Ints Quad(const ActBlock& a, int k) {
     return _mm256_set1_epi32(LoadInt(a.values + 4 * k));
   }
 
-  // Sums of kCount quads in 16 bits.
-  template <int kCount>
-  static Ints PairSums(const Ints (&q)[8], int first, const ActBlock& a) {
-    Ints sums = _mm256_maddubs_epi16(q[first], Quad(a, first));
+  // Products of unsigned and signed bytes are added in pairs to 16 bits; as many such sums as
+  // cannot pass 32767 are added there before widening to 32. Widening multiplies by 1, or by the
+  // scale of a half.
+  template <class T, int kVectors, int kTokens>
+  struct DotTile {
+    static constexpr int kSums16 = 32767 / (2 * 127 * T::kMaxByte);
+    // Sums of a half are kept apart only where halves have scales of their own.
+    static constexpr int kParts = T::kHalfScales ? 2 : 1;
+    // Steps of Add() that fit: each adds one sum to a half, or two to the whole.
+    static constexpr int kSteps = T::kSigned                  ? 0
+                                  : kSums16 * kParts / 2 >= 4 ? 4
+                                                              : kSums16 * kParts / 2;
+    static_assert(T::kSigned || kSteps >= 1);
+
+    Ints sums16[kVectors][kTokens][kParts];
+    Ints sums32[kVectors][kTokens][kParts];
+
+    DotTile() {}  // step 0 sets what later steps add to
+
+    void Add(const Quads<Avx2> (&quads)[kVectors], int k, const ActBlock* x, int64_t x_stride) {
 #pragma GCC unroll 8
-    for (int k = 1; k < kCount; ++k)
-      sums = _mm256_add_epi16(sums, _mm256_maddubs_epi16(q[first + k], Quad(a, first + k)));
-    return sums;
-  }
-
-  template <class T>
-  static Ints UnsignedDot(const Ints (&q)[8], const ActBlock& a) {
-    constexpr int kCount = kSums16<T> >= 8 ? 8 : kSums16<T> >= 4 ? 4 : 2;
-    const Ints ones = _mm256_set1_epi16(1);
-    Ints dot = _mm256_madd_epi16(PairSums<kCount>(q, 0, a), ones);
+      for (int m = 0; m < kTokens; ++m) {
+        const Ints low = Quad(x[m * x_stride], k);
+        const Ints high = Quad(x[m * x_stride], k + 4);
 #pragma GCC unroll 4
-    for (int k = kCount; k < 8; k += kCount)
-      dot = _mm256_add_epi32(dot, _mm256_madd_epi16(PairSums<kCount>(q, k, a), ones));
-    if constexpr (T::kOffset != 0)
-      dot = _mm256_sub_epi32(dot, MulPairs(_mm256_set1_epi16(T::kOffset), a.half_sums));
-    return dot;
-  }
-
-  // Multiplying the 16-bit sums by the scale of their half costs nothing more than widening them.
-  template <class T>
-  static Ints ScaledDot(const Ints (&q)[8], Ints scales, const ActBlock& a) {
-    constexpr int kCount = kSums16<T> >= 4 ? 4 : 2;
-    const Ints low = Or(And(scales, 0xFFFFu), Shl(scales, 16));
-    const Ints high = Or(_mm256_andnot_si256(SetInts(0xFFFFu), scales), Shr(scales, 16));
-    Ints dot = _mm256_setzero_si256();
-#pragma GCC unroll 4
-    for (int k = 0; k < 8; k += kCount)
-      dot = _mm256_add_epi32(dot, _mm256_madd_epi16(PairSums<kCount>(q, k, a), k < 4 ? low : high));
-    if constexpr (T::kOffset != 0) {
-      constexpr int kShift = __builtin_ctz(T::kOffset);
-      dot = _mm256_sub_epi32(dot, Shl(MulPairs(scales, a.half_sums), kShift));
+        for (int v = 0; v < kVectors; ++v) {
+          if constexpr (T::kSigned)
+            AddSigned(quads[v], low, high, k, sums32[v][m]);
+          else
+            AddUnsigned(quads[v], low, high, k, sums16[v][m], sums32[v][m]);
+        }
+      }
     }
-    return dot;
-  }
 
-  // Signed times signed: the weight's sign moves to the activation. |q| <= 128 and |a| <= 127, so a
-  // pair fits.
-  static Ints SignedDot(const Ints (&q)[8], const ActBlock& a) {
-    const Ints ones = _mm256_set1_epi16(1);
-    Ints dot = _mm256_setzero_si256();
-#pragma GCC unroll 8
-    for (int k = 0; k < 8; ++k) {
-      const Ints pairs =
-          _mm256_maddubs_epi16(_mm256_abs_epi8(q[k]), _mm256_sign_epi8(Quad(a, k), q[k]));
-      dot = _mm256_add_epi32(dot, _mm256_madd_epi16(pairs, ones));
+    Ints Dot(int v, int m, const Scales<Avx2>& scales, const ActBlock& a) const {
+      if constexpr (T::kHalfScales) {
+        Ints dot = _mm256_add_epi32(
+            _mm256_mullo_epi32(sums32[v][m][0], ShrSigned(Shl(scales.scales, 16), 16)),
+            _mm256_mullo_epi32(sums32[v][m][1], ShrSigned(scales.scales, 16)));
+        if constexpr (T::kOffset != 0)
+          dot = _mm256_sub_epi32(dot, Shl(MulPairs(scales.scales, a.half_sums), kOffsetShift));
+        return dot;
+      } else if constexpr (T::kOffset != 0) {
+        return _mm256_sub_epi32(sums32[v][m][0],
+                                Shl(SetInts(static_cast<uint32_t>(a.sum)), kOffsetShift));
+      } else {
+        return sums32[v][m][0];
+      }
     }
-    return dot;
-  }
+
+   private:
+    static constexpr int kOffsetShift = __builtin_ctz(T::kOffset | 1 << 16);
+
+    static void AddUnsigned(const Quads<Avx2>& q, Ints low, Ints high, int k, Ints (&sum16)[kParts],
+                            Ints (&sum32)[kParts]) {
+      const Ints products_low = _mm256_maddubs_epi16(q.low, low);
+      const Ints products_high = _mm256_maddubs_epi16(q.high, high);
+      const Ints products[2] = {
+          kParts == 2 ? products_low : _mm256_add_epi16(products_low, products_high),
+          products_high};
+#pragma GCC unroll 2
+      for (int part = 0; part < kParts; ++part) {
+        sum16[part] =
+            k % kSteps == 0 ? products[part] : _mm256_add_epi16(sum16[part], products[part]);
+        if (k % kSteps != kSteps - 1) continue;
+        const Ints widened = _mm256_madd_epi16(sum16[part], _mm256_set1_epi16(1));
+        sum32[part] = k < kSteps ? widened : _mm256_add_epi32(sum32[part], widened);
+      }
+    }
+
+    // Signed times signed: the weight's sign moves to the activation. |q| <= 128 and |a| <= 127, so
+    // that a pair fits.
+    static void AddSigned(const Quads<Avx2>& q, Ints low, Ints high, int k, Ints (&sum32)[kParts]) {
+      const Ints ones = _mm256_set1_epi16(1);
+      const Ints a = _mm256_maddubs_epi16(_mm256_abs_epi8(q.low), _mm256_sign_epi8(low, q.low));
+      const Ints b = _mm256_maddubs_epi16(_mm256_abs_epi8(q.high), _mm256_sign_epi8(high, q.high));
+      const Ints both = _mm256_add_epi32(_mm256_madd_epi16(a, ones), _mm256_madd_epi16(b, ones));
+      sum32[0] = k == 0 ? both : _mm256_add_epi32(sum32[0], both);
+    }
+  };
 };
 
 }  // namespace

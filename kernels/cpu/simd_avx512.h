@@ -10,86 +10,77 @@
 namespace mirage::kernels {
 namespace {
 
-// The dots of both widths; Ints operations come from V.
-template <class V>
-struct VnniDots {
+// The dots of both widths. dpbusd multiplies unsigned by signed bytes and adds four products to 32
+// bits: signed weights are raised by 128, and what an offset adds to the dot is taken off at the
+// end.
+template <class V, class T, int kVectors, int kTokens>
+struct VnniTile {
   using Ints = typename V::Ints;
+  static constexpr int kOffset = T::kSigned ? 128 : T::kOffset;
+  // Sums of a half are kept apart only where halves have scales of their own.
+  static constexpr int kParts = T::kHalfScales ? 2 : 1;
+  Ints sums[kVectors][kTokens][kParts];
 
-  // dpbusd multiplies unsigned by signed bytes: signed weights are raised by 128, and what an
-  // offset adds to the dot is taken off first.
-  template <class T, int kTokens>
-  static void Dots(const Ints (&q)[8], Ints scales, const ActBlock* x, int64_t x_stride,
-                   Ints (&dots)[kTokens]) {
-    constexpr int kOffset = T::kSigned ? 128 : T::kOffset;
-    Ints bytes[8];
+  VnniTile() {
+#pragma GCC unroll 4
+    for (auto& vector : sums)
 #pragma GCC unroll 8
-    for (int k = 0; k < 8; ++k)
-      bytes[k] = T::kSigned ? V::Xor(q[k], V::SetInts(EveryByte(0x80))) : q[k];
-    if constexpr (T::kHalfScales)
-      ScaledDots<kOffset, kTokens>(bytes, scales, x, x_stride, dots);
-    else
-      PlainDots<kOffset, kTokens>(bytes, x, x_stride, dots);
+      for (auto& token : vector)
+#pragma GCC unroll 2
+        for (Ints& sum : token) sum = V::SetInts(0);
+  }
+
+  void Add(const Quads<V> (&quads)[kVectors], int k, const ActBlock* x, int64_t x_stride) {
+    AddQuads(quads, &Quads<V>::low, 0, 4 * k, x, x_stride);
+    AddQuads(quads, &Quads<V>::high, kParts - 1, 16 + 4 * k, x, x_stride);
+  }
+
+  Ints Dot(int v, int m, const Scales<V>& scales, const ActBlock& a) const {
+    constexpr int kOffsetShift = __builtin_ctz(kOffset | 1 << 16);
+    if constexpr (T::kHalfScales) {
+      const Ints low = V::MulInts(sums[v][m][0], V::ShrSigned(V::Shl(scales.scales, 16), 16));
+      const Ints high = V::MulInts(sums[v][m][1], V::ShrSigned(scales.scales, 16));
+      const Ints dot = V::AddInts(low, high);
+      if constexpr (kOffset == 0) return dot;
+      return V::SubInts(dot, V::Shl(V::MulPairs(scales.scales, a.half_sums), kOffsetShift));
+    } else if constexpr (kOffset != 0) {
+      return V::SubInts(sums[v][m][0],
+                        V::Shl(V::SetInts(static_cast<uint32_t>(a.sum)), kOffsetShift));
+    } else {
+      return sums[v][m][0];
+    }
   }
 
  private:
-  // Minus the offset times the sums of the halves, each half weighted by 0 or 1.
-  template <int kOffset>
-  static Ints Start(const ActBlock& a, uint32_t low, uint32_t high) {
-    if constexpr (kOffset == 0) return V::SetInts(0);
-    constexpr uint32_t kNegative = static_cast<uint16_t>(-kOffset);
-    return V::MulPairs(V::SetInts(kNegative * low | kNegative * high << 16), a.half_sums);
-  }
-
-  template <int kOffset, int kTokens>
-  static void PlainDots(const Ints (&q)[8], const ActBlock* x, int64_t x_stride,
-                        Ints (&dots)[kTokens]) {
-#pragma GCC unroll 16
-    for (int m = 0; m < kTokens; ++m) dots[m] = Start<kOffset>(x[m * x_stride], 1, 1);
-#pragma GCC unroll 8
-    for (int k = 0; k < 8; ++k)
-#pragma GCC unroll 16
-      for (int m = 0; m < kTokens; ++m)
-        dots[m] = V::DotBytes(dots[m], q[k], x[m * x_stride].values + 4 * k);
-  }
-
-  template <int kOffset, int kTokens>
-  static void ScaledDots(const Ints (&q)[8], Ints scales, const ActBlock* x, int64_t x_stride,
-                         Ints (&dots)[kTokens]) {
-    const Ints low_scale = V::ShrSigned(V::Shl(scales, 16), 16);
-    const Ints high_scale = V::ShrSigned(scales, 16);
-#pragma GCC unroll 16
-    for (int m = 0; m < kTokens; ++m) {
-      const ActBlock& a = x[m * x_stride];
-      Ints low = Start<kOffset>(a, 1, 0);
-      Ints high = Start<kOffset>(a, 0, 1);
+  void AddQuads(const Quads<V> (&quads)[kVectors], Ints Quads<V>::*half, int part, int column,
+                const ActBlock* x, int64_t x_stride) {
+    Ints bytes[kVectors];
 #pragma GCC unroll 4
-      for (int k = 0; k < 4; ++k) {
-        low = V::DotBytes(low, q[k], a.values + 4 * k);
-        high = V::DotBytes(high, q[k + 4], a.values + 4 * (k + 4));
-      }
-      dots[m] = V::AddInts(V::MulInts(low, low_scale), V::MulInts(high, high_scale));
-    }
+    for (int v = 0; v < kVectors; ++v)
+      bytes[v] = T::kSigned ? V::Xor(quads[v].*half, V::SetInts(EveryByte(0x80))) : quads[v].*half;
+#pragma GCC unroll 8
+    for (int m = 0; m < kTokens; ++m)
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v)
+        sums[v][m][part] = V::DotBytes(sums[v][m][part], bytes[v], x[m * x_stride].values + column);
   }
 };
 
 struct Avx512Narrow : Avx2 {
   static constexpr int kTileTokens = 8;
-  static Ints ShrSigned(Ints x, int n) { return _mm256_srai_epi32(x, n); }
   static Ints MulInts(Ints a, Ints b) { return _mm256_mullo_epi32(a, b); }
   static Ints DotBytes(Ints sum, Ints weights, const int8_t* a) {
     return _mm256_dpbusd_epi32(sum, weights, _mm256_set1_epi32(LoadInt(a)));
   }
-  template <class T, int kTokens>
-  static void Dots(const Ints (&q)[8], Ints scales, const ActBlock* x, int64_t x_stride,
-                   Ints (&dots)[kTokens]) {
-    VnniDots<Avx512Narrow>::Dots<T, kTokens>(q, scales, x, x_stride, dots);
-  }
+  template <class T, int kVectors, int kTokens>
+  using DotTile = VnniTile<Avx512Narrow, T, kVectors, kTokens>;
 };
 
 struct Avx512 {
   static constexpr int kLanes = 16;
   static constexpr int kGroups = 2;
   static constexpr int kTileTokens = 8;
+  static constexpr int kTileVectors = 1;
   static constexpr int kAccumulators = 24;
   static constexpr int kAttentionTile = 8;
 
@@ -158,7 +149,6 @@ struct Avx512 {
     const std::byte* p;
     int64_t group_bytes;
     Rows(const std::byte* groups, int64_t stride) : p(groups), group_bytes(stride) {}
-    void Advance(int64_t bytes) { p += bytes; }
   };
   static __m256i JoinHalves(__m128i low, __m128i high) {
     return _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1);
@@ -193,11 +183,8 @@ struct Avx512 {
     return AsFloats(Shl(_mm512_cvtepu16_epi32(bits), 16));
   }
 
-  template <class T, int kTokens>
-  static void Dots(const Ints (&q)[8], Ints scales, const ActBlock* x, int64_t x_stride,
-                   Ints (&dots)[kTokens]) {
-    VnniDots<Avx512>::Dots<T, kTokens>(q, scales, x, x_stride, dots);
-  }
+  template <class T, int kVectors, int kTokens>
+  using DotTile = VnniTile<Avx512, T, kVectors, kTokens>;
 };
 
 }  // namespace

@@ -23,7 +23,8 @@ namespace {
 struct Generic {
   static constexpr int kLanes = 8;
   static constexpr int kGroups = 1;
-  static constexpr int kTileTokens = 4;     // tokens of a matmul tile
+  static constexpr int kTileTokens = 4;     // the most tokens of a matmul tile
+  static constexpr int kTileVectors = 1;    // and its vectors of rows
   static constexpr int kAccumulators = 4;   // vectors of sums an attention tile may hold
   static constexpr int kAttentionTile = 2;  // query rows of an attention tile
 
@@ -169,7 +170,6 @@ struct Generic {
   struct Rows {
     const std::byte* p;
     Rows(const std::byte* groups, int64_t /*group_bytes*/) : p(groups) {}
-    void Advance(int64_t bytes) { p += bytes; }
   };
   static Ints Words(const Rows& w, int offset) {
     Ints out;
@@ -203,28 +203,41 @@ struct Generic {
   }
 
   // ---- integer dots
-  template <typename T, int kTokens>
-  static void Dots(const Ints (&q)[8], const Ints& scales, const ActBlock* x, int64_t x_stride,
-                   Ints (&dots)[kTokens]) {
-    int8_t quads[8][32];
-    for (int k = 0; k < 8; ++k) {
-      const Ints centred = SubtractBytes(q[k], T::kOffset);
-      std::memcpy(quads[k], centred.v, 32);
-    }
-    for (int m = 0; m < kTokens; ++m) {
-      const int8_t* a = x[m * x_stride].values;
-      for (int row = 0; row < 8; ++row) {
-        int32_t halves[2] = {0, 0};
-        for (int k = 0; k < 8; ++k)
-          for (int i = 0; i < 4; ++i) halves[k / 4] += quads[k][4 * row + i] * a[4 * k + i];
-        if constexpr (T::kHalfScales) {
-          halves[0] *= static_cast<int16_t>(scales.v[row] & 0xFFFF);
-          halves[1] *= static_cast<int16_t>(scales.v[row] >> 16);
-        }
-        dots[m].v[row] = static_cast<uint32_t>(halves[0] + halves[1]);
+
+  // The integer part of the blocks of kVectors vectors of rows and kTokens tokens: Add() takes
+  // quads k and k + 4 of the rows, Dot() gives the result after k = 3.
+  template <class T, int kVectors, int kTokens>
+  struct DotTile {
+    int32_t halves[kVectors][kTokens][2][8] = {};
+
+    void Add(const Quads<Generic> (&quads)[kVectors], int k, const ActBlock* x, int64_t x_stride) {
+      for (int v = 0; v < kVectors; ++v) {
+        AddHalf(quads[v].low, v, 0, 4 * k, x, x_stride);
+        AddHalf(quads[v].high, v, 1, 16 + 4 * k, x, x_stride);
       }
     }
-  }
+    void AddHalf(const Ints& quad, int v, int half, int column, const ActBlock* x,
+                 int64_t x_stride) {
+      const Ints centred = SubtractBytes(quad, T::kOffset);
+      int8_t bytes[32];
+      std::memcpy(bytes, centred.v, 32);
+      for (int m = 0; m < kTokens; ++m)
+        for (int row = 0; row < 8; ++row)
+          for (int i = 0; i < 4; ++i)
+            halves[v][m][half][row] += bytes[4 * row + i] * x[m * x_stride].values[column + i];
+    }
+    Ints Dot(int v, int m, const Scales<Generic>& scales, const ActBlock& /*a*/) const {
+      return MapInts([&](int row) {
+        int32_t low = halves[v][m][0][row];
+        int32_t high = halves[v][m][1][row];
+        if constexpr (T::kHalfScales) {
+          low *= static_cast<int16_t>(scales.scales.v[row] & 0xFFFF);
+          high *= static_cast<int16_t>(scales.scales.v[row] >> 16);
+        }
+        return low + high;
+      });
+    }
+  };
 };
 
 }  // namespace

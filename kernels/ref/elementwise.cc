@@ -25,7 +25,8 @@ void QuantizeBlock(const float* x, ActBlock* y) {
   }
   y->half_sums[0] = static_cast<int16_t>(sums[0]);
   y->half_sums[1] = static_cast<int16_t>(sums[1]);
-  y->scaled_sum = y->scale * static_cast<float>(sums[0] + sums[1]);
+  y->sum = sums[0] + sums[1];
+  y->scaled_sum = y->scale * static_cast<float>(y->sum);
 }
 
 void QuantizeRow(const float* x, ActBlock* y, int32_t cols) {

@@ -244,7 +244,8 @@ TEST_P(MatMulOn, ExtremeIntegersDoNotOverflow) {
         for (ActBlock& block : extreme.q8) {
           for (int8_t& v : block.values) v = static_cast<int8_t>(value);
           block.half_sums[0] = block.half_sums[1] = static_cast<int16_t>(16 * value);
-          block.scaled_sum = block.scale * static_cast<float>(32 * value);
+          block.sum = 32 * value;
+          block.scaled_sum = block.scale * static_cast<float>(block.sum);
         }
         ExpectAgrees(*GetParam(), extreme);
       }
