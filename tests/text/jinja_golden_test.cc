@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What transformers renders, this engine renders: over our own templates in data/jinja, and over the folder that
-// MIRAGE_TEST_TEMPLATES names, if it does (see jinja_make_goldens.py).
+// What transformers renders, this engine renders: over our own templates in data/jinja, and over
+// the folder that MIRAGE_TEST_TEMPLATES names, if it does (see jinja_make_goldens.py).
 #include <gtest/gtest.h>
 
 #include <cstdlib>

@@ -45,7 +45,7 @@ def render(template, given):
             [messages], tools=tools, documents=documents, chat_template=template,
             add_generation_prompt=prompt, **tokens, **variables)
         return {"text": texts[0]}
-    except jinja2.TemplateSyntaxError as e:
+    except (jinja2.TemplateSyntaxError, SyntaxError) as e:
         return {"error": "syntax", "message": str(e)}
     except Exception as e:  # whatever Python raises is an error of the template
         kind = "refused" if type(e) is jinja2.TemplateError else "error"

@@ -69,7 +69,7 @@ Result<bool> Cursor::NextCharacter(Value* item) {
   const size_t begin = at_;
   at_ += Utf8Length(text.bytes()[at_]);
   MIRAGE_TRY_ASSIGN(TextPtr character, Slice(runtime_->budget(), text, begin, at_));
-  *item = Value::String(std::move(character), iterable_.is_markup());
+  *item = Value::String(std::move(character));  // of a markup string too
   return true;
 }
 

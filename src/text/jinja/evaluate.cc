@@ -15,16 +15,6 @@
 namespace mirage::text::jinja {
 namespace {
 
-// Counts one level of recursion while it lives.
-class Level {
- public:
-  explicit Level(size_t* depth) : depth_(depth) { ++*depth_; }
-  ~Level() { --*depth_; }
-
- private:
-  size_t* depth_;
-};
-
 Result<bool> Compare(Runtime& runtime, CompareOp op, const Value& left, const Value& right) {
   switch (op) {
     case CompareOp::kEqual:
@@ -249,12 +239,13 @@ Result<CallArguments> Interpreter::EvalArguments(const Arguments& arguments,
   const size_t spelled = values.named.size();
   for (const auto& [key, value] : more.dict().entries) {
     if (!key.is_string()) return Wrong("keywords must be strings");
-    const auto repeated = [&](const auto& named) { return named.first == key.bytes(); };
+    const std::string_view name = key.bytes();
+    const auto repeated = [name](const auto& named) { return named.first == name; };
     const auto end = values.named.begin() + static_cast<ptrdiff_t>(spelled);
     if (std::any_of(values.named.begin(), end, repeated)) {
-      return Wrong("got multiple values for keyword argument '" + std::string(key.bytes()) + "'");
+      return Wrong("got multiple values for keyword argument '" + std::string(name) + "'");
     }
-    values.named.emplace_back(key.bytes(), value);
+    values.named.emplace_back(name, value);
   }
   return values;
 }

@@ -77,7 +77,10 @@ Result<Value> Last(Runtime& runtime, const Value& value, const CallArguments& ca
   if (value.is(Kind::kDictView)) {
     return ViewItem(runtime, value.view(), static_cast<size_t>(length - 1));
   }
-  return GetItem(runtime, value, Value::Int(length - 1));
+  const Value last = Value::Int(length - 1);
+  // A walk over a markup string gives plain characters.
+  if (value.is_markup()) return GetItem(runtime, Value::String(value.text_ptr()), last);
+  return GetItem(runtime, value, last);
 }
 
 Result<Value> ReverseFilter(Runtime& runtime, const Value& value, const CallArguments& call) {

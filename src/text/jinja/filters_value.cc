@@ -185,8 +185,12 @@ Result<Value> ToJson(Runtime& runtime, const Value& value, const CallArguments& 
   return Value::String(std::move(text));
 }
 
-Result<Value> Length(Runtime&, const Value& value, const CallArguments& call) {
+Result<Value> Length(Runtime& runtime, const Value& value, const CallArguments& call) {
   MIRAGE_TRY(Bound::To("length()", call, {}));
+  if (value.is(Kind::kLoop)) {
+    MIRAGE_TRY_ASSIGN(const Value name, runtime.String("length"));
+    return GetAttribute(runtime, value, name);
+  }
   if (const std::optional<int64_t> length = LengthOf(value)) return Value::Int(*length);
   return Wrong("object of type '" + std::string(TypeName(value)) + "' has no len()");
 }

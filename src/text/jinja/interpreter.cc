@@ -76,6 +76,8 @@ Result<Value> Interpreter::MakeMacro(const MacroCode& code, const ScopePtr& scop
 
 Result<Interpreter::Flow> Interpreter::ExecBody(const Body& body, const ScopePtr& scope,
                                                 TextBuilder* out) {
+  const Level level(&eval_depth_);
+  if (eval_depth_ > kMaxEvalDepth) return LimitReached("evaluation depth", kMaxEvalDepth);
   for (const StmtPtr& statement : body) {
     Result<Flow> flow = Exec(*statement, scope, out);
     if (!flow) {

@@ -45,6 +45,18 @@ class Interpreter {
   Result<TextPtr> Run();
 
  private:
+  // Counts one level of recursion while it lives.
+  class Level {
+   public:
+    explicit Level(size_t* depth) : depth_(depth) { ++*depth_; }
+    ~Level() { --*depth_; }
+    Level(const Level&) = delete;
+    Level& operator=(const Level&) = delete;
+
+   private:
+    size_t* depth_;
+  };
+
   enum class Flow : uint8_t { kNormal, kBreak, kContinue };
 
   // --- Statements (interpreter.cc) ---
@@ -87,7 +99,7 @@ class Interpreter {
   Runtime& runtime_;
   std::vector<std::optional<Value>> globals_;  // by NameId
   Value block_;                                // what a filter without a subject applies to
-  size_t eval_depth_ = 0;
+  size_t eval_depth_ = 0;  // expressions and bodies that are being evaluated
   size_t call_depth_ = 0;
   uint32_t error_line_ = 0;  // of the innermost statement that failed
 };

@@ -16,7 +16,7 @@ struct Limits {
   uint64_t output_bytes = 64u << 20;  // the rendered text
   uint64_t string_bytes = 64u << 20;  // any one string
   uint64_t live_bytes = 512u << 20;   // all values of a render together
-  uint64_t steps = 20'000'000;        // evaluated nodes, loop rounds, and bytes of text moved / 32
+  uint64_t steps = 10'000'000;        // evaluated nodes, loop rounds, and bytes of text moved / 32
   uint64_t call_depth = 128;          // macros inside macros
   uint64_t range_items = 100'000;     // range(); Jinja's own sandbox has the same bound
 };
@@ -24,6 +24,6 @@ struct Limits {
 inline constexpr size_t kMaxSourceBytes = 1u << 20;  // a template's text
 inline constexpr size_t kMaxAstDepth = 256;          // nesting of statements, and of one expression
 inline constexpr size_t kMaxValueDepth = 256;        // lists in lists, dicts in dicts
-inline constexpr size_t kMaxEvalDepth = 1024;        // nodes being evaluated at one time
+inline constexpr size_t kMaxEvalDepth = 512;  // expressions and bodies being evaluated at one time
 
 }  // namespace mirage::text::jinja

@@ -156,13 +156,20 @@ Result<Value> TestSameAs(Runtime&, const Value& value, const CallArguments& call
   }
 }
 
+Status CheckHashable(const Value& value) {
+  if (IsHashable(value)) return {};
+  return Wrong("unhashable type: '" + std::string(TypeName(value)) + "'");
+}
+
 Result<Value> TestFilter(Runtime&, const Value& value, const CallArguments& call) {
   MIRAGE_TRY(Bound::To("filter", call, {}));
+  MIRAGE_TRY(CheckHashable(value));
   return Value::Bool(value.is_string() && FindFilter(value.bytes()) != nullptr);
 }
 
 Result<Value> TestTest(Runtime&, const Value& value, const CallArguments& call) {
   MIRAGE_TRY(Bound::To("test", call, {}));
+  MIRAGE_TRY(CheckHashable(value));
   return Value::Bool(value.is_string() && FindTest(value.bytes()) != nullptr);
 }
 

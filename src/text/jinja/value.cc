@@ -9,8 +9,6 @@
 namespace mirage::text::jinja {
 namespace {
 
-constexpr size_t kSmallDict = 8;  // entries that are searched one by one
-
 int Sign(int64_t difference) { return difference < 0 ? -1 : difference > 0 ? 1 : 0; }
 
 // Which group of mutually comparable keys a value is in.
