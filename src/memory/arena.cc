@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <new>
 #include <string>
 #include <utility>
 
@@ -18,9 +19,13 @@ Result<Range> Arena::Reserve(uint64_t bytes) {
   if (bytes == 0 || bytes > UINT64_MAX / 2)
     return Fail(Code::kInvalidArgument, "an arena range of " + std::to_string(bytes) + " bytes");
   const uint64_t rounded = RoundUp(bytes, chunk_bytes_);
+  std::map<std::byte*, Reservation> made;
+  made.emplace(nullptr, Reservation{rounded, std::vector<Chunk>(rounded / chunk_bytes_)});
   MIRAGE_TRY_ASSIGN(std::byte* const base, device_.ReserveAddresses(rounded));
+  auto node = made.extract(made.begin());
+  node.key() = base;
   const std::lock_guard lock(mutex_);
-  reservations_.emplace(base, Reservation{rounded, std::vector<Chunk>(rounded / chunk_bytes_)});
+  reservations_.insert(std::move(node));  // allocates nothing, so the addresses cannot be lost
   return Range{base, rounded};
 }
 
@@ -75,6 +80,15 @@ void Arena::AwaitSettled(std::unique_lock<std::mutex>& lock, const Reservation& 
   });
 }
 
+// Memory may be too short to say that it is short; chunks must settle all the same.
+Status Arena::BackRun(std::byte* base, uint64_t bytes) {
+  try {
+    return device_.Back(base, bytes);
+  } catch (const std::bad_alloc&) {
+    return OutOfMemory({}, bytes, 0);
+  }
+}
+
 Status Arena::Back(const Range& range, uint64_t offset, uint64_t bytes, Owner owner) {
   std::unique_lock lock(mutex_);
   Reservation& reservation = Find(reservations_, range, offset, bytes);
@@ -94,7 +108,7 @@ Status Arena::Back(const Range& range, uint64_t offset, uint64_t bytes, Owner ow
   lock.unlock();
   Status status;
   for (size_t i = 0; i < fresh.size() && status; ++i) {
-    status = device_.Back(AddressOf(range, fresh[i]), BytesOf(fresh[i]));
+    status = BackRun(AddressOf(range, fresh[i]), BytesOf(fresh[i]));
     if (status) continue;
     for (size_t undo = 0; undo < i; ++undo)
       device_.Unback(AddressOf(range, fresh[undo]), BytesOf(fresh[undo]));
@@ -126,27 +140,27 @@ void Arena::Unback(const Range& range, uint64_t offset, uint64_t bytes) {
   Leave(lock, range, reservation.chunks, span);
 }
 
-// Allocates nothing: memory is given back when there is none, too.
+// Allocates nothing: memory is given back when there is none, too. While the device works without
+// the lock, others use and leave chunks of the span that this call has not come to; they still
+// count its user.
 void Arena::Leave(std::unique_lock<std::mutex>& lock, const Range& range,
                   std::vector<Chunk>& chunks, Span span) {
-  for (size_t i = span.begin; i < span.end; ++i) {
-    assert(chunks[i].users > 0 && !chunks[i].changing);  // a chunk in use is settled
-    chunks[i].changing = --chunks[i].users == 0;
-  }
-  // Chunks that are changing are ours alone until they have settled.
-  lock.unlock();
-  for (size_t begin = span.begin; begin < span.end; ++begin) {
+  for (size_t begin = span.begin; begin < span.end;) {
+    assert(chunks[begin].users > 0 && !chunks[begin].changing);  // a chunk in use is settled
+    if (chunks[begin].users > 1) {
+      --chunks[begin++].users;
+      continue;
+    }
     size_t end = begin;
-    while (end < span.end && chunks[end].changing) ++end;
-    if (end == begin) continue;
+    for (; end < span.end && chunks[end].users == 1; ++end)
+      chunks[end] = {0, chunks[end].owner, true};
+    lock.unlock();
     device_.Unback(AddressOf(range, {begin, end}), BytesOf({begin, end}));
-    begin = end - 1;
-  }
-  lock.lock();
-  for (size_t i = span.begin; i < span.end; ++i) {
-    if (!chunks[i].changing) continue;
-    ledger_.Give(chunks[i].owner, chunk_bytes_);
-    chunks[i].changing = false;
+    lock.lock();
+    for (; begin < end; ++begin) {
+      ledger_.Give(chunks[begin].owner, chunk_bytes_);
+      chunks[begin].changing = false;
+    }
   }
   settled_.notify_all();
 }

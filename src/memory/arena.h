@@ -79,6 +79,7 @@ class Arena {
   [[nodiscard]] std::byte* AddressOf(const Range& range, Span span) const {
     return range.base + span.begin * chunk_bytes_;
   }
+  [[nodiscard]] Status BackRun(std::byte* base, uint64_t bytes);
   // The runs of chunks that nobody uses.
   [[nodiscard]] static std::vector<Span> Unused(const std::vector<Chunk>& chunks, Span span);
   // Takes one user off each chunk and unbacks those left with none.

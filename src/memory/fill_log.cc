@@ -2,6 +2,7 @@
 #include "memory/fill_log.h"
 
 #include <algorithm>
+#include <new>
 
 namespace mirage::memory {
 namespace {
@@ -13,7 +14,11 @@ constexpr size_t kMostRecent = 1024;
 
 void FillLog::Add(const platform::Event& fill, uint64_t bytes) {
   const std::lock_guard lock(mutex_);
-  recent_.push_back({fill, bytes});
+  try {
+    recent_.push_back({fill, bytes});
+  } catch (const std::bad_alloc&) {
+    return;  // the fill is under way: better a number short than a failure
+  }
   while (recent_.size() > kMostRecent && recent_.front().event.done()) {
     AddTo(older_, recent_.front());
     recent_.pop_front();
@@ -29,7 +34,7 @@ FillLog::Totals FillLog::Sum() const {
 }
 
 void FillLog::AddTo(Totals& totals, const Fill& fill) {
-  if (!fill.event.Wait()) return;  // failed, or abandoned before it began
+  if (fill.event.failed()) return;  // or abandoned before it began
   const int64_t waited = fill.event.waited_ns();
   totals.bytes += fill.bytes;
   totals.unhidden_ns += waited;

@@ -74,7 +74,8 @@ class Lease {
   platform::Stream* stream_ = nullptr;
   const std::byte* data_ = nullptr;
   RegionIndex region_ = 0;
-  int slot_ = -1;  // -1: at home or mapped
+  int slot_ = -1;          // -1: at home or mapped
+  platform::Event ended_;  // made at the beginning, so that the end needs no memory
 };
 
 class RegionStore {
@@ -131,7 +132,8 @@ class RegionStore {
 
  private:
   friend class Lease;
-  void EndLease(RegionIndex region, int slot, platform::Stream& stream);
+  void EndLease(RegionIndex region, int slot, platform::Stream& stream,
+                const platform::Event& ended);
 
   RegionStore();
   struct Impl;

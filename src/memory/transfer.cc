@@ -58,7 +58,7 @@ class HostTransferEngine final : public TransferEngine {
         jobs_.pop_front();
       }
       // A failed reader does not keep its bytes from being overwritten.
-      for (const platform::Event& event : job.after) static_cast<void>(event.Wait());
+      for (const platform::Event& event : job.after) event.Await();
       const int64_t began = clock_.NowNs();
       Status status = RunGuarded(job.run);
       const int64_t took = clock_.NowNs() - began;

@@ -56,11 +56,17 @@ void Event::SignalAt(VirtualClock& clock, int64_t at_ns, Status status, int64_t 
 }
 
 Status Event::Wait() const {
-  if (!state_) return {};
-  state_->Block();
-  if (state_->clock != nullptr) state_->clock->AdvanceTo(state_->due_ns);
+  Await();
   return outcome();
 }
+
+void Event::Await() const {
+  if (!state_) return;
+  state_->Block();
+  if (state_->clock != nullptr) state_->clock->AdvanceTo(state_->due_ns);
+}
+
+bool Event::failed() const { return done() && state_ && state_->failure.has_value(); }
 
 Status Event::outcome() const {
   if (!state_) return {};

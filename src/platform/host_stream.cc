@@ -34,7 +34,14 @@ class StreamState {
     if (!status) FailWith(std::move(status).error());
   }
 
-  void SignalTo(const Event& event) const { event.Signal(status()); }
+  // Never fails to signal: somebody waits.
+  void SignalTo(const Event& event) const {
+    try {
+      event.Signal(status());
+    } catch (const std::bad_alloc&) {
+      event.Signal(Fail(failure_->code, {}));
+    }
+  }
 
   void FailWith(Error error) {
     if (!failure_) failure_ = std::move(error);

@@ -38,6 +38,10 @@ class Event {
   void SignalAt(VirtualClock& clock, int64_t at_ns, Status status = {}, int64_t took_ns = 0) const;
   // Blocks the calling thread until done; gives what Signal was given.
   [[nodiscard]] Status Wait() const;
+  // The same for whoever does not care how it went. Allocates nothing.
+  void Await() const;
+  // Done, and what it marks went wrong.
+  [[nodiscard]] bool failed() const;
 
   // What Signal was given and from when on it counts (0 for an event of real time), after blocking
   // until somebody signalled; unlike Wait neither advances a clock.
