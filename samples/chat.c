@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* chat: a conversation in an event loop. One thread waits in poll() for the user's lines and for the model's words, so
- * it also shows how to wait for a generation beside anything else: its descriptor is readable while there is something
- * to read. Ctrl-C ends an answer and keeps what was said; the session remembers the conversation.
+/* chat: a conversation in an event loop. One thread waits in poll() for the user's lines and for
+ * the model's words, so it also shows how to wait for a generation beside anything else: its
+ * descriptor is readable while there is something to read. Ctrl-C ends an answer and keeps what was
+ * said; the session remembers the conversation.
  *
  *   cc chat.c $(pkg-config --cflags --libs mirage) -o chat
  *   ./chat model.gguf */
@@ -38,7 +39,8 @@ static void Prompt(void) {
 
 /* A line of the user's: the next message, and the start of the answer. */
 static mirage_status Hear(Chat* chat, const char* line) {
-  mirage_status status = mirage_session_append_message(chat->session, "user", line, strlen(line), &chat->error);
+  mirage_status status =
+      mirage_session_append_message(chat->session, "user", line, strlen(line), &chat->error);
   if (status != MIRAGE_OK) return status;
   return mirage_generation_start(chat->session, NULL, &chat->generation, &chat->error);
 }
@@ -49,7 +51,8 @@ static mirage_status Speak(Chat* chat) {
   mirage_status status;
   memset(&event, 0, sizeof event);
   event.struct_size = sizeof event;
-  while ((status = mirage_generation_next(chat->generation, 0, &event, &chat->error)) == MIRAGE_OK) {
+  while ((status = mirage_generation_next(chat->generation, 0, &event, &chat->error)) ==
+         MIRAGE_OK) {
     if (event.kind == MIRAGE_EVENT_TEXT) {
       fwrite(event.text, 1, event.text_bytes, stdout);
       fflush(stdout);
@@ -121,7 +124,8 @@ int main(int argc, char** argv) {
   if (status == MIRAGE_OK) status = mirage_model_open(runtime, argv[1], NULL, &model, &chat.error);
   if (status == MIRAGE_OK) status = mirage_session_open(model, NULL, &chat.session, &chat.error);
   if (status == MIRAGE_OK) status = Converse(&chat);
-  if (status != MIRAGE_OK) fprintf(stderr, "chat: %s: %s\n", mirage_status_name(status), chat.error.message);
+  if (status != MIRAGE_OK)
+    fprintf(stderr, "chat: %s: %s\n", mirage_status_name(status), chat.error.message);
 
   mirage_generation_close(chat.generation);
   mirage_session_close(chat.session);

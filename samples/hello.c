@@ -44,7 +44,8 @@ int main(int argc, char** argv) {
   if (mirage_runtime_open(NULL, &runtime, &error) != MIRAGE_OK ||
       mirage_model_open(runtime, argv[1], NULL, &model, &error) != MIRAGE_OK ||
       mirage_session_open(model, NULL, &session, &error) != MIRAGE_OK ||
-      mirage_session_append_message(session, "user", argv[2], strlen(argv[2]), &error) != MIRAGE_OK ||
+      mirage_session_append_message(session, "user", argv[2], strlen(argv[2]), &error) !=
+          MIRAGE_OK ||
       mirage_generation_start(session, NULL, &generation, &error) != MIRAGE_OK)
     result = Fail(&error);
   else

@@ -22,40 +22,41 @@
  *          event.kind != MIRAGE_EVENT_DONE)
  *     if (event.kind == MIRAGE_EVENT_TEXT) fwrite(event.text, 1, event.text_bytes, stdout);
  *
- * samples/hello.c is that program in full. Sections below come in the order of need: version, errors,
- * runtime, model, session, generation, memory, statistics, expert.
+ * samples/hello.c is that program in full. Sections below come in the order of need: version,
+ * errors, runtime, model, session, generation, memory, statistics, expert.
  *
  * Conventions, once for all functions:
  *
- * 1. Handles are opaque and closed by whoever opened them. close(NULL) does nothing. Handles may be closed
- *    in any order: an object keeps what it stands on alive. A runtime's threads end when the last handle
- *    that needs them is closed. There is no global set-up or tear-down.
- * 2. A call that can fail returns a mirage_status and takes a mirage_error* last, which may be NULL. The
- *    error belongs to the caller, holds no pointers, and nothing in it is to be freed. `out` parameters are
- *    set on success only, unless said otherwise.
+ * 1. Handles are opaque and closed by whoever opened them. close(NULL) does nothing. Handles may be
+ *    closed in any order: an object keeps what it stands on alive. A runtime's threads end when the
+ *    last handle that needs them is closed. There is no global set-up or tear-down.
+ * 2. A call that can fail returns a mirage_status and takes a mirage_error* last, which may be
+ *    NULL. The error belongs to the caller, holds no pointers, and nothing in it is to be freed.
+ *    `out` parameters are set on success only, unless said otherwise.
  * 3. A struct the caller fills begins with struct_size and is prepared by
- *    mirage_<x>_options_init(&options, sizeof options); pass NULL for all defaults. A struct smaller than
- *    the first release's is INVALID_ARGUMENT. Bytes beyond what the library knows must be zero, else
- *    UNSUPPORTED names their offset: an option is never silently ignored. Reserved fields must be zero.
- *    A struct the library fills needs its struct_size set by the caller; the library writes the smaller of
- *    the two sizes and zeroes the rest. Fields are only ever added at the end.
- * 4. Strings are UTF-8. Those with a byte count need no terminating NUL and may contain NUL. The library
- *    keeps no pointer of the caller's after a call returns, unless its comment says so.
- * 5. A function that fills a buffer takes its capacity and gives the count needed through a pointer. With
- *    capacity 0 it only counts. A capacity above 0 but too small is INVALID_ARGUMENT; the count is set and
- *    nothing else is written.
- * 6. "Threads: any" means any number at once, on any handles. "Threads: one at a time" means that calls on
- *    the same handle must not overlap. Caller threads do no heavy work: 64 KiB of stack suffice.
- * 7. Callbacks must not throw or longjmp. In a generation's callback a call that would block returns
- *    WOULD_DEADLOCK; cancel, statistics and closing handles are allowed there.
- * 8. After fork() every call in the child that takes a handle returns FORKED, and closing does nothing.
- *    The parent is not disturbed.
- * 9. The library never aborts, exits, prints, changes signal handlers or reads its configuration from the
- *    environment.
+ *    mirage_<x>_options_init(&options, sizeof options); pass NULL for all defaults. A struct
+ *    smaller than the first release's is INVALID_ARGUMENT. Bytes beyond what the library knows must
+ *    be zero, else UNSUPPORTED names their offset: an option is never silently ignored. Reserved
+ *    fields must be zero. A struct the library fills needs its struct_size set by the caller; the
+ *    library writes the smaller of the two sizes and zeroes the rest. Fields are only ever added at
+ *    the end.
+ * 4. Strings are UTF-8. Those with a byte count need no terminating NUL and may contain NUL. The
+ *    library keeps no pointer of the caller's after a call returns, unless its comment says so.
+ * 5. A function that fills a buffer takes its capacity and gives the count needed through a
+ *    pointer. With capacity 0 it only counts. A capacity above 0 but too small is INVALID_ARGUMENT;
+ *    the count is set and nothing else is written.
+ * 6. "Threads: any" means any number at once, on any handles. "Threads: one at a time" means that
+ *    calls on the same handle must not overlap. Caller threads do no heavy work: 64 KiB of stack
+ *    suffice.
+ * 7. Callbacks must not throw or longjmp. In a generation's callback a call that would block
+ *    returns WOULD_DEADLOCK; cancel, statistics and closing handles are allowed there.
+ * 8. After fork() every call in the child that takes a handle returns FORKED, and closing does
+ *    nothing. The parent is not disturbed.
+ * 9. The library never aborts, exits, prints, changes signal handlers or reads its configuration
+ *    from the environment.
  *
- * The header needs C99 or C++11 and a 64-bit Linux. Before 1.0 a minor release may change the ABI; the
- * change log says so, and the number of mirage_abi_version() tells.
- */
+ * The header needs C99 or C++11 and a 64-bit Linux. Before 1.0 a minor release may change the ABI;
+ * the change log says so, and the number of mirage_abi_version() tells. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -70,16 +71,16 @@
 extern "C" {
 #endif
 
-/* ======================================================================================================
+/* ================================================================================================
  * Version
- * ==================================================================================================== */
+ * ============================================================================================= */
 
 #define MIRAGE_VERSION_MAJOR 0
 #define MIRAGE_VERSION_MINOR 1
 #define MIRAGE_VERSION_PATCH 0
 
-/* The ABI this header describes: 1000 * major + minor. A program runs with a library of the same major and
- * of the same or a later minor number; before 1.0 of exactly the same number. */
+/* The ABI this header describes: 1000 * major + minor. A program runs with a library of the same
+ * major and of the same or a later minor number; before 1.0 of exactly the same number. */
 #define MIRAGE_ABI_VERSION 1u
 
 /* mirage_abi_version: the MIRAGE_ABI_VERSION the loaded library was built with.
@@ -90,15 +91,15 @@ MIRAGE_API uint32_t mirage_abi_version(void);
  * Threads: any. Since 0.1. */
 MIRAGE_API const char* mirage_version_string(void);
 
-/* mirage_has_feature: 1 when this build can do what `name` says, else 0; also for names it does not know.
- * Names: "gguf", "split-files", "chat-template", "external-sampler", "logprobs", "score", "plan",
- * "memory-limit", "allocator".
+/* mirage_has_feature: 1 when this build can do what `name` says, else 0; also for names it does not
+ * know. Names: "gguf", "split-files", "chat-template", "external-sampler", "logprobs", "score",
+ * "plan", "memory-limit", "allocator".
  * Threads: any. Since 0.1. */
 MIRAGE_API int32_t mirage_has_feature(const char* name);
 
-/* ======================================================================================================
+/* ================================================================================================
  * Errors
- * ==================================================================================================== */
+ * ============================================================================================= */
 
 /* Numbers are pinned forever. New ones may appear: treat one you do not know as a failure. */
 typedef int32_t mirage_status;
@@ -110,7 +111,7 @@ enum {
   MIRAGE_IO = 21,               /* the operating system refused or failed */
   MIRAGE_CORRUPT = 22,          /* a file whose bytes cannot be right */
   MIRAGE_REFUSED = 23,          /* the input's own refusal: a template's raise_exception */
-  MIRAGE_OUT_OF_MEMORY = 30,    /* the limit or the machine: needed_bytes and available_bytes are set */
+  MIRAGE_OUT_OF_MEMORY = 30,    /* the limit or the machine; see needed_bytes, available_bytes */
   MIRAGE_CONTEXT_FULL = 31,     /* the session cannot hold that many tokens */
   MIRAGE_CANCELLED = 40,        /* a progress callback asked for it */
   MIRAGE_TIMEOUT = 41,          /* the time given to a wait passed */
@@ -123,8 +124,8 @@ enum {
   MIRAGE_INTERNAL = 90          /* a defect of the library: please report it */
 };
 
-/* What went wrong, in the caller's memory. A call that succeeds leaves status MIRAGE_OK and an empty
- * message. A call given a struct_size below 32 leaves the struct alone. */
+/* What went wrong, in the caller's memory. A call that succeeds leaves status MIRAGE_OK and an
+ * empty message. A call given a struct_size below 32 leaves the struct alone. */
 typedef struct mirage_error {
   uint32_t struct_size; /* sizeof(mirage_error) */
   mirage_status status;
@@ -135,17 +136,19 @@ typedef struct mirage_error {
 } mirage_error;
 
 /* mirage_error error = MIRAGE_ERROR_INIT; */
-#define MIRAGE_ERROR_INIT \
-  { (uint32_t)sizeof(mirage_error), MIRAGE_OK, 0, 0, {0, 0, 0}, {0} }
+#define MIRAGE_ERROR_INIT                                             \
+  {                                                                   \
+    (uint32_t)sizeof(mirage_error), MIRAGE_OK, 0, 0, {0, 0, 0}, { 0 } \
+  }
 
-/* mirage_status_name: "OUT_OF_MEMORY" for MIRAGE_OUT_OF_MEMORY; "UNKNOWN" for a number it does not know.
- * Never NULL; lives as long as the library is loaded.
+/* mirage_status_name: "OUT_OF_MEMORY" for MIRAGE_OUT_OF_MEMORY; "UNKNOWN" for a number it does not
+ * know. Never NULL; lives as long as the library is loaded.
  * Threads: any. Since 0.1. */
 MIRAGE_API const char* mirage_status_name(mirage_status status);
 
-/* ======================================================================================================
+/* ================================================================================================
  * Runtime
- * ==================================================================================================== */
+ * ============================================================================================= */
 
 typedef struct mirage_runtime mirage_runtime;
 typedef struct mirage_model mirage_model;
@@ -154,16 +157,16 @@ typedef struct mirage_generation mirage_generation;
 
 enum { MIRAGE_LOG_ERROR = 1, MIRAGE_LOG_WARNING = 2, MIRAGE_LOG_INFO = 3, MIRAGE_LOG_DEBUG = 4 };
 
-/* Called from any of the runtime's threads, one call at a time; must not call into the library. `subsystem`
- * and `message` are NUL-terminated and die with the call. */
+/* Called from any of the runtime's threads, one call at a time; must not call into the library.
+ * `subsystem` and `message` are NUL-terminated and die with the call. */
 typedef void (*mirage_log_callback)(int32_t level, const char* subsystem, const char* message,
                                     void* user_data);
 
 typedef struct mirage_runtime_options {
   uint32_t struct_size;
   int32_t threads;       /* that compute; 0: one per physical core the process may use */
-  uint64_t memory_limit; /* bytes the library may hold, a hard limit; 0: what the process's control group
-                            allows, else 80% of the memory available */
+  uint64_t memory_limit; /* bytes the library may hold, a hard limit; 0: what the process's
+                            control group allows, else 80% of the memory available */
   const char* device;    /* NULL or "cpu"; anything else is UNSUPPORTED */
   mirage_log_callback log_callback; /* NULL: silent */
   void* log_user_data;              /* kept until the runtime's last handle is closed */
@@ -182,24 +185,26 @@ MIRAGE_API void mirage_runtime_options_init(mirage_runtime_options* options, siz
  *
  * Fails with INVALID_ARGUMENT, UNSUPPORTED (a device this build or machine lacks).
  * Threads: any. Since 0.1. */
-MIRAGE_API mirage_status mirage_runtime_open(const mirage_runtime_options* options, mirage_runtime** out,
-                                             mirage_error* error);
+MIRAGE_API mirage_status mirage_runtime_open(const mirage_runtime_options* options,
+                                             mirage_runtime** out, mirage_error* error);
 
-/* mirage_runtime_shutdown: cancels every generation of the runtime and waits for its threads to end. Calls on
- * its models, sessions and generations then return CLOSED, except closing, statistics and reading what was
- * already produced. Shutting down twice is fine.
+/* mirage_runtime_shutdown: cancels every generation of the runtime and waits for its threads to
+ * end. Calls on its models, sessions and generations then return CLOSED, except closing, statistics
+ * and reading what was already produced. Shutting down twice is fine.
  *
  * Fails with WOULD_DEADLOCK inside a callback.
  * Threads: any; blocks until the threads have ended. Since 0.1. */
 MIRAGE_API mirage_status mirage_runtime_shutdown(mirage_runtime* runtime, mirage_error* error);
 
-/* mirage_runtime_close: gives up the caller's hold on the runtime; models opened from it go on working.
- * Threads: any. The last close waits for the runtime's threads, but not inside a callback. Since 0.1. */
+/* mirage_runtime_close: gives up the caller's hold on the runtime; models opened from it go on
+ * working.
+ * Threads: any. The last close waits for the runtime's threads, but not inside a callback. Since
+ * 0.1. */
 MIRAGE_API void mirage_runtime_close(mirage_runtime* runtime);
 
-/* ======================================================================================================
+/* ================================================================================================
  * Model
- * ==================================================================================================== */
+ * ============================================================================================= */
 
 /* How much of a model to load. */
 enum {
@@ -211,17 +216,19 @@ enum {
 /* The type in which a session's keys and values are kept. */
 enum { MIRAGE_KV_DEFAULT = 0, MIRAGE_KV_F16 = 1 };
 
-/* Called while a model loads, on a thread of the library or the caller's. A non-zero return cancels the load,
- * which then fails with CANCELLED. Must not call into the library. */
-typedef int32_t (*mirage_progress_callback)(uint64_t done_bytes, uint64_t total_bytes, void* user_data);
+/* Called while a model loads, on a thread of the library or the caller's. A non-zero return cancels
+ * the load, which then fails with CANCELLED. Must not call into the library. */
+typedef int32_t (*mirage_progress_callback)(uint64_t done_bytes, uint64_t total_bytes,
+                                            void* user_data);
 
 typedef struct mirage_model_options {
   uint32_t struct_size;
   int32_t load;     /* MIRAGE_LOAD_x */
-  int64_t context;  /* tokens each session may hold; 0: the model's own bound, at most 8192, and less rather
-                       than streaming weights. A context given here is honoured by streaming weights */
-  int32_t sessions; /* sessions of a full context to plan memory for; 0: one. More may be opened; they
-                       then share what was planned */
+  int64_t context;  /* tokens each session may hold; 0: the model's own bound, at most 8192, and
+                       less rather than streaming weights. A context given here is honoured by
+                       streaming weights */
+  int32_t sessions; /* sessions of a full context to plan memory for; 0: one. More may be opened;
+                       they then share what was planned */
   int32_t kv_type;  /* MIRAGE_KV_x */
   mirage_progress_callback progress; /* NULL: none */
   void* progress_user_data;
@@ -236,35 +243,39 @@ MIRAGE_API void mirage_model_options_init(mirage_model_options* options, size_t 
  *   options  NULL for defaults.
  *   out      the model; close with mirage_model_close().
  *
- * Fails with NOT_FOUND, IO, CORRUPT (the message names the tensor or key and the byte), UNSUPPORTED (a format,
- * architecture or type this build lacks), OUT_OF_MEMORY (no arrangement fits the limit), CANCELLED, CLOSED,
- * WOULD_DEADLOCK. A hostile file cannot do worse than that.
+ * Fails with NOT_FOUND, IO, CORRUPT (the message names the tensor or key and the byte), UNSUPPORTED
+ * (a format, architecture or type this build lacks), OUT_OF_MEMORY (no arrangement fits the limit),
+ * CANCELLED, CLOSED, WOULD_DEADLOCK. A hostile file cannot do worse than that.
  * Threads: any; blocks until loaded. Since 0.1. */
 MIRAGE_API mirage_status mirage_model_open(mirage_runtime* runtime, const char* path,
                                            const mirage_model_options* options, mirage_model** out,
                                            mirage_error* error);
 
-/* mirage_model_open_fd: the same from an open descriptor of a regular file, which is duplicated: the caller
- * closes its own when it likes. The file's position is neither used nor moved. Split files are UNSUPPORTED.
+/* mirage_model_open_fd: the same from an open descriptor of a regular file, which is duplicated:
+ * the caller closes its own when it likes. The file's position is neither used nor moved. Split
+ * files are UNSUPPORTED.
  * Threads: any; blocks until loaded. Since 0.1. */
 MIRAGE_API mirage_status mirage_model_open_fd(mirage_runtime* runtime, int32_t fd,
-                                              const mirage_model_options* options, mirage_model** out,
-                                              mirage_error* error);
+                                              const mirage_model_options* options,
+                                              mirage_model** out, mirage_error* error);
 
-/* Called once, from any thread, when the library will not read the memory again. Must not call into the
- * library. */
+/* Called once, from any thread, when the library will not read the memory again. Must not call into
+ * the library. */
 typedef void (*mirage_release_callback)(const void* data, uint64_t bytes, void* user_data);
 
-/* mirage_model_open_memory: the same from memory, which is borrowed: it must stay as it is until `release` is
- * called. When the call fails, `release` is not called and the memory is the caller's again. `release` may be
- * NULL for memory that outlives the process's use of the library. Split files are UNSUPPORTED.
+/* mirage_model_open_memory: the same from memory, which is borrowed: it must stay as it is until
+ * `release` is called. When the call fails, `release` is not called and the memory is the caller's
+ * again. `release` may be NULL for memory that outlives the process's use of the library. Split
+ * files are UNSUPPORTED.
  * Threads: any; blocks until loaded. Since 0.1. */
-MIRAGE_API mirage_status mirage_model_open_memory(mirage_runtime* runtime, const void* data, uint64_t bytes,
-                                                  mirage_release_callback release, void* release_user_data,
-                                                  const mirage_model_options* options, mirage_model** out,
-                                                  mirage_error* error);
+MIRAGE_API mirage_status mirage_model_open_memory(mirage_runtime* runtime, const void* data,
+                                                  uint64_t bytes, mirage_release_callback release,
+                                                  void* release_user_data,
+                                                  const mirage_model_options* options,
+                                                  mirage_model** out, mirage_error* error);
 
-/* mirage_model_close: gives up the caller's hold on the model; sessions opened from it go on working.
+/* mirage_model_close: gives up the caller's hold on the model; sessions opened from it go on
+ * working.
  * Threads: any. Since 0.1. */
 MIRAGE_API void mirage_model_close(mirage_model* model);
 
@@ -305,8 +316,8 @@ enum {
 /* A metadata key and its value. `key` lives until the model is closed. */
 typedef struct mirage_metadata {
   uint32_t struct_size;
-  int32_t type;         /* MIRAGE_VALUE_x: says which of the fields below holds the value */
-  const char* key;      /* also NUL-terminated */
+  int32_t type;    /* MIRAGE_VALUE_x: says which of the fields below holds the value */
+  const char* key; /* also NUL-terminated */
   size_t key_bytes;
   uint64_t u;           /* UINT, BOOL (0 or 1) */
   int64_t i;            /* INT */
@@ -316,7 +327,8 @@ typedef struct mirage_metadata {
   uint32_t reserved;
 } mirage_metadata;
 
-/* mirage_model_get_metadata: the key and value at `index`, below metadata_count, in the file's order.
+/* mirage_model_get_metadata: the key and value at `index`, below metadata_count, in the file's
+ * order.
  * Fails with NOT_FOUND past the end.
  * Threads: any. Since 0.1. */
 MIRAGE_API mirage_status mirage_model_get_metadata(const mirage_model* model, uint64_t index,
@@ -328,15 +340,16 @@ MIRAGE_API mirage_status mirage_model_get_metadata(const mirage_model* model, ui
 MIRAGE_API mirage_status mirage_model_find_metadata(const mirage_model* model, const char* key,
                                                     mirage_metadata* metadata, mirage_error* error);
 
-/* mirage_model_read_metadata: the value of `key` as text: a STRING as it is, anything else as JSON. Bytes that are
- * not UTF-8 become U+FFFD in JSON.
+/* mirage_model_read_metadata: the value of `key` as text: a STRING as it is, anything else as JSON.
+ * Bytes that are not UTF-8 become U+FFFD in JSON.
  *
  *   text  room for `capacity` bytes; see convention 5. No terminating NUL.
  *
  * Fails with NOT_FOUND, IO (a long value is read from the file again).
  * Threads: any. Since 0.1. */
-MIRAGE_API mirage_status mirage_model_read_metadata(const mirage_model* model, const char* key, char* text,
-                                                    size_t capacity, size_t* text_bytes, mirage_error* error);
+MIRAGE_API mirage_status mirage_model_read_metadata(const mirage_model* model, const char* key,
+                                                    char* text, size_t capacity, size_t* text_bytes,
+                                                    mirage_error* error);
 
 /* How this build computes with a tensor of some type. */
 enum {
@@ -348,14 +361,14 @@ enum {
 /* A tensor of the file. Strings live until the model is closed. */
 typedef struct mirage_tensor {
   uint32_t struct_size;
-  int32_t dimensions;     /* 1 to 4 */
-  const char* name;       /* NUL-terminated */
-  const char* type;       /* "Q8_0" */
-  uint64_t shape[4];      /* elements; shape[0] is contiguous, those past `dimensions` are 1 */
-  uint64_t bytes;         /* in the file */
-  uint64_t offset;        /* bytes from the start of the file that holds it */
-  uint32_t file;          /* which part of a split file, from 0 */
-  int32_t kernel;         /* MIRAGE_KERNEL_x */
+  int32_t dimensions; /* 1 to 4 */
+  const char* name;   /* NUL-terminated */
+  const char* type;   /* "Q8_0" */
+  uint64_t shape[4];  /* elements; shape[0] is contiguous, those past `dimensions` are 1 */
+  uint64_t bytes;     /* in the file */
+  uint64_t offset;    /* bytes from the start of the file that holds it */
+  uint32_t file;      /* which part of a split file, from 0 */
+  int32_t kernel;     /* MIRAGE_KERNEL_x */
 } mirage_tensor;
 
 /* mirage_model_get_tensor: the tensor at `index`, below tensor_count, in the file's order.
@@ -364,14 +377,15 @@ typedef struct mirage_tensor {
 MIRAGE_API mirage_status mirage_model_get_tensor(const mirage_model* model, uint64_t index,
                                                  mirage_tensor* tensor, mirage_error* error);
 
-/* ------------------------------------------------------------------------------------------------------
- * Text and tokens. These need the vocabulary: a model opened with LOAD_METADATA gives INVALID_ARGUMENT.
- * ---------------------------------------------------------------------------------------------------- */
+/* ------------------------------------------------------------------------------------------------
+ * Text and tokens. These need the vocabulary: a model opened with LOAD_METADATA gives
+ * INVALID_ARGUMENT.
+ * --------------------------------------------------------------------------------------------- */
 
 enum {
   MIRAGE_TOKENIZE_ADD_SPECIAL = 1,  /* begin and end tokens as the model's own rule says */
-  MIRAGE_TOKENIZE_PARSE_SPECIAL = 2 /* control tokens spelled in the text become those tokens. Leave it out
-                                       for text that users wrote */
+  MIRAGE_TOKENIZE_PARSE_SPECIAL = 2 /* control tokens spelled in the text become those tokens.
+                                       Leave it out for text that users wrote */
 };
 
 /* mirage_tokenize: text to tokens.
@@ -381,18 +395,20 @@ enum {
  *
  * Fails with INVALID_ARGUMENT, OUT_OF_MEMORY.
  * Threads: any. Since 0.1. */
-MIRAGE_API mirage_status mirage_tokenize(const mirage_model* model, const char* text, size_t text_bytes,
-                                         uint32_t flags, int32_t* tokens, size_t capacity, size_t* count,
-                                         mirage_error* error);
+MIRAGE_API mirage_status mirage_tokenize(const mirage_model* model, const char* text,
+                                         size_t text_bytes, uint32_t flags, int32_t* tokens,
+                                         size_t capacity, size_t* count, mirage_error* error);
 
 enum { MIRAGE_DETOKENIZE_SPECIAL = 1 /* control tokens are spelled out instead of left out */ };
 
-/* mirage_detokenize: tokens to text, without a terminating NUL. Bytes that are not UTF-8 become U+FFFD.
+/* mirage_detokenize: tokens to text, without a terminating NUL. Bytes that are not UTF-8 become
+ * U+FFFD.
  *
  * Fails with INVALID_ARGUMENT (a token outside of the vocabulary).
  * Threads: any. Since 0.1. */
-MIRAGE_API mirage_status mirage_detokenize(const mirage_model* model, const int32_t* tokens, size_t count,
-                                           uint32_t flags, char* text, size_t capacity, size_t* text_bytes,
+MIRAGE_API mirage_status mirage_detokenize(const mirage_model* model, const int32_t* tokens,
+                                           size_t count, uint32_t flags, char* text,
+                                           size_t capacity, size_t* text_bytes,
                                            mirage_error* error);
 
 typedef struct mirage_render_options {
@@ -400,7 +416,8 @@ typedef struct mirage_render_options {
   uint32_t reserved;
   const char* chat_template; /* NULL: the model's own */
   size_t chat_template_bytes;
-  int64_t now; /* seconds since 1970 that a template asking for the time sees, in UTC; INT64_MIN: the clock */
+  int64_t now; /* seconds since 1970 that a template asking for the time sees, in UTC; INT64_MIN:
+                  the clock */
 } mirage_render_options;
 
 /* Threads: any. Since 0.1. */
@@ -415,24 +432,26 @@ MIRAGE_API void mirage_render_options_init(mirage_render_options* options, size_
  *                 default to the model's.
  *   text          room for `capacity` bytes; see convention 5. No terminating NUL.
  *
- * Fails with INVALID_ARGUMENT (JSON, template syntax: the message gives the line), REFUSED (the template's
- * raise_exception), UNSUPPORTED.
+ * Fails with INVALID_ARGUMENT (JSON, template syntax: the message gives the line), REFUSED (the
+ * template's raise_exception), UNSUPPORTED.
  * Threads: any. Since 0.1. */
-MIRAGE_API mirage_status mirage_render(const mirage_model* model, const mirage_render_options* options,
-                                       const char* conversation, size_t conversation_bytes, char* text,
-                                       size_t capacity, size_t* text_bytes, mirage_error* error);
+MIRAGE_API mirage_status mirage_render(const mirage_model* model,
+                                       const mirage_render_options* options,
+                                       const char* conversation, size_t conversation_bytes,
+                                       char* text, size_t capacity, size_t* text_bytes,
+                                       mirage_error* error);
 
-/* ======================================================================================================
+/* ================================================================================================
  * Session
  *
- * A session holds either a conversation (messages, rendered by the model's chat template) or plain tokens.
- * The first append decides; mirage_session_clear() undoes that. What is appended waits until the next
- * generation computes it. A conversation is rendered anew for each answer, and what it shares with the
- * tokens computed before is not computed again.
+ * A session holds either a conversation (messages, rendered by the model's chat template) or plain
+ * tokens. The first append decides; mirage_session_clear() undoes that. What is appended waits
+ * until the next generation computes it. A conversation is rendered anew for each answer, and what
+ * it shares with the tokens computed before is not computed again.
  *
- * While a generation runs, every call but statistics and close returns BUSY. It runs until its DONE event
- * is available.
- * ==================================================================================================== */
+ * While a generation runs, every call but statistics and close returns BUSY. It runs until its DONE
+ * event is available.
+ * ============================================================================================= */
 
 typedef struct mirage_session_options {
   uint32_t struct_size;
@@ -443,14 +462,18 @@ typedef struct mirage_session_options {
 /* Threads: any. Since 0.1. */
 MIRAGE_API void mirage_session_options_init(mirage_session_options* options, size_t struct_size);
 
-/* mirage_session_open: an empty session. Memory for keys and values is taken as tokens come, not here.
+/* mirage_session_open: an empty session. Memory for keys and values is taken as tokens come, not
+ * here.
  *
- * Fails with INVALID_ARGUMENT (a context above the model's; a model without weights), CLOSED, OUT_OF_MEMORY.
+ * Fails with INVALID_ARGUMENT (a context above the model's; a model without weights), CLOSED,
+ * OUT_OF_MEMORY.
  * Threads: any. Since 0.1. */
-MIRAGE_API mirage_status mirage_session_open(mirage_model* model, const mirage_session_options* options,
+MIRAGE_API mirage_status mirage_session_open(mirage_model* model,
+                                             const mirage_session_options* options,
                                              mirage_session** out, mirage_error* error);
 
-/* mirage_session_close: gives up the caller's hold on the session. A generation still open on it goes on.
+/* mirage_session_close: gives up the caller's hold on the session. A generation still open on it
+ * goes on.
  * Threads: any. Since 0.1. */
 MIRAGE_API void mirage_session_close(mirage_session* session);
 
@@ -459,45 +482,52 @@ MIRAGE_API void mirage_session_close(mirage_session* session);
  *   role     NUL-terminated; "system", "user", "assistant", "tool", or what the template knows.
  *   content  plain text; control tokens spelled in it stay text.
  *
- * Fails with INVALID_ARGUMENT (the session holds tokens), UNSUPPORTED (the model has no chat template), BUSY.
+ * Fails with INVALID_ARGUMENT (the session holds tokens), UNSUPPORTED (the model has no chat
+ * template), BUSY.
  * Threads: one at a time. Since 0.1. */
 MIRAGE_API mirage_status mirage_session_append_message(mirage_session* session, const char* role,
                                                        const char* content, size_t content_bytes,
                                                        mirage_error* error);
 
-/* mirage_session_append_conversation: adds messages with everything a template may use, as JSON: {"messages":
- * [...], "tools": [...], "documents": [...], "vars": {...}}. All but messages replace those given before.
+/* mirage_session_append_conversation: adds messages with everything a template may use, as JSON:
+ * {"messages": [...], "tools": [...], "documents": [...], "vars": {...}}. All but messages replace
+ * those given before.
  * Threads: one at a time. Since 0.1. */
-MIRAGE_API mirage_status mirage_session_append_conversation(mirage_session* session, const char* json,
-                                                            size_t json_bytes, mirage_error* error);
+MIRAGE_API mirage_status mirage_session_append_conversation(mirage_session* session,
+                                                            const char* json, size_t json_bytes,
+                                                            mirage_error* error);
 
-/* mirage_session_append_text: adds text, tokenized as `flags` (MIRAGE_TOKENIZE_x) say. Begin and end tokens are
- * added to an empty session only.
+/* mirage_session_append_text: adds text, tokenized as `flags` (MIRAGE_TOKENIZE_x) say. Begin and
+ * end tokens are added to an empty session only.
  *
  * Fails with INVALID_ARGUMENT (the session holds a conversation), CONTEXT_FULL, BUSY.
  * Threads: one at a time. Since 0.1. */
 MIRAGE_API mirage_status mirage_session_append_text(mirage_session* session, const char* text,
-                                                    size_t text_bytes, uint32_t flags, mirage_error* error);
+                                                    size_t text_bytes, uint32_t flags,
+                                                    mirage_error* error);
 
 /* mirage_session_append_tokens: adds tokens.
  *
- * Fails with INVALID_ARGUMENT (a token outside of the vocabulary; the session holds a conversation),
- * CONTEXT_FULL, BUSY.
+ * Fails with INVALID_ARGUMENT (a token outside of the vocabulary; the session holds a
+ * conversation), CONTEXT_FULL, BUSY.
  * Threads: one at a time. Since 0.1. */
-MIRAGE_API mirage_status mirage_session_append_tokens(mirage_session* session, const int32_t* tokens,
-                                                      size_t count, mirage_error* error);
+MIRAGE_API mirage_status mirage_session_append_tokens(mirage_session* session,
+                                                      const int32_t* tokens, size_t count,
+                                                      mirage_error* error);
 
-/* mirage_session_get_tokens: the session's tokens: those computed, then those waiting. For a conversation, the
- * tokens of its last rendering and answer; messages appended since are not among them.
+/* mirage_session_get_tokens: the session's tokens: those computed, then those waiting. For a
+ * conversation, the tokens of its last rendering and answer; messages appended since are not among
+ * them.
  *
  *   tokens  room for `capacity` tokens; see convention 5.
  *
  * Threads: one at a time. Since 0.1. */
-MIRAGE_API mirage_status mirage_session_get_tokens(mirage_session* session, int32_t* tokens, size_t capacity,
-                                                   size_t* count, mirage_error* error);
+MIRAGE_API mirage_status mirage_session_get_tokens(mirage_session* session, int32_t* tokens,
+                                                   size_t capacity, size_t* count,
+                                                   mirage_error* error);
 
-/* mirage_session_truncate: keeps the first `count` messages of a conversation, or else the first `count`
- * tokens. What is kept need not be computed again.
+/* mirage_session_truncate: keeps the first `count` messages of a conversation, or else the first
+ * `count` tokens. What is kept need not be computed again.
  *
  * Fails with INVALID_ARGUMENT (it holds fewer), BUSY.
  * Threads: one at a time. Since 0.1. */
@@ -509,18 +539,20 @@ MIRAGE_API mirage_status mirage_session_truncate(mirage_session* session, uint64
  * Threads: one at a time. Since 0.1. */
 MIRAGE_API mirage_status mirage_session_clear(mirage_session* session, mirage_error* error);
 
-/* ======================================================================================================
+/* ================================================================================================
  * Generation
  *
- * A generation is computed by the runtime's own threads. Its events wait in a bounded queue until they are
- * read; a full queue pauses this generation alone. There are three ways to read them: wait in
- * mirage_generation_next(); watch a descriptor and call it when that is readable; or give a callback.
- * ==================================================================================================== */
+ * A generation is computed by the runtime's own threads. Its events wait in a bounded queue until
+ * they are read; a full queue pauses this generation alone. There are three ways to read them: wait
+ * in mirage_generation_next(); watch a descriptor and call it when that is readable; or give a
+ * callback.
+ * ============================================================================================= */
 
 enum {
   MIRAGE_EVENT_NONE = 0,
   MIRAGE_EVENT_TOKENS = 1, /* tokens chosen, with their log probabilities if those were asked for */
-  MIRAGE_EVENT_TEXT = 2,   /* text they complete: whole code points, nothing of a stop string or end token */
+  MIRAGE_EVENT_TEXT =
+      2, /* text they complete: whole code points, without stop string or end token */
   MIRAGE_EVENT_LOGITS = 3, /* MIRAGE_SAMPLER_EXTERNAL: choose, then mirage_generation_accept() */
   MIRAGE_EVENT_DONE = 4    /* the last event, given again as often as it is asked for */
 };
@@ -540,27 +572,28 @@ typedef struct mirage_token_logprob {
   float logprob; /* natural logarithm of the probability before any sampling option */
 } mirage_token_logprob;
 
-/* Pointers live until the next call of mirage_generation_next() on the generation, or until the callback
- * returns. */
+/* Pointers live until the next call of mirage_generation_next() on the generation, or until the
+ * callback returns. */
 typedef struct mirage_event {
   uint32_t struct_size;
-  int32_t kind;         /* MIRAGE_EVENT_x: says which of the fields below are set */
-  int32_t sample_index; /* 0; for several answers at once, which one */
-  int32_t finish;       /* DONE: MIRAGE_FINISH_x */
-  const char* text;     /* TEXT; also NUL-terminated */
-  size_t text_bytes;    /* TEXT */
+  int32_t kind;          /* MIRAGE_EVENT_x: says which of the fields below are set */
+  int32_t sample_index;  /* 0; for several answers at once, which one */
+  int32_t finish;        /* DONE: MIRAGE_FINISH_x */
+  const char* text;      /* TEXT; also NUL-terminated */
+  size_t text_bytes;     /* TEXT */
   const int32_t* tokens; /* TOKENS; an end token is among them */
   size_t token_count;    /* TOKENS */
   const float* logprobs; /* TOKENS: [token_count], of the tokens chosen; NULL unless asked for */
-  const mirage_token_logprob* top; /* TOKENS: [token_count][top_count], most likely first; NULL unless asked
-                                      for */
+  const mirage_token_logprob* top; /* TOKENS: [token_count][top_count], most likely first; NULL
+                                      unless asked for */
   size_t top_count;                /* TOKENS */
-  const float* logits; /* LOGITS: [logit_count], by token, as the model gave them */
-  size_t logit_count;  /* LOGITS: the vocabulary */
+  const float* logits;             /* LOGITS: [logit_count], by token, as the model gave them */
+  size_t logit_count;              /* LOGITS: the vocabulary */
 } mirage_event;
 
-/* Called on the runtime's callback thread, holding no lock. A slow callback delays other callbacks, not the
- * computation. `generation` is the handle that mirage_generation_start() gives, possibly before it returns. */
+/* Called on the runtime's callback thread, holding no lock. A slow callback delays other callbacks,
+ * not the computation. `generation` is the handle that mirage_generation_start() gives, possibly
+ * before it returns. */
 typedef void (*mirage_event_callback)(mirage_generation* generation, const mirage_event* event,
                                       void* user_data);
 
@@ -576,27 +609,28 @@ typedef struct mirage_string {
   size_t bytes;
 } mirage_string;
 
-/* How to answer. A token is chosen in this order: logit bias, penalties, top-k, typical, top-p, min-p,
- * temperature, draw. */
+/* How to answer. A token is chosen in this order: logit bias, penalties, top-k, typical, top-p,
+ * min-p, temperature, draw. */
 typedef struct mirage_generation_options {
   uint32_t struct_size;
-  int32_t samples;            /* answers at once; only 1 is supported yet */
-  int64_t max_tokens;         /* -1: until the context is full */
-  int64_t deadline_ms;        /* from the start; then it finishes with FINISH_DEADLINE. -1: none */
-  float temperature;          /* 0: always the most likely token, the lowest on ties. Default 0.8 */
-  float top_p;                /* 1: off. Default 0.95 */
-  float min_p;                /* 0: off. Default 0.05 */
-  float typical_p;            /* 1: off, the default */
-  float repeat_penalty;       /* 1: off, the default */
-  float presence_penalty;     /* 0: off, the default; over the answer */
-  float frequency_penalty;    /* 0: off, the default; over the answer */
-  int32_t top_k;              /* 0: off. Default 40 */
-  int32_t repeat_last_n;      /* tokens of prompt and answer repeat_penalty looks at; -1: all. Default 64 */
-  int32_t has_seed;           /* 0: a random seed, reported in the statistics. 1: `seed` */
+  int32_t samples;         /* answers at once; only 1 is supported yet */
+  int64_t max_tokens;      /* -1: until the context is full */
+  int64_t deadline_ms;     /* from the start; then it finishes with FINISH_DEADLINE. -1: none */
+  float temperature;       /* 0: always the most likely token, the lowest on ties. Default 0.8 */
+  float top_p;             /* 1: off. Default 0.95 */
+  float min_p;             /* 0: off. Default 0.05 */
+  float typical_p;         /* 1: off, the default */
+  float repeat_penalty;    /* 1: off, the default */
+  float presence_penalty;  /* 0: off, the default; over the answer */
+  float frequency_penalty; /* 0: off, the default; over the answer */
+  int32_t top_k;           /* 0: off. Default 40 */
+  int32_t
+      repeat_last_n; /* tokens repeat_penalty looks back, prompt included; -1: all. Default 64 */
+  int32_t has_seed;  /* 0: a random seed, reported in the statistics. 1: `seed` */
   uint64_t seed;
-  int32_t logprobs;           /* most likely tokens to report with each token, at most 64; 0: no log
+  int32_t logprobs;   /* most likely tokens to report with each token, at most 64; 0: no log
                                  probabilities at all */
-  int32_t ignore_eos;         /* 1: the model's end tokens do not end the answer */
+  int32_t ignore_eos; /* 1: the model's end tokens do not end the answer */
   const mirage_string* stop_strings; /* each ends the answer when it appears, across tokens too */
   size_t stop_string_count;
   const int32_t* stop_tokens; /* besides the model's end tokens */
@@ -609,13 +643,15 @@ typedef struct mirage_generation_options {
   uint32_t reserved;
 } mirage_generation_options;
 
-/* mirage_generation_options_init: the library's defaults, as in the comments above. A model may have
- * better ones: mirage_model_get_generation_options().
+/* mirage_generation_options_init: the library's defaults, as in the comments above. A model may
+ * have better ones: mirage_model_get_generation_options().
  * Threads: any. Since 0.1. */
-MIRAGE_API void mirage_generation_options_init(mirage_generation_options* options, size_t struct_size);
+MIRAGE_API void mirage_generation_options_init(mirage_generation_options* options,
+                                               size_t struct_size);
 
-/* mirage_model_get_generation_options: overwrites in `options`, which must have been initialised, what the model's
- * own generation config says of temperature, top_k, top_p, min_p, typical_p and the penalties.
+/* mirage_model_get_generation_options: overwrites in `options`, which must have been initialised,
+ * what the model's own generation config says of temperature, top_k, top_p, min_p, typical_p and
+ * the penalties.
  * Threads: any. Since 0.1. */
 MIRAGE_API mirage_status mirage_model_get_generation_options(const mirage_model* model,
                                                              mirage_generation_options* options,
@@ -624,13 +660,14 @@ MIRAGE_API mirage_status mirage_model_get_generation_options(const mirage_model*
 /* mirage_generation_start: starts to answer what was appended to the session.
  *
  *   options  NULL: the library's defaults overridden by the model's own.
- *   out      the generation; close with mirage_generation_close(). It is set before the first callback.
+ *   out      the generation; close with mirage_generation_close(). It is set before the first
+ *            callback.
  *
- * Fails with INVALID_ARGUMENT (an option out of its range; nothing to answer), UNSUPPORTED, REFUSED (by the chat
- * template), CONTEXT_FULL (the prompt is longer than the session's context), OUT_OF_MEMORY (it can never fit),
- * BUSY, CLOSED. A session whose start failed is as it was.
- * Threads: one at a time per session. After the close of an unfinished generation it waits for the running step
- * to be abandoned; inside a callback it returns BUSY instead. Since 0.1. */
+ * Fails with INVALID_ARGUMENT (an option out of its range; nothing to answer), UNSUPPORTED, REFUSED
+ * (by the chat template), CONTEXT_FULL (the prompt is longer than the session's context),
+ * OUT_OF_MEMORY (it can never fit), BUSY, CLOSED. A session whose start failed is as it was.
+ * Threads: one at a time per session. After the close of an unfinished generation it waits for the
+ * running step to be abandoned; inside a callback it returns BUSY instead. Since 0.1. */
 MIRAGE_API mirage_status mirage_generation_start(mirage_session* session,
                                                  const mirage_generation_options* options,
                                                  mirage_generation** out, mirage_error* error);
@@ -638,18 +675,20 @@ MIRAGE_API mirage_status mirage_generation_start(mirage_session* session,
 /* mirage_generation_next: the next event.
  *
  *   timeout_ms  0 does not wait, -1 waits as long as it takes.
- *   event       its struct_size must be set; the rest is overwritten, kind NONE unless OK is returned.
+ *   event       its struct_size must be set; the rest is overwritten, kind NONE unless OK is
+ *               returned.
  *
- * Returns TIMEOUT when there was no event in time. A generation that failed gives, together with DONE and
- * FINISH_ERROR, the status and message of the failure as its own.
- * Fails with INVALID_ARGUMENT (it has a callback), BUSY (another thread is waiting), WOULD_DEADLOCK (a timeout
- * other than 0 inside a callback).
+ * Returns TIMEOUT when there was no event in time. A generation that failed gives, together with
+ * DONE and FINISH_ERROR, the status and message of the failure as its own.
+ * Fails with INVALID_ARGUMENT (it has a callback), BUSY (another thread is waiting), WOULD_DEADLOCK
+ * (a timeout other than 0 inside a callback).
  * Threads: one at a time. Since 0.1. */
 MIRAGE_API mirage_status mirage_generation_next(mirage_generation* generation, int64_t timeout_ms,
                                                 mirage_event* event, mirage_error* error);
 
-/* mirage_generation_get_fd: a descriptor for poll, epoll and the like, readable (level-triggered) exactly while
- * mirage_generation_next() would not wait. It belongs to the generation: do not read or close it.
+/* mirage_generation_get_fd: a descriptor for poll, epoll and the like, readable (level-triggered)
+ * exactly while mirage_generation_next() would not wait. It belongs to the generation: do not read
+ * or close it.
  *
  * Fails with INVALID_ARGUMENT (it has a callback), IO (no descriptors left).
  * Threads: any. Since 0.1. */
@@ -661,35 +700,36 @@ enum {
   MIRAGE_CANCEL_ROLLBACK = 1 /* the session is as it was before the start */
 };
 
-/* mirage_generation_cancel: asks the generation to end, in the middle of a prompt too. It leaves the computation
- * within the running layer when it is alone, within the running step otherwise; its DONE event then says
- * FINISH_CANCELLED. No effect on one that has ended.
+/* mirage_generation_cancel: asks the generation to end, in the middle of a prompt too. It leaves
+ * the computation within the running layer when it is alone, within the running step otherwise; its
+ * DONE event then says FINISH_CANCELLED. No effect on one that has ended.
  * Threads: any; never waits. Since 0.1. */
 MIRAGE_API mirage_status mirage_generation_cancel(mirage_generation* generation, int32_t mode,
                                                   mirage_error* error);
 
 /* mirage_generation_accept: answers a LOGITS event with the token chosen.
  *
- * Fails with INVALID_ARGUMENT (no LOGITS event is unanswered; the token is not in the vocabulary), CLOSED.
+ * Fails with INVALID_ARGUMENT (no LOGITS event is unanswered; the token is not in the vocabulary),
+ * CLOSED.
  * Threads: one at a time; never waits. Since 0.1. */
 MIRAGE_API mirage_status mirage_generation_accept(mirage_generation* generation, int32_t token,
                                                   mirage_error* error);
 
-/* mirage_generation_close: cancels (STOP) what is still running and gives up the generation. After it returns no
- * callback of this generation runs: it waits for one that is running now, unless it is called from that
- * callback.
+/* mirage_generation_close: cancels (STOP) what is still running and gives up the generation. After
+ * it returns no callback of this generation runs: it waits for one that is running now, unless it
+ * is called from that callback.
  * Threads: any. Since 0.1. */
 MIRAGE_API void mirage_generation_close(mirage_generation* generation);
 
-/* ======================================================================================================
+/* ================================================================================================
  * Memory
- * ==================================================================================================== */
+ * ============================================================================================= */
 
 typedef struct mirage_plan_options {
   uint32_t struct_size;
-  int32_t sessions;      /* as in mirage_model_options */
-  int64_t context;       /* as in mirage_model_options */
-  int32_t kv_type;       /* as in mirage_model_options */
+  int32_t sessions; /* as in mirage_model_options */
+  int64_t context;  /* as in mirage_model_options */
+  int32_t kv_type;  /* as in mirage_model_options */
   uint32_t reserved;
   uint64_t memory_limit; /* bytes; 0: the runtime's */
 } mirage_plan_options;
@@ -700,27 +740,29 @@ MIRAGE_API void mirage_plan_options_init(mirage_plan_options* options, size_t st
 /* What a model would need, in bytes. total_bytes is the sum of the parts. */
 typedef struct mirage_plan {
   uint32_t struct_size;
-  int32_t fits;             /* 2: all weights stay in memory. 1: some are streamed from the file. 0: it does not
-                               fit */
+  int32_t fits; /* 2: all weights stay in memory. 1: some are streamed from the file.
+                               0: it does not fit */
   uint64_t limit_bytes;
   uint64_t total_bytes;
-  uint64_t weights_bytes;   /* kept in memory */
-  uint64_t kv_bytes;        /* keys and values of all sessions at full context */
-  uint64_t slots_bytes;     /* for streaming weights */
-  uint64_t tables_bytes;    /* vocabulary and other tables */
-  uint64_t workspace_bytes; /* for computing */
-  uint64_t sessions_bytes;  /* for sessions and generations, besides keys and values */
-  uint64_t least_bytes;     /* the least limit under which this model runs at all */
+  uint64_t weights_bytes;            /* kept in memory */
+  uint64_t kv_bytes;                 /* keys and values of all sessions at full context */
+  uint64_t slots_bytes;              /* for streaming weights */
+  uint64_t tables_bytes;             /* vocabulary and other tables */
+  uint64_t workspace_bytes;          /* for computing */
+  uint64_t sessions_bytes;           /* for sessions and generations, besides keys and values */
+  uint64_t least_bytes;              /* the least limit under which this model runs at all */
   uint64_t streamed_bytes_per_token; /* read again for each step, when fits is 1 */
   int64_t context;                   /* tokens per session this plan is for */
 } mirage_plan;
 
-/* mirage_model_get_plan: what `model`, opened in any way, would need if it were loaded with these options. To ask
- * before loading, open it with MIRAGE_LOAD_METADATA. A plan that does not fit is not a failure: fits is 0.
+/* mirage_model_get_plan: what `model`, opened in any way, would need if it were loaded with these
+ * options. To ask before loading, open it with MIRAGE_LOAD_METADATA. A plan that does not fit is
+ * not a failure: fits is 0.
  *
  * Fails with UNSUPPORTED (an architecture or a type this build lacks), CORRUPT.
  * Threads: any. Since 0.1. */
-MIRAGE_API mirage_status mirage_model_get_plan(const mirage_model* model, const mirage_plan_options* options,
+MIRAGE_API mirage_status mirage_model_get_plan(const mirage_model* model,
+                                               const mirage_plan_options* options,
                                                mirage_plan* plan, mirage_error* error);
 
 /* What a runtime holds, in bytes, by purpose. */
@@ -740,11 +782,11 @@ typedef struct mirage_memory {
 } mirage_memory;
 
 /* Threads: any; never waits. Since 0.1. */
-MIRAGE_API mirage_status mirage_runtime_get_memory(const mirage_runtime* runtime, mirage_memory* memory,
-                                                   mirage_error* error);
+MIRAGE_API mirage_status mirage_runtime_get_memory(const mirage_runtime* runtime,
+                                                   mirage_memory* memory, mirage_error* error);
 
-/* mirage_runtime_set_memory_limit: changes the limit while everything runs. Lowered below what is in use it holds
- * at once for everything new.
+/* mirage_runtime_set_memory_limit: changes the limit while everything runs. Lowered below what is
+ * in use it holds at once for everything new.
  *
  *   bytes  0: as for memory_limit in mirage_runtime_options.
  *
@@ -752,9 +794,9 @@ MIRAGE_API mirage_status mirage_runtime_get_memory(const mirage_runtime* runtime
 MIRAGE_API mirage_status mirage_runtime_set_memory_limit(mirage_runtime* runtime, uint64_t bytes,
                                                          mirage_error* error);
 
-/* ======================================================================================================
+/* ================================================================================================
  * Statistics: counters since the object was opened. Threads: any; never wait. Since 0.1.
- * ==================================================================================================== */
+ * ============================================================================================= */
 
 typedef struct mirage_runtime_stats {
   uint32_t struct_size;
@@ -766,8 +808,8 @@ typedef struct mirage_runtime_stats {
   uint64_t generations; /* running or waiting for memory, now */
 } mirage_runtime_stats;
 
-MIRAGE_API mirage_status mirage_runtime_get_stats(const mirage_runtime* runtime, mirage_runtime_stats* stats,
-                                                  mirage_error* error);
+MIRAGE_API mirage_status mirage_runtime_get_stats(const mirage_runtime* runtime,
+                                                  mirage_runtime_stats* stats, mirage_error* error);
 
 typedef struct mirage_model_stats {
   uint32_t struct_size;
@@ -782,8 +824,8 @@ typedef struct mirage_model_stats {
   double unhidden_s;       /* of streaming, waited for */
 } mirage_model_stats;
 
-MIRAGE_API mirage_status mirage_model_get_stats(const mirage_model* model, mirage_model_stats* stats,
-                                                mirage_error* error);
+MIRAGE_API mirage_status mirage_model_get_stats(const mirage_model* model,
+                                                mirage_model_stats* stats, mirage_error* error);
 
 typedef struct mirage_session_stats {
   uint32_t struct_size;
@@ -791,33 +833,34 @@ typedef struct mirage_session_stats {
   uint64_t messages; /* of a conversation */
   uint64_t tokens;   /* computed or waiting, as mirage_session_get_tokens() gives them */
   uint64_t waiting_tokens;
-  uint64_t cached_tokens; /* whose keys and values are there now; grows while a prompt is computed */
+  uint64_t cached_tokens; /* whose keys and values are there; grows while a prompt is computed */
   uint64_t context;       /* tokens it may hold */
 } mirage_session_stats;
 
-MIRAGE_API mirage_status mirage_session_get_stats(const mirage_session* session, mirage_session_stats* stats,
-                                                  mirage_error* error);
+MIRAGE_API mirage_status mirage_session_get_stats(const mirage_session* session,
+                                                  mirage_session_stats* stats, mirage_error* error);
 
 typedef struct mirage_generation_stats {
   uint32_t struct_size;
-  int32_t finish;          /* MIRAGE_FINISH_x; NONE until its DONE event was read */
-  uint64_t seed;           /* used */
-  uint64_t prompt_tokens;  /* of the whole prompt */
-  uint64_t cached_tokens;  /* of these, computed before and reused */
+  int32_t finish;         /* MIRAGE_FINISH_x; NONE until its DONE event was read */
+  uint64_t seed;          /* used */
+  uint64_t prompt_tokens; /* of the whole prompt */
+  uint64_t cached_tokens; /* of these, computed before and reused */
   uint64_t output_tokens;
-  double wait_s;           /* from the start to the first step it took part in */
-  double prompt_s;         /* from there to the first token */
-  double output_s;         /* from the first token to the last */
-  uint64_t memory_waits;   /* steps it sat out for want of memory */
-  uint64_t preemptions;    /* times its keys and values were given up, to be computed again */
+  double wait_s;         /* from the start to the first step it took part in */
+  double prompt_s;       /* from there to the first token */
+  double output_s;       /* from the first token to the last */
+  uint64_t memory_waits; /* steps it sat out for want of memory */
+  uint64_t preemptions;  /* times its keys and values were given up, to be computed again */
 } mirage_generation_stats;
 
 MIRAGE_API mirage_status mirage_generation_get_stats(const mirage_generation* generation,
-                                                     mirage_generation_stats* stats, mirage_error* error);
+                                                     mirage_generation_stats* stats,
+                                                     mirage_error* error);
 
-/* ======================================================================================================
+/* ================================================================================================
  * Expert
- * ==================================================================================================== */
+ * ============================================================================================= */
 
 /* What a token is. */
 enum {
@@ -831,8 +874,9 @@ enum {
 
 typedef struct mirage_token {
   uint32_t struct_size;
-  int32_t type;     /* MIRAGE_TOKEN_x */
-  const char* text; /* as the vocabulary spells it; not NUL-terminated; lives until the model is closed */
+  int32_t type; /* MIRAGE_TOKEN_x */
+  const char*
+      text; /* the bytes it stands for; not NUL-terminated; lives until the model is closed */
   size_t text_bytes;
   int32_t ends_generation; /* 1: one of the model's end tokens */
   uint32_t reserved;
@@ -841,30 +885,33 @@ typedef struct mirage_token {
 /* mirage_model_get_token: a token of the vocabulary.
  * Fails with NOT_FOUND past the end.
  * Threads: any. Since 0.1. */
-MIRAGE_API mirage_status mirage_model_get_token(const mirage_model* model, int32_t token, mirage_token* info,
-                                                mirage_error* error);
+MIRAGE_API mirage_status mirage_model_get_token(const mirage_model* model, int32_t token,
+                                                mirage_token* info, mirage_error* error);
 
-/* mirage_tokenize_conversation: the tokens a session would compute for a conversation, in the JSON form of
- * mirage_render(). Unlike the rendered text tokenized by hand, control tokens spelled in a message stay text.
+/* mirage_tokenize_conversation: the tokens a session would compute for a conversation, in the JSON
+ * form of mirage_render(). Unlike the rendered text tokenized by hand, control tokens spelled in a
+ * message stay text.
  * Threads: any. Since 0.1. */
-MIRAGE_API mirage_status mirage_tokenize_conversation(const mirage_model* model, const char* conversation,
+MIRAGE_API mirage_status mirage_tokenize_conversation(const mirage_model* model,
+                                                      const char* conversation,
                                                       size_t conversation_bytes, int32_t* tokens,
-                                                      size_t capacity, size_t* count, mirage_error* error);
+                                                      size_t capacity, size_t* count,
+                                                      mirage_error* error);
 
-/* mirage_score: how likely the model finds a text: for each token from `first` on, the natural logarithm of its
- * probability after all tokens before it. exp(-mean) is the perplexity.
+/* mirage_score: how likely the model finds a text: for each token from `first` on, the natural
+ * logarithm of its probability after all tokens before it. exp(-mean) is the perplexity.
  *
  *   first     at least 1, below `count`.
  *   logprobs  [count - first].
  *
- * Fails with INVALID_ARGUMENT, CONTEXT_FULL (count is above the model's context), OUT_OF_MEMORY, CLOSED,
- * WOULD_DEADLOCK.
+ * Fails with INVALID_ARGUMENT, CONTEXT_FULL (count is above the model's context), OUT_OF_MEMORY,
+ * CLOSED, WOULD_DEADLOCK.
  * Threads: any; blocks until computed. Since 0.1. */
-MIRAGE_API mirage_status mirage_score(mirage_model* model, const int32_t* tokens, size_t count, size_t first,
-                                      float* logprobs, mirage_error* error);
+MIRAGE_API mirage_status mirage_score(mirage_model* model, const int32_t* tokens, size_t count,
+                                      size_t first, float* logprobs, mirage_error* error);
 
-/* Where the library gets memory for its own objects; model data comes from the operating system directly.
- * Both functions are called from any thread. */
+/* Where the library gets memory for its own objects; model data comes from the operating system
+ * directly. Both functions are called from any thread. */
 typedef struct mirage_allocator {
   uint32_t struct_size;
   uint32_t reserved;
@@ -873,10 +920,12 @@ typedef struct mirage_allocator {
   void* user_data; /* kept for as long as the process lives */
 } mirage_allocator;
 
-/* mirage_set_allocator: for the whole process, before any other call of the library that takes or gives a handle.
+/* mirage_set_allocator: for the whole process, before any other call of the library that takes or
+ * gives a handle.
  * Fails with BUSY when the library has already allocated, INVALID_ARGUMENT.
  * Threads: one at a time, before others use the library. Since 0.1. */
-MIRAGE_API mirage_status mirage_set_allocator(const mirage_allocator* allocator, mirage_error* error);
+MIRAGE_API mirage_status mirage_set_allocator(const mirage_allocator* allocator,
+                                              mirage_error* error);
 
 #ifdef __cplusplus
 }

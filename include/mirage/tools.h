@@ -4,11 +4,13 @@
 
 /* tools.h - what the `mirage` command needs beyond mirage.h: measuring the machine.
  *
- * Nothing here is promised: names, meanings and the symbol version MIRAGE_TOOLS may change with any release.
- * Programs that use it say so by defining MIRAGE_TOOLS_UNSTABLE first. The conventions of mirage.h hold. */
+ * Nothing here is promised: names, meanings and the symbol version MIRAGE_TOOLS may change with any
+ * release. Programs that use it say so by defining MIRAGE_TOOLS_UNSTABLE first. The conventions of
+ * mirage.h hold. */
 
 #ifndef MIRAGE_TOOLS_UNSTABLE
-#error "mirage/tools.h may change with any release: define MIRAGE_TOOLS_UNSTABLE to use it all the same"
+#error \
+    "mirage/tools.h changes with any release: define MIRAGE_TOOLS_UNSTABLE to use it nevertheless"
 #endif
 
 #include "mirage/mirage.h"
@@ -17,8 +19,8 @@
 extern "C" {
 #endif
 
-/* mirage_tools_machine: the processor and memory this process runs on, as a JSON object: "cpu", "isa",
- * "physical_cores", "memory_bytes".
+/* mirage_tools_machine: the processor and memory this process runs on, as a JSON object: "cpu",
+ * "isa", "physical_cores", "memory_bytes".
  *
  *   json  room for `capacity` bytes, without a terminating NUL; see convention 5.
  *
@@ -26,8 +28,8 @@ extern "C" {
 MIRAGE_API mirage_status mirage_tools_machine(char* json, size_t capacity, size_t* json_bytes,
                                               mirage_error* error);
 
-/* mirage_tools_bandwidth: reads memory as fast as `threads` threads can and gives the best of several passes over
- * a buffer much larger than the caches.
+/* mirage_tools_bandwidth: reads memory as fast as `threads` threads can and gives the best of
+ * several passes over a buffer much larger than the caches.
  *
  *   gb_s  10^9 bytes per second.
  *

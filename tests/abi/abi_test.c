@@ -3,10 +3,11 @@
 
 mirage_error last_error = MIRAGE_ERROR_INIT;
 
-void check_status(mirage_status expected, mirage_status status, const char* call, const char* file, int line) {
+void check_status(mirage_status expected, mirage_status status, const char* call, const char* file,
+                  int line) {
   if (status == expected) return;
-  print_error("%s\n  gives %s, not %s: %s\n", call, mirage_status_name(status), mirage_status_name(expected),
-              last_error.message);
+  print_error("%s\n  gives %s, not %s: %s\n", call, mirage_status_name(status),
+              mirage_status_name(expected), last_error.message);
   _fail(file, line);
 }
 
@@ -18,8 +19,8 @@ int open_fixture(void** state) {
   mirage_runtime_options_init(&options, sizeof options);
   options.threads = 1;
   assert_ok(mirage_runtime_open(&options, &made->runtime, &last_error));
-  assert_ok(mirage_model_open_memory(made->runtime, made->file.data, made->file.bytes, NULL, NULL, NULL,
-                                     &made->model, &last_error));
+  assert_ok(mirage_model_open_memory(made->runtime, made->file.data, made->file.bytes, NULL, NULL,
+                                     NULL, &made->model, &last_error));
   assert_ok(mirage_session_open(made->model, NULL, &made->session, &last_error));
   *state = made;
   return 0;
@@ -56,8 +57,10 @@ answer read_answer(mirage_generation* generation) {
       read.text_bytes += event.text_bytes;
     }
     if (event.kind == MIRAGE_EVENT_TOKENS) {
-      assert_true(read.token_count + event.token_count <= sizeof read.tokens / sizeof read.tokens[0]);
-      memcpy(read.tokens + read.token_count, event.tokens, event.token_count * sizeof event.tokens[0]);
+      assert_true(read.token_count + event.token_count <=
+                  sizeof read.tokens / sizeof read.tokens[0]);
+      memcpy(read.tokens + read.token_count, event.tokens,
+             event.token_count * sizeof event.tokens[0]);
       read.token_count += event.token_count;
     }
   }

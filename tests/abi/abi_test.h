@@ -2,9 +2,10 @@
 #ifndef MIRAGE_TESTS_ABI_ABI_TEST_H
 #define MIRAGE_TESTS_ABI_ABI_TEST_H
 
-/* What all tests of the C interface share: cmocka, the tiny model opened, an answer read to its end. They are C99 and
- * link libmirage.so alone. */
+/* What all tests of the C interface share: cmocka, the tiny model opened, an answer read to its
+ * end. They are C99 and link libmirage.so alone. */
 
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,15 +14,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "mirage/mirage.h"
 #include "tiny_model.h"
 
-/* The error of the last call in a test; its message is shown when a status is not the expected one. */
+/* The error of the last call in a test; shown when a status is not the expected one. */
 extern mirage_error last_error;
 
-void check_status(mirage_status expected, mirage_status status, const char* call, const char* file, int line);
+void check_status(mirage_status expected, mirage_status status, const char* call, const char* file,
+                  int line);
 #define assert_status(expected, call) check_status((expected), (call), #call, __FILE__, __LINE__)
 #define assert_ok(call) assert_status(MIRAGE_OK, call)
 /* The message names the thing. */

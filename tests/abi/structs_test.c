@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Structs of programs built with an older or a newer header: every options struct and every struct the library fills. */
+/* Structs of programs built with an older or a newer header: every options struct and every struct
+ * the library fills. */
 #include "abi_test.h"
 
 enum { ROOM = 1024 };
@@ -15,7 +16,8 @@ typedef mirage_status (*options_call)(fixture* f, const void* options);
 
 static mirage_status with_runtime(fixture* f, const void* options) {
   mirage_runtime* runtime = NULL;
-  mirage_status status = mirage_runtime_open((const mirage_runtime_options*)options, &runtime, &last_error);
+  mirage_status status =
+      mirage_runtime_open((const mirage_runtime_options*)options, &runtime, &last_error);
   (void)f;
   mirage_runtime_close(runtime);
   return status;
@@ -33,8 +35,8 @@ static mirage_status with_model(fixture* f, const void* options) {
 static mirage_status with_render(fixture* f, const void* options) {
   const char* conversation = "{\"messages\": []}";
   size_t bytes = 0;
-  return mirage_render(f->model, (const mirage_render_options*)options, conversation, strlen(conversation), NULL, 0,
-                       &bytes, &last_error);
+  return mirage_render(f->model, (const mirage_render_options*)options, conversation,
+                       strlen(conversation), NULL, 0, &bytes, &last_error);
 }
 
 static mirage_status with_session(fixture* f, const void* options) {
@@ -51,7 +53,8 @@ static mirage_status with_generation(fixture* f, const void* options) {
   mirage_status status;
   assert_ok(mirage_session_clear(f->session, &last_error));
   assert_ok(mirage_session_append_tokens(f->session, &token, 1, &last_error));
-  status = mirage_generation_start(f->session, (const mirage_generation_options*)options, &generation, &last_error);
+  status = mirage_generation_start(f->session, (const mirage_generation_options*)options,
+                                   &generation, &last_error);
   mirage_generation_close(generation);
   return status;
 }
@@ -63,11 +66,21 @@ static mirage_status with_plan(fixture* f, const void* options) {
 }
 
 typedef void (*options_init)(void* options, size_t size);
-static void init_runtime(void* o, size_t n) { mirage_runtime_options_init((mirage_runtime_options*)o, n); }
-static void init_model(void* o, size_t n) { mirage_model_options_init((mirage_model_options*)o, n); }
-static void init_render(void* o, size_t n) { mirage_render_options_init((mirage_render_options*)o, n); }
-static void init_session(void* o, size_t n) { mirage_session_options_init((mirage_session_options*)o, n); }
-static void init_generation(void* o, size_t n) { mirage_generation_options_init((mirage_generation_options*)o, n); }
+static void init_runtime(void* o, size_t n) {
+  mirage_runtime_options_init((mirage_runtime_options*)o, n);
+}
+static void init_model(void* o, size_t n) {
+  mirage_model_options_init((mirage_model_options*)o, n);
+}
+static void init_render(void* o, size_t n) {
+  mirage_render_options_init((mirage_render_options*)o, n);
+}
+static void init_session(void* o, size_t n) {
+  mirage_session_options_init((mirage_session_options*)o, n);
+}
+static void init_generation(void* o, size_t n) {
+  mirage_generation_options_init((mirage_generation_options*)o, n);
+}
 static void init_plan(void* o, size_t n) { mirage_plan_options_init((mirage_plan_options*)o, n); }
 
 static const struct {
@@ -80,7 +93,8 @@ static const struct {
     {"mirage_model_options", sizeof(mirage_model_options), init_model, with_model},
     {"mirage_render_options", sizeof(mirage_render_options), init_render, with_render},
     {"mirage_session_options", sizeof(mirage_session_options), init_session, with_session},
-    {"mirage_generation_options", sizeof(mirage_generation_options), init_generation, with_generation},
+    {"mirage_generation_options", sizeof(mirage_generation_options), init_generation,
+     with_generation},
     {"mirage_plan_options", sizeof(mirage_plan_options), init_plan, with_plan},
 };
 enum { OPTIONS = sizeof kOptions / sizeof kOptions[0] };
@@ -216,10 +230,14 @@ static const struct {
   size_t size;
   fill_call call;
 } kFilled[] = {
-    {sizeof(mirage_model_info), fill_info},           {sizeof(mirage_metadata), fill_metadata},
-    {sizeof(mirage_tensor), fill_tensor},             {sizeof(mirage_token), fill_token},
-    {sizeof(mirage_plan), fill_plan},                 {sizeof(mirage_memory), fill_memory},
-    {sizeof(mirage_runtime_stats), fill_runtime_stats}, {sizeof(mirage_model_stats), fill_model_stats},
+    {sizeof(mirage_model_info), fill_info},
+    {sizeof(mirage_metadata), fill_metadata},
+    {sizeof(mirage_tensor), fill_tensor},
+    {sizeof(mirage_token), fill_token},
+    {sizeof(mirage_plan), fill_plan},
+    {sizeof(mirage_memory), fill_memory},
+    {sizeof(mirage_runtime_stats), fill_runtime_stats},
+    {sizeof(mirage_model_stats), fill_model_stats},
     {sizeof(mirage_session_stats), fill_session_stats},
 };
 enum { FILLED = sizeof kFilled / sizeof kFilled[0] };
@@ -243,7 +261,8 @@ static void filled_structs_are_zero_past_what_is_known(void** state) {
     memset(&out, 0x5A, sizeof out);
     out.struct_size = (uint32_t)kFilled[i].size + 24;
     assert_ok(kFilled[i].call((fixture*)*state, &out));
-    for (byte = kFilled[i].size; byte < kFilled[i].size + 24; ++byte) assert_int_equal(out.bytes[byte], 0);
+    for (byte = kFilled[i].size; byte < kFilled[i].size + 24; ++byte)
+      assert_int_equal(out.bytes[byte], 0);
     assert_int_equal(out.bytes[kFilled[i].size + 24], 0x5A);
   }
 }

@@ -22,7 +22,8 @@ enum {
 enum { TYPE_U32 = 4, TYPE_I32 = 5, TYPE_F32 = 6, TYPE_BOOL = 7, TYPE_STRING = 8, TYPE_ARRAY = 9 };
 
 static const char* const kTemplate =
-    "{{ bos_token }}{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n"
+    "{{ bos_token }}{% for message in messages %}<|im_start|>{{ message.role }}\n{{ "
+    "message.content }}<|im_end|>\n"
     "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 
 typedef struct Buffer {
@@ -90,13 +91,14 @@ static void KeyString(Writer* writer, const char* key, const char* value) {
   PutString(&writer->header, value);
 }
 
-/* A byte as GPT-2's alphabet spells it: itself where it is visible, else a code point from U+0100 on. */
+/* A byte as GPT-2's alphabet spells it: itself where visible, else a code point from U+0100 on. */
 static void SpellByte(int byte, char out[3]) {
   int next = 0;
   int other;
   int point = byte;
   for (other = 0; other < 256; ++other) {
-    const int visible = (other >= 33 && other <= 126) || (other >= 161 && other <= 172) || other >= 174;
+    const int visible =
+        (other >= 33 && other <= 126) || (other >= 161 && other <= 172) || other >= 174;
     if (other == byte && !visible) point = 256 + next;
     if (!visible) ++next;
   }
@@ -253,7 +255,8 @@ char* tiny_model_file(void) {
   if (path == NULL) Die("malloc");
   snprintf(path, 4096, "%s/mirage-tiny-XXXXXX", folder != NULL ? folder : "/tmp");
   fd = mkstemp(path);
-  if (fd < 0 || write(fd, model.data, model.bytes) != (ssize_t)model.bytes || close(fd) != 0) Die(path);
+  if (fd < 0 || write(fd, model.data, model.bytes) != (ssize_t)model.bytes || close(fd) != 0)
+    Die(path);
   tiny_model_free(&model);
   return path;
 }

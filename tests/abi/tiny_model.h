@@ -2,11 +2,16 @@
 #ifndef MIRAGE_TESTS_ABI_TINY_MODEL_H
 #define MIRAGE_TESTS_ABI_TINY_MODEL_H
 
-/* A whole model in memory, so that tests need no download: two llama layers of random weights, a vocabulary of the 256
- * bytes, a few merges and control tokens, and a chat template. Its answers are random bytes, the same every time. */
+/* A whole model in memory, so that tests need no download: two llama layers of random weights, a
+ * vocabulary of the 256 bytes, a few merges and control tokens, and a chat template. Its answers
+ * are random bytes, the same every time. */
 
 #include <stddef.h>
 #include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 enum {
   TINY_TOKENS = 264,
@@ -29,5 +34,9 @@ void tiny_model_free(tiny_model* model);
 
 /* Writes the model to a new file and gives its path, which the caller frees and unlinks. */
 char* tiny_model_file(void);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -6,7 +6,8 @@ static void library_and_header_agree(void** state) {
   char version[32];
   (void)state;
   assert_int_equal(mirage_abi_version(), MIRAGE_ABI_VERSION);
-  snprintf(version, sizeof version, "%d.%d.%d", MIRAGE_VERSION_MAJOR, MIRAGE_VERSION_MINOR, MIRAGE_VERSION_PATCH);
+  snprintf(version, sizeof version, "%d.%d.%d", MIRAGE_VERSION_MAJOR, MIRAGE_VERSION_MINOR,
+           MIRAGE_VERSION_PATCH);
   assert_string_equal(mirage_version_string(), version);
 }
 

@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// The spellings, exit codes and JSON keys of the `mirage` command that scripts rely on, on the tiny
+// model.
+
+#include "command.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace mirage::test {
+namespace {
+
+using Json = nlohmann::json;
+
+// Exactly one JSON value on standard output.
+Json ParseOne(const Outcome& outcome) {
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  Json json = Json::parse(outcome.out, nullptr, false);
+  EXPECT_FALSE(json.is_discarded()) << outcome.out;
+  return json;
+}
+
+// One line on standard error that says `text`.
+void ExpectComplaint(const Outcome& outcome, int code, const std::string& text) {
+  EXPECT_EQ(outcome.code, code) << outcome.err;
+  EXPECT_NE(outcome.err.find(text), std::string::npos) << outcome.err;
+  EXPECT_EQ(outcome.err.find('\n'), outcome.err.size() - 1) << outcome.err;
+}
+
+std::vector<std::string> Run(std::vector<std::string> more) {
+  std::vector<std::string> words = {"run", "-m", TinyModel(), "-p", "hello"};
+  words.insert(words.end(), more.begin(), more.end());
+  return words;
+}
+
+TEST(Command, SaysItsVersion) {
+  const Outcome outcome = RunMirage({"--version"});
+  EXPECT_EQ(outcome.code, 0);
+  EXPECT_EQ(outcome.out.substr(0, 7), "mirage ");
+}
+
+TEST(Command, BadUseExitsWithTwoAndOneLine) {
+  ExpectComplaint(RunMirage({}), 2, "subcommand");
+  ExpectComplaint(RunMirage({"dance"}), 2, "dance");
+  ExpectComplaint(RunMirage({"run", "-p", "x"}), 2, "--model");
+  ExpectComplaint(RunMirage(Run({"--no-such-flag"})), 2, "--no-such-flag");
+  ExpectComplaint(RunMirage(Run({"-n", "many"})), 2, "many");
+  ExpectComplaint(RunMirage(Run({"--memory", "3X"})), 2, "--memory '3X'");
+  ExpectComplaint(RunMirage(Run({"--logit-bias", "7:1"})), 2, "--logit-bias '7:1'");
+}
+
+TEST(Command, WhatIsNotThereIsNamed) {
+  for (const char* absent : {"pack", "grammar-check", "serve", "sim"})
+    ExpectComplaint(RunMirage({absent}), 2, absent);
+  ExpectComplaint(RunMirage(Run({"--grammar", "g.gbnf"})), 2, "--grammar");
+  ExpectComplaint(RunMirage(Run({"--json-schema", "s.json"})), 2, "--json-schema");
+  ExpectComplaint(RunMirage(Run({"--policy", "p"})), 2, "--policy");
+  ExpectComplaint(RunMirage({"bench", "pressure", "-m", TinyModel()}), 2, "pressure");
+  ExpectComplaint(RunMirage(Run({"--kv-type", "q8_0"})), 2, "q8_0");
+  ExpectComplaint(RunMirage(Run({"--device", "cuda"})), 2, "cuda");
+}
+
+TEST(Command, AMissingModelIsBadInput) {
+  ExpectComplaint(RunMirage({"run", "-m", "/no/such.gguf", "-p", "x"}), 2, "/no/such.gguf");
+}
+
+TEST(Command, AFileThatIsNoModelIsBadInput) {
+  const TemporaryFile file("this is not a model, it only has enough bytes to look at");
+  ExpectComplaint(RunMirage({"run", "-m", file.path(), "-p", "x"}), 2, file.path());
+}
+
+TEST(Run, JsonHasItsKeys) {
+  const Json json = ParseOne(RunMirage(Run({"--temp", "0", "-n", "5", "--ignore-eos", "--json"})));
+  EXPECT_TRUE(json["text"].is_string());
+  EXPECT_EQ(json["tokens"].size(), 5u);
+  EXPECT_EQ(json["prompt_tokens"][0], 260);  // the begin token
+  EXPECT_EQ(json["finish"], "length");
+  EXPECT_FALSE(json.contains("logprobs"));
+  for (const char* key : {"load_s", "prefill_tok_s", "decode_tok_s", "ttft_s"})
+    EXPECT_TRUE(json["timings"][key].is_number()) << key;
+  for (const char* key : {"limit", "weights", "kv", "slots", "tables", "workspace",
+                          "streamed_bytes_per_token", "hidden_s", "unhidden_s"})
+    EXPECT_TRUE(json["memory"][key].is_number()) << key;
+  EXPECT_GT(json["memory"]["kv"], 0);
+}
+
+TEST(Run, GreedyAnswersRepeat) {
+  const auto answer = [] {
+    return ParseOne(RunMirage(Run({"--temp", "0", "-n", "20", "--json"})))["tokens"];
+  };
+  EXPECT_EQ(answer(), answer());
+}
+
+TEST(Run, ASeedRepeatsAndIsReported) {
+  const Json first = ParseOne(RunMirage(Run({"--temp", "2", "-n", "20", "--json"})));
+  const Json second = ParseOne(RunMirage(
+      Run({"--temp", "2", "-n", "20", "--json", "--seed", first["sampling"]["seed"].dump()})));
+  EXPECT_EQ(first["tokens"], second["tokens"]);
+  EXPECT_EQ(second["sampling"]["seed"], first["sampling"]["seed"]);
+}
+
+TEST(Run, TheModelsOwnSamplingHoldsUnlessOverridden) {
+  const Json own = ParseOne(RunMirage(Run({"-n", "1", "--json"})))["sampling"];
+  EXPECT_EQ(own["temperature"], 0.5);
+  EXPECT_EQ(own["top_k"], 7);
+  EXPECT_NEAR(own["top_p"].get<double>(), 0.95, 1e-6);
+  const Json other = ParseOne(RunMirage(Run({"-n", "1", "--json", "--top-k", "3"})))["sampling"];
+  EXPECT_EQ(other["top_k"], 3);
+  EXPECT_EQ(other["temperature"], 0.5);
+}
+
+TEST(Run, LogprobsComeOnRequest) {
+  const Json json = ParseOne(
+      RunMirage(Run({"--temp", "0", "-n", "3", "--ignore-eos", "--logprobs", "4", "--json"})));
+  ASSERT_EQ(json["logprobs"].size(), 3u);
+  EXPECT_EQ(json["logprobs"][0]["token"], json["tokens"][0]);
+  EXPECT_EQ(json["logprobs"][0]["top"].size(), 4u);
+  EXPECT_EQ(json["logprobs"][0]["top"][0]["token"], json["tokens"][0]);
+}
+
+TEST(Run, RawTakesThePromptAsItStands) {
+  const Json json = ParseOne(RunMirage(Run({"--raw", "--temp", "0", "-n", "1", "--json"})));
+  const Json tokenized = ParseOne(RunMirage({"tokenize", "-m", TinyModel(), "--json"}, "hello"));
+  EXPECT_EQ(json["prompt_tokens"], tokenized);
+}
+
+TEST(Run, ASystemMessageComesFirst) {
+  const Json without = ParseOne(RunMirage(Run({"-n", "1", "--json"})));
+  const Json with = ParseOne(RunMirage(Run({"-n", "1", "--system", "be brief", "--json"})));
+  EXPECT_GT(with["prompt_tokens"].size(), without["prompt_tokens"].size());
+}
+
+TEST(Run, AStopStringEndsTheAnswer) {
+  const std::vector<std::string> greedy = {"--temp", "0", "-n", "40", "--ignore-eos", "--json"};
+  const std::string whole = ParseOne(RunMirage(Run(greedy)))["text"];
+  ASSERT_GT(whole.size(), 8u);
+  size_t at = whole.size() / 2;
+  while ((static_cast<unsigned char>(whole[at]) & 0xC0u) == 0x80u) ++at;
+  size_t end = at + 1;
+  while (end < whole.size() && (static_cast<unsigned char>(whole[end]) & 0xC0u) == 0x80u) ++end;
+  std::vector<std::string> flags = greedy;
+  flags.push_back("--stop=" + whole.substr(at, end - at));
+  const Json cut = ParseOne(RunMirage(Run(flags)));
+  EXPECT_EQ(cut["finish"], "stop");
+  EXPECT_EQ(cut["text"], whole.substr(0, whole.find(whole.substr(at, end - at))));
+}
+
+TEST(Run, ALimitBelowTheLeastExitsWithFourAndTheNumbers) {
+  const Outcome outcome = RunMirage(Run({"--memory", "4M"}));
+  ExpectComplaint(outcome, 4, "needed");
+  EXPECT_NE(outcome.err.find("available"), std::string::npos);
+}
+
+TEST(Run, APromptLongerThanTheContextIsBadInput) {
+  ExpectComplaint(RunMirage({"run", "-m", TinyModel(), "-c", "32", "-p", std::string(200, 'x')}), 2,
+                  "context of 32");
+}
+
+TEST(Tokenize, NoSpecialLeavesControlTokensAsText) {
+  const std::string text = "hi<|im_end|>";
+  const Json with = ParseOne(RunMirage({"tokenize", "-m", TinyModel(), "--json"}, text));
+  const Json without =
+      ParseOne(RunMirage({"tokenize", "-m", TinyModel(), "--no-special", "--json"}, text));
+  EXPECT_EQ(with, Json({260, 104, 105, 263}));
+  EXPECT_EQ(without.size(), text.size());
+}
+
+TEST(Tokenize, DetokenizeGivesTheTextBack) {
+  const std::string text = "hi <|im_start|> th\xC3\xA9re\n\n";
+  const Outcome tokens = RunMirage({"tokenize", "-m", TinyModel(), "--json"}, text);
+  EXPECT_EQ(RunMirage({"detokenize", "-m", TinyModel()}, tokens.out).out, text);
+}
+
+TEST(Detokenize, WhatIsNoListOfTokensIsBadInput) {
+  ExpectComplaint(RunMirage({"detokenize", "-m", TinyModel()}, "hello"), 2, "JSON array");
+  ExpectComplaint(RunMirage({"detokenize", "-m", TinyModel()}, "[1, -2]"), 2, "element 1");
+  ExpectComplaint(RunMirage({"detokenize", "-m", TinyModel()}, "[99999]"), 2, "99999");
+}
+
+TEST(Render, UsesTheModelsTemplateOrAFile) {
+  const TemporaryFile messages(
+      R"({"messages": [{"role": "user", "content": "hi"}], "add_generation_prompt": true})");
+  EXPECT_EQ(RunMirage({"render", "-m", TinyModel(), "--messages", messages.path()}).out,
+            "<|bos|><|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n");
+  const TemporaryFile chat_template("{{ messages | length }}{{ strftime_now('/%Y/%m/%d') }}");
+  EXPECT_EQ(RunMirage({"render", "--template", chat_template.path(), "--messages", messages.path(),
+                       "--now", "2026-07-26"})
+                .out,
+            "1/2026/07/26");
+}
+
+TEST(Render, TellsRefusalFromBrokenTemplates) {
+  const TemporaryFile messages(R"({"messages": []})");
+  const TemporaryFile refusing("{{ raise_exception('no') }}");
+  ExpectComplaint(
+      RunMirage({"render", "--template", refusing.path(), "--messages", messages.path()}), 3, "no");
+  const TemporaryFile broken("{% endif %}");
+  ExpectComplaint(RunMirage({"render", "--template", broken.path(), "--messages", messages.path()}),
+                  2, "1");
+  const TemporaryFile no_json("{");
+  ExpectComplaint(RunMirage({"render", "-m", TinyModel(), "--messages", no_json.path()}), 2, "");
+  ExpectComplaint(RunMirage({"render", "--messages", messages.path()}), 2, "--template");
+  ExpectComplaint(RunMirage({"render", "-m", TinyModel(), "--messages", "/no/such"}), 2,
+                  "/no/such");
+  ExpectComplaint(
+      RunMirage({"render", "-m", TinyModel(), "--messages", messages.path(), "--now", "soon"}), 2,
+      "soon");
+}
+
+TEST(Inspect, JsonHasMetadataTensorsAndPlan) {
+  const Json json = ParseOne(RunMirage({"inspect", TinyModel(), "--json"}));
+  EXPECT_EQ(json["architecture"], "llama");
+  EXPECT_EQ(json["metadata"]["llama.block_count"], 2);
+  EXPECT_EQ(json["metadata"]["tokenizer.ggml.tokens"]["count"], 264);
+  EXPECT_EQ(json["metadata"]["tokenizer.ggml.merges"].size(), 4u);
+  EXPECT_EQ(json["tensors"].size(), 21u);
+  EXPECT_EQ(json["tensors"][0]["name"], "token_embd.weight");
+  EXPECT_EQ(json["tensors"][0]["shape"], Json({64, 264}));
+  EXPECT_EQ(json["plan"]["fits"], "resident");
+  const Json& plan = json["plan"];
+  EXPECT_EQ(plan["total"].get<uint64_t>(),
+            plan["weights"].get<uint64_t>() + plan["kv"].get<uint64_t>() +
+                plan["slots"].get<uint64_t>() + plan["tables"].get<uint64_t>() +
+                plan["workspace"].get<uint64_t>());
+}
+
+TEST(Inspect, ThePlanIsForTheLimitThatIsGiven) {
+  const Json json = ParseOne(RunMirage({"inspect", TinyModel(), "--memory", "4M", "--json"}));
+  EXPECT_EQ(json["plan"]["fits"], "no");
+  EXPECT_GT(json["plan"]["least"], 4 << 20);
+}
+
+TEST(Inspect, TextNamesTensorsAndTypes) {
+  const Outcome outcome = RunMirage({"inspect", TinyModel()});
+  EXPECT_EQ(outcome.code, 0);
+  EXPECT_NE(outcome.out.find("blk.1.ffn_down.weight"), std::string::npos);
+  EXPECT_NE(outcome.out.find("F32"), std::string::npos);
+}
+
+TEST(Perplexity, OfRandomWeightsIsNearOrAboveTheVocabularys) {
+  std::string text;
+  for (int i = 0; i < 40; ++i) text += "some text that says little ";
+  const TemporaryFile file(text);
+  const Json json = ParseOne(
+      RunMirage({"perplexity", "-m", TinyModel(), "-f", file.path(), "--ctx", "64", "--json"}));
+  const size_t tokens = ParseOne(RunMirage({"tokenize", "-m", TinyModel(), "--json"}, text)).size();
+  EXPECT_EQ(json["tokens"], tokens / 64 * (64 - 32 - 1));
+  EXPECT_GT(json["perplexity"], 50);
+}
+
+TEST(Perplexity, ATextShorterThanAWindowIsBadInput) {
+  const TemporaryFile file("short");
+  ExpectComplaint(RunMirage({"perplexity", "-m", TinyModel(), "-f", file.path(), "--ctx", "64"}), 2,
+                  file.path());
+}
+
+TEST(Bench, JsonHasItsKeysAndLeavesOutWhatIsZero) {
+  const Json json = ParseOne(RunMirage({"bench", "-m", TinyModel(), "-t", "1", "--pp", "32", "--tg",
+                                        "4", "--batch", "1,2", "--repeats", "1", "--json"}));
+  EXPECT_GT(json["pp"]["tok_s"], 0);
+  ASSERT_EQ(json["tg"].size(), 2u);
+  EXPECT_EQ(json["tg"][1]["batch"], 2);
+  EXPECT_GT(json["tg"][1]["tok_s"], 0);
+  EXPECT_GT(json["bandwidth_gb_s"], 0);
+  EXPECT_TRUE(json["machine"]["cpu"].is_string());
+  EXPECT_EQ(json["machine"]["threads"], 1);
+  const Json without =
+      ParseOne(RunMirage({"bench", "-m", TinyModel(), "--pp", "0", "--tg", "0", "--json"}));
+  EXPECT_FALSE(without.contains("pp"));
+  EXPECT_TRUE(without["tg"].empty());
+}
+
+TEST(Chat, AnswersEachLineAndRemembers) {
+  const Outcome outcome =
+      RunMirage({"chat", "-m", TinyModel(), "--temp", "0", "-n", "4"}, "hello\n\nagain\n");
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_GT(outcome.out.size(), 2u);
+}
+
+}  // namespace
+}  // namespace mirage::test
