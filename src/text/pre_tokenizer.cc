@@ -8,7 +8,8 @@
 namespace mirage::text {
 namespace {
 
-// The patterns, as in the tokenizer.json files. Digits(individual_digits) and
+// The patterns, as in the tokenizer.json files. Letters that have a canonical equivalent are
+// escaped, so that no editor can replace them. Digits(individual_digits) and
 // Punctuation(Contiguous) of those files are written as the patterns they are equal to.
 constexpr const char* kNumber = R"(\p{N})";
 // Digits asks Rust, whose Unicode 17.0 has thirteen numbers more.
@@ -105,7 +106,9 @@ constexpr PreTokenizer::Traits kPlain{};
 constexpr PreTokenizer::Traits kWholePieces{.ignore_merges = true};
 constexpr PreTokenizer::Traits kWholePiecesAndBos{.ignore_merges = true, .add_bos = true};
 constexpr PreTokenizer::Traits kBos{.add_bos = true};
-constexpr PreTokenizer::Traits kGemma4{.add_bos = true, .space_mark = true, .newline_runs = true};
+// Gemma 4 files say that no bos is added, and mean that it is.
+constexpr PreTokenizer::Traits kGemma4{
+    .add_bos = true, .forces_bos = true, .space_mark = true, .newline_runs = true};
 constexpr PreTokenizer::Traits kSpaceMarked{.space_mark = true};
 
 struct Family {
@@ -116,9 +119,8 @@ struct Family {
 
 constexpr Family kFamilies[] = {
     {"default", {kDefaultPunctuation, kGpt2, kNumberRun, kThreeAsciiDigits}},
-    {"gpt-2 phi-2 jina-es jina-de jina-v2-es jina-v2-de gigachat a.x-4.0 mellum modern-bert mpt "
-     "olmo jais "
-     "trillion granite-docling exaone4 jina-v1-en jina-v2-code roberta-bpe",
+    {"gpt-2 phi-2 mpt olmo jais trillion granite-docling exaone4 gigachat a.x-4.0 mellum "
+     "modern-bert roberta-bpe jina-es jina-de jina-v1-en jina-v2-es jina-v2-de jina-v2-code",
      {kGpt2}},
     {"smollm starcoder refact command-r codeshell exaone minerva-7b mellum2", {kDigits, kGpt2}},
     {"llama3 llama-v3 llama-bpe falcon3 falcon-h1 pixtral midm-2.0 lfm2 jina-v5-nano",

@@ -32,6 +32,7 @@ class PreTokenizer {
   struct Traits {
     bool ignore_merges = false;  // a piece that is a token is that token, whatever the merges say
     bool add_bos = false;
+    bool forces_bos = false;  // add_bos whatever the file's flag says
     bool space_mark =
         false;  // tokens hold plain UTF-8 with U+2581 for spaces, not the byte alphabet
     bool newline_runs = false;  // a run of newlines that is a token is that token

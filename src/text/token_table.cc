@@ -78,16 +78,17 @@ Status CheckTokens(const VocabData& data) {
   return {};
 }
 
+std::string KeyOf(size_t id) { return "tokenizer.ggml.tokens[" + std::to_string(id) + "]"; }
+
 Status CheckText(std::string_view text, size_t id) {
-  const std::string key = "tokenizer.ggml.tokens[" + std::to_string(id) + "]";
   if (text.size() > TokenTable::kMaxTokenBytes)
-    return Fail(Code::kCorrupt, key + " has " + std::to_string(text.size()) +
+    return Fail(Code::kCorrupt, KeyOf(id) + " has " + std::to_string(text.size()) +
                                     " bytes, the limit is " +
                                     std::to_string(TokenTable::kMaxTokenBytes));
   for (size_t at = 0; at < text.size();) {
     const Utf8Prefix prefix = InspectUtf8(text.substr(at));
     if (prefix.kind != Utf8Prefix::kWhole)
-      return Fail(Code::kCorrupt, key + " is not UTF-8 at byte " + std::to_string(at));
+      return Fail(Code::kCorrupt, KeyOf(id) + " is not UTF-8 at byte " + std::to_string(at));
     at += prefix.bytes;
   }
   return {};
@@ -118,8 +119,7 @@ Result<TokenTable::Token> TokenTable::ReadToken(std::string_view text, size_t id
   Token token{std::string(text), static_cast<TokenType>(types_[id]), false};
   const std::optional<char> byte = ReadByteToken(text);
   if (token.type == TokenType::kByte && !byte)
-    return Fail(Code::kCorrupt, "tokenizer.ggml.tokens[" + std::to_string(id) +
-                                    "] is a byte token but not spelt <0xXX>");
+    return Fail(Code::kCorrupt, KeyOf(id) + " is a byte token but not spelt <0xXX>");
   if (token.type == TokenType::kByte || (!typed && byte && alphabet == Alphabet::kSentencePiece)) {
     token.type = TokenType::kByte;
     token.bytes.assign(1, *byte);

@@ -86,8 +86,8 @@ class TokenTable {
   StringTable text_;
   std::vector<float> scores_;
   std::vector<uint8_t> types_;
-  std::vector<int32_t>
-      foreign_;  // spelt outside their alphabet: they stand for themselves and no text becomes them
+  // Spelt outside their alphabet: they stand for themselves, and no text becomes them. Sorted.
+  std::vector<int32_t> foreign_;
   HashSlots slots_;
   uint64_t seed_ = RandomSeed();
   std::array<int32_t, 256> byte_tokens_{};

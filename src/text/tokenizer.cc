@@ -65,8 +65,7 @@ Status Tokenizer::Build(VocabData data) {
     MIRAGE_TRY(BuildUnigram(data));
   }
 
-  // Gemma 4 files say that no bos is added, and mean that it is.
-  if (gemma4) data.add_bos.reset();
+  if (traits.forces_bos) data.add_bos.reset();
   MIRAGE_TRY(PlaceAround("add_bos_token", data.add_bos, sentence_piece || bert || traits.add_bos,
                          special_.bos, &prefix_));
   if (bert)

@@ -71,6 +71,7 @@ TEST(BytePair, SpaceMarkedVocabulariesFallBackToBytes) {
   const auto newline = static_cast<int32_t>(vocab.Add("\n"));
   const auto newlines = static_cast<int32_t>(vocab.Add("\n\n\n"));
   vocab.data.bos = vocab.Add("<bos>", TokenType::kControl);
+  vocab.data.add_bos = false;
   const auto bos = static_cast<int32_t>(*vocab.data.bos);
   const auto tokenizer = vocab.Make();
   EXPECT_EQ(Ids(*tokenizer, "a a é"), (IdList{bos, a, space_a, space, 0xC3, 0xA9}));
