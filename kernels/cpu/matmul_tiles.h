@@ -113,13 +113,16 @@ void FloatTile(const MatMulPiece& piece, int32_t group, int32_t token) {
     for (int m = 0; m < kTokens; ++m) acc[v][m] = V::Set(0.0f);
 
   for (int32_t c = 0; c < piece.cols; ++c, w += kColumnBytes) {
+    typename V::Floats weights[kVectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v)
+      weights[v] = V::template LoadColumn<kType>(w + v * V::kGroups * piece.group_bytes,
+                                                 piece.group_bytes);
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) {
-      const auto weights =
-          V::template LoadColumn<kType>(w + v * V::kGroups * piece.group_bytes, piece.group_bytes);
-#pragma GCC unroll 8
-      for (int m = 0; m < kTokens; ++m)
-        acc[v][m] = V::MulAdd(weights, V::Set(x[m * piece.x_stride + c]), acc[v][m]);
+    for (int m = 0; m < kTokens; ++m) {
+      const auto value = V::Set(x[m * piece.x_stride + c]);
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) acc[v][m] = V::MulAdd(weights[v], value, acc[v][m]);
     }
   }
 
@@ -176,7 +179,7 @@ void MultiplyQuantGroups(const MatMulPiece& piece) {
 template <class Wide, class Narrow, DType kType>
 void MultiplyFloatGroups(const MatMulPiece& piece) {
   int32_t group = 0;
-  FloatGroupsOf<Wide, kType, 4>(piece, &group);
+  FloatGroupsOf<Wide, kType, Wide::kFloatVectors>(piece, &group);
   FloatGroupsOf<Wide, kType, 1>(piece, &group);
   FloatGroupsOf<Narrow, kType, 1>(piece, &group);
 }

@@ -29,6 +29,7 @@ struct Avx2 {
   static constexpr int kGroups = 1;
   static constexpr int kTileTokens = 4;
   static constexpr int kTileVectors = 2;
+  static constexpr int kFloatVectors = 3;
   static constexpr int kAccumulators = 10;
   static constexpr int kAttentionTile = 5;
 
