@@ -115,12 +115,12 @@ mirage_event MakePublicEvent(const session::Event& event) {
   switch (event.kind) {
     case session::Event::Kind::kTokens:
       made.kind = MIRAGE_EVENT_TOKENS;
-      made.tokens = &event.choice.token;
+      made.tokens = &event.output.choice.token;
       made.token_count = 1;
-      if (!event.choice.top.empty()) {
-        made.logprobs = &event.choice.logprob;
-        made.top = reinterpret_cast<const mirage_token_logprob*>(event.choice.top.data());
-        made.top_count = event.choice.top.size();
+      if (!event.output.choice.top.empty()) {
+        made.logprobs = &event.output.choice.logprob;
+        made.top = reinterpret_cast<const mirage_token_logprob*>(event.output.choice.top.data());
+        made.top_count = event.output.choice.top.size();
       }
       break;
     case session::Event::Kind::kText:
@@ -128,14 +128,14 @@ mirage_event MakePublicEvent(const session::Event& event) {
       made.text = event.text.c_str();
       made.text_bytes = event.text.size();
       break;
-    case session::Event::Kind::kLogits:
+    case session::Event::Kind::kChoose:
       made.kind = MIRAGE_EVENT_LOGITS;
-      made.logits = event.logits.data();
-      made.logit_count = event.logits.size();
+      made.logits = event.output.logits.data();
+      made.logit_count = event.output.logits.size();
       break;
     case session::Event::Kind::kDone:
       made.kind = MIRAGE_EVENT_DONE;
-      made.finish = static_cast<int32_t>(event.finish);
+      made.finish = static_cast<int32_t>(event.output.finish);
       break;
   }
   return made;
@@ -215,7 +215,8 @@ mirage_status mirage_generation_next(mirage_generation* generation, int64_t time
       return Fail(Code::kTimeout, "no event within " + std::to_string(timeout_ms) + " ms");
     generation->event = *std::move(next);
     MIRAGE_TRY(WriteOut(event, MakePublicEvent(generation->event), "event"));
-    if (generation->event.finish == engine::Finish::kError) return Fail(generation->event.error);
+    if (generation->event.output.finish == engine::Finish::kError)
+      return Fail(generation->event.output.error);
     return {};
   });
 }

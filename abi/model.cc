@@ -16,6 +16,7 @@
 #include "abi/metadata.h"
 #include "abi/structs.h"
 #include "format/shards.h"
+#include "model/cpu_kernels.h"
 #include "platform/file.h"
 #include "platform/memory_budget.h"
 
@@ -117,13 +118,13 @@ class BorrowedMemory final : public ByteSource {
   mutable std::atomic<bool> armed_{false};
 };
 
-int32_t PublicKernel(session::Kernel kernel) {
-  switch (kernel) {
-    case session::Kernel::kNone:
+int32_t PublicKernel(model::KernelSpeed speed) {
+  switch (speed) {
+    case model::KernelSpeed::kNone:
       return MIRAGE_KERNEL_NONE;
-    case session::Kernel::kSlow:
+    case model::KernelSpeed::kSlow:
       return MIRAGE_KERNEL_SLOW;
-    case session::Kernel::kFast:
+    case model::KernelSpeed::kFast:
       return MIRAGE_KERNEL_FAST;
   }
   return MIRAGE_KERNEL_NONE;
@@ -283,7 +284,7 @@ mirage_status mirage_model_get_tensor(const mirage_model* model, uint64_t index,
     filled.bytes = info.extent.bytes;
     filled.offset = info.extent.offset;
     filled.file = info.extent.shard;
-    filled.kernel = PublicKernel(session::KernelFor(info.dtype));
+    filled.kernel = PublicKernel(model::KernelSpeedOf(info));
     return WriteOut(tensor, filled, "tensor");
   });
 }

@@ -142,7 +142,7 @@ bool Run::abandoned() const {
 
 engine::Finish Run::finish() const {
   const std::lock_guard lock(mutex_);
-  return last_.has_value() ? last_->finish : engine::Finish::kNone;
+  return last_.has_value() ? last_->output.finish : engine::Finish::kNone;
 }
 
 Run::Outcome Run::Collect() {
@@ -155,8 +155,8 @@ Run::Outcome Run::Collect() {
   }
   UpdateDescriptor();
   Outcome outcome;
-  outcome.finish = last_->finish;
-  outcome.rolled_back = rollback_asked_ && last_->finish == engine::Finish::kCancelled;
+  outcome.finish = last_->output.finish;
+  outcome.rolled_back = rollback_asked_ && last_->output.finish == engine::Finish::kCancelled;
   outcome.tokens = tokens_;
   outcome.text = answer_;
   return outcome;
@@ -170,35 +170,24 @@ std::optional<Event> Run::Pop() {
 }
 
 void Run::Translate(engine::Output output) {
-  switch (output.kind) {
-    case engine::Output::Kind::kToken: {
-      const int32_t token = output.choice.token;
-      tokens_.push_back(token);
-      Event event;
-      event.kind = Event::Kind::kTokens;
-      event.choice = std::move(output.choice);
-      events_.push_back(std::move(event));
-      if (!output.stop_token) AddText(text_.Push(token));
-      return;
-    }
-    case engine::Output::Kind::kLogits: {
-      Event event;
-      event.kind = Event::Kind::kLogits;
-      event.logits = std::move(output.logits);
-      events_.push_back(std::move(event));
-      return;
-    }
-    case engine::Output::Kind::kDone: {
-      if (last_.has_value()) return;
-      AddText(text_.Flush());
-      Event event;
-      event.kind = Event::Kind::kDone;
-      event.finish = output.finish;
-      event.error = std::move(output.error);
-      last_ = std::move(event);
-      return;
-    }
+  using Kind = engine::Output::Kind;
+  if (output.kind == Kind::kDone && last_.has_value()) return;
+  const Kind kind = output.kind;
+  const bool has_text = kind == Kind::kToken && !output.stop_token;
+  const int32_t token = output.choice.token;
+  if (kind == Kind::kDone) AddText(text_.Flush());
+  Event event;
+  event.kind = kind == Kind::kToken  ? Event::Kind::kTokens
+               : kind == Kind::kDone ? Event::Kind::kDone
+                                     : Event::Kind::kChoose;
+  event.output = std::move(output);
+  if (kind == Kind::kDone) {
+    last_ = std::move(event);
+    return;
   }
+  events_.push_back(std::move(event));
+  if (kind == Kind::kToken) tokens_.push_back(token);
+  if (has_text) AddText(text_.Push(token));
 }
 
 void Run::AddText(std::string text) {

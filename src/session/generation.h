@@ -30,13 +30,15 @@
 namespace mirage::session {
 
 struct Event {
-  enum class Kind { kTokens, kText, kLogits, kDone };
+  enum class Kind {
+    kTokens,  // output.choice
+    kText,    // text
+    kChoose,  // output holds what the caller chooses the next token from
+    kDone,    // output.finish, output.error
+  };
   Kind kind = Kind::kDone;
-  sample::Choice choice;                          // kTokens
-  std::string text;                               // kText
-  std::vector<float> logits;                      // kLogits
-  engine::Finish finish = engine::Finish::kNone;  // kDone
-  Error error;                                    // kDone with Finish::kError
+  engine::Output output;
+  std::string text;
 };
 
 class Run final : public Dispatcher::Client, public std::enable_shared_from_this<Run> {

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "format/open.h"
-#include "kernels/pack.h"
+#include "model/cpu_kernels.h"
 #include "model/model.h"
 #include "session/render.h"
 #include "session/vocabulary.h"
@@ -15,16 +15,11 @@ namespace mirage::session {
 namespace {
 
 constexpr int32_t kMostSessions = 4096;
-// Sequences that may be sampled in one step, whatever was planned: their logits are small beside
-// the weights.
+// Sequences that may be sampled in one step, whatever was planned: a row each is small beside the
+// weights.
 constexpr int32_t kLeastLogitRows = 4;
 
 }  // namespace
-
-Kernel KernelFor(tensor::DType dtype) {
-  if (kernels::HasFastKernel(dtype)) return Kernel::kFast;
-  return kernels::IsPackable(dtype) ? Kernel::kSlow : Kernel::kNone;
-}
 
 Result<std::shared_ptr<LoadedModel>> LoadedModel::Open(
     std::shared_ptr<Runtime> runtime, std::vector<std::shared_ptr<const ByteSource>> parts,
@@ -76,7 +71,7 @@ Status LoadedModel::LoadWeights(const ModelOptions& options) {
   MIRAGE_TRY_ASSIGN(load.plan, MakePlanRequest(options.context, options.sessions));
   load.model_number = runtime_->NextModelNumber();
   load.progress = options.progress;
-  const model::Host host{*compute->device, compute->arena, *compute->transfer, compute->ops};
+  const model::Host host{*compute->device, compute->arena, *compute->transfer, model::CpuKernels()};
   Result<std::unique_ptr<model::Model>> loaded = model::Model::Load(host, *std::move(file_), load);
   if (!loaded) return Fail(runtime_->AsLimit(std::move(loaded).error()));
   file_.reset();

@@ -24,17 +24,12 @@
 #include "model/plan.h"
 #include "sample/params.h"
 #include "session/runtime.h"
-#include "tensor/dtype.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 
 namespace mirage::session {
 
 enum class Extent { kAll, kVocabulary, kMetadata };
-
-// How this build computes with tensors of a type.
-enum class Kernel { kNone, kSlow, kFast };
-[[nodiscard]] Kernel KernelFor(tensor::DType dtype);
 
 struct ModelOptions {
   Extent extent = Extent::kAll;

@@ -6,7 +6,6 @@
 #include <string>
 #include <utility>
 
-#include "kernels/cpu/cpu_ops.h"
 #include "platform/cpu.h"
 #include "platform/memory_budget.h"
 
@@ -22,7 +21,6 @@ Runtime::Compute::Compute(const Clock& clock, memory::Ledger& ledger, int thread
       device(platform::MakeHostDevice(pool, clock, platform::HostStreams::kInline)),
       transfer(memory::MakeHostTransferEngine(kTransferWorkers)),
       arena(*device, ledger),
-      ops(kernels::CpuOps()),
       engine(clock) {}
 
 Result<std::shared_ptr<Runtime>> Runtime::Create(RuntimeOptions options) {
@@ -39,6 +37,7 @@ Result<std::shared_ptr<Runtime>> Runtime::Create(RuntimeOptions options) {
 Runtime::~Runtime() { Shutdown(); }
 
 void Runtime::Shutdown() {
+  const std::lock_guard one_at_a_time(shutdown_mutex_);
   Compute* compute = nullptr;
   {
     const std::lock_guard lock(mutex_);

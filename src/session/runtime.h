@@ -20,7 +20,6 @@
 #include "base/log.h"
 #include "base/result.h"
 #include "engine/engine.h"
-#include "kernels/ops.h"
 #include "memory/arena.h"
 #include "memory/ledger.h"
 #include "memory/transfer.h"
@@ -55,7 +54,6 @@ class Runtime {
     std::unique_ptr<platform::Device> device;
     std::unique_ptr<memory::TransferEngine> transfer;
     memory::Arena arena;
-    const kernels::Ops& ops;
     engine::Engine engine;  // last: its thread uses all of the above
   };
   [[nodiscard]] Result<Compute*> compute();
@@ -93,6 +91,7 @@ class Runtime {
   memory::Ledger ledger_;
   std::atomic<uint64_t> memory_limit_{0};
   std::atomic<uint32_t> models_{0};
+  std::mutex shutdown_mutex_;
   mutable std::mutex mutex_;  // guards the two below
   bool closed_ = false;
   std::unique_ptr<Compute> compute_;

@@ -380,6 +380,28 @@ static void a_forked_child_is_told_and_the_parent_goes_on(void** state) {
   mirage_generation_close(generation);
 }
 
+static void* live_on_a_small_stack(void* argument) {
+  fixture* f = NULL;
+  mirage_generation_options options = greedy(6);
+  (void)argument;
+  open_fixture((void**)&f);
+  append_user(f->session, "hello");
+  assert_int_equal(generate(f->session, &options).token_count, 6);
+  close_fixture((void**)&f);
+  return NULL;
+}
+
+static void a_thread_with_a_small_stack_is_enough(void** state) {
+  pthread_attr_t attributes;
+  pthread_t thread;
+  (void)state;
+  pthread_attr_init(&attributes);
+  assert_int_equal(pthread_attr_setstacksize(&attributes, 64 * 1024), 0);
+  assert_int_equal(pthread_create(&thread, &attributes, live_on_a_small_stack, NULL), 0);
+  pthread_join(thread, NULL);
+  pthread_attr_destroy(&attributes);
+}
+
 typedef struct log_count {
   int messages;
   char last[256];
@@ -435,6 +457,7 @@ int main(void) {
       cmocka_unit_test(after_a_shutdown_everything_is_closed),
       cmocka_unit_test(runtimes_do_not_know_each_other),
       cmocka_unit_test(a_forked_child_is_told_and_the_parent_goes_on),
+      cmocka_unit_test(a_thread_with_a_small_stack_is_enough),
       cmocka_unit_test(the_log_goes_to_the_runtimes_callback),
   };
   return cmocka_run_group_tests(tests, open_fixture, close_fixture);

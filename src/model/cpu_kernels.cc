@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model/cpu_kernels.h"
+
+#include "kernels/cpu/cpu_ops.h"
+#include "kernels/pack.h"
+
+namespace mirage::model {
+
+const kernels::Ops& CpuKernels() { return kernels::CpuOps(); }
+
+KernelSpeed KernelSpeedOf(const format::TensorInfo& tensor) {
+  if (kernels::HasFastKernel(tensor.dtype)) return KernelSpeed::kFast;
+  return kernels::IsPackable(tensor.dtype) ? KernelSpeed::kSlow : KernelSpeed::kNone;
+}
+
+}  // namespace mirage::model
