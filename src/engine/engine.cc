@@ -211,8 +211,7 @@ void Engine::Impl::Remember(const std::shared_ptr<Sequence>& sequence) {
   std::list<std::weak_ptr<Sequence>> node{sequence};
   const std::lock_guard lock(mutex);
   sequences.remove_if([&](const std::weak_ptr<Sequence>& known) {
-    const std::shared_ptr<Sequence> alive = known.lock();
-    return alive == nullptr || alive == sequence;
+    return known.expired() || (!known.owner_before(sequence) && !sequence.owner_before(known));
   });
   sequences.splice(sequences.end(), node);
 }
@@ -315,6 +314,10 @@ bool Engine::Impl::StepOf(ModelRunner& runner) {
   if (grants.empty()) return active.size() != before;  // a request that can never fit was ended
 
   const int64_t begin = clock.NowNs();
+  for (const Grant& grant : grants)
+    candidates[grant.candidate]->state().UpdateStats([&](RequestStats& s) {
+      if (s.first_step_ns == 0) s.first_step_ns = begin;
+    });
   const Status executed = Guarded([&] { return Execute(runner, candidates, grants); });
   if (!executed) {
     FailStep(candidates, grants, executed.error());
@@ -412,13 +415,15 @@ Status Engine::Impl::ReserveOne(ActiveRequest& request, Grant* grant,
 // are in the step already. request: nullptr for a score, which comes after everybody.
 bool Engine::Impl::MakeRoomFor(const ActiveRequest* request,
                                const std::vector<ActiveRequest*>& kept) {
+  std::vector<std::shared_ptr<Sequence>>
+      idle;  // the last reference may be ours: not to be dropped under the lock
   {
     const std::lock_guard lock(mutex);
     for (const std::weak_ptr<Sequence>& known : sequences)
-      if (const std::shared_ptr<Sequence> sequence = known.lock();
-          sequence && sequence->DropCache())
-        return true;
+      if (std::shared_ptr<Sequence> sequence = known.lock()) idle.push_back(std::move(sequence));
   }
+  for (const std::shared_ptr<Sequence>& sequence : idle)
+    if (sequence->DropCache()) return true;
   const auto takeable = [&](const ActiveRequest& other) {
     return &other != request && other.cache().length() > 0 &&
            std::find(kept.begin(), kept.end(), &other) == kept.end();
@@ -490,15 +495,11 @@ void Engine::Impl::SampleAndCommit(ModelRunner& runner,
   int32_t row = 0;
   uint64_t decoded = 0;
   uint64_t prompt = 0;
-  const int64_t now = clock.NowNs();
   for (const Grant& grant : grants) {
     ActiveRequest& request = *candidates[grant.candidate];
     const bool sampled = grant.tokens == request.pending();
     request.CommitTokens(grant.tokens);
     request.last_served = step_number;
-    request.state().UpdateStats([&](RequestStats& s) {
-      if (s.first_step_ns == 0) s.first_step_ns = now;
-    });
     (sampled && grant.tokens == 1 ? decoded : prompt) += static_cast<uint64_t>(grant.tokens);
     if (!sampled) continue;
     const std::span<float> logits = runner.Logits(row++);
