@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "fakes.h"
+#include "memory/layout.h"
 #include "platform/host_stream.h"
 
 namespace {
@@ -51,7 +52,7 @@ TEST(Shortage, OfHeapWhileTheModelRunsLosesNoBytes) {
   constexpr size_t kRegions = 10;
   std::mt19937 random(11);
   std::vector<uint64_t> bytes(kRegions);
-  for (uint64_t& b : bytes) b = 1 + random() % 20000;
+  for (uint64_t& b : bytes) b = 1 + random() % 200000;
   Host host;
   auto store = host.Store(MakeRegions(bytes), std::make_shared<FakeSource>(), {3, false});
   ASSERT_TRUE(
@@ -83,6 +84,10 @@ TEST(Shortage, OfHeapWhileTheModelRunsLosesNoBytes) {
     });
     ++(went_through ? succeeded : thrown);
     ASSERT_TRUE(stream->Synchronize()) << "step " << step;
+    HomeChunks homes(bytes, host.arena.chunk_bytes());
+    for (RegionIndex i = 0; i < kRegions; ++i)
+      if (store->state(i) == RegionState::kResident) homes.Add(i);
+    ASSERT_EQ(host.ledger.Snapshot().by_owner[static_cast<size_t>(Owner::kWeights)], homes.bytes());
   }
   EXPECT_GT(thrown, 1000);
   EXPECT_GT(succeeded, 1000);
