@@ -5,7 +5,7 @@
 /* What all tests of the C interface share: cmocka, the tiny model opened, an answer read to its
  * end. They are C99 and link libmirage.so alone. */
 
-#include <cmocka.h>
+/* clang-format off: cmocka.h needs what stands before it */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,6 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <cmocka.h>
+/* clang-format on */
 
 #include "mirage/mirage.h"
 #include "tiny_model.h"

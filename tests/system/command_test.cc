@@ -31,7 +31,7 @@ void ExpectComplaint(const Outcome& outcome, int code, const std::string& text) 
   EXPECT_EQ(outcome.err.find('\n'), outcome.err.size() - 1) << outcome.err;
 }
 
-std::vector<std::string> Run(std::vector<std::string> more) {
+std::vector<std::string> Ask(std::vector<std::string> more) {
   std::vector<std::string> words = {"run", "-m", TinyModel(), "-p", "hello"};
   words.insert(words.end(), more.begin(), more.end());
   return words;
@@ -47,21 +47,21 @@ TEST(Command, BadUseExitsWithTwoAndOneLine) {
   ExpectComplaint(RunMirage({}), 2, "subcommand");
   ExpectComplaint(RunMirage({"dance"}), 2, "dance");
   ExpectComplaint(RunMirage({"run", "-p", "x"}), 2, "--model");
-  ExpectComplaint(RunMirage(Run({"--no-such-flag"})), 2, "--no-such-flag");
-  ExpectComplaint(RunMirage(Run({"-n", "many"})), 2, "many");
-  ExpectComplaint(RunMirage(Run({"--memory", "3X"})), 2, "--memory '3X'");
-  ExpectComplaint(RunMirage(Run({"--logit-bias", "7:1"})), 2, "--logit-bias '7:1'");
+  ExpectComplaint(RunMirage(Ask({"--no-such-flag"})), 2, "--no-such-flag");
+  ExpectComplaint(RunMirage(Ask({"-n", "many"})), 2, "many");
+  ExpectComplaint(RunMirage(Ask({"--memory", "3X"})), 2, "--memory '3X'");
+  ExpectComplaint(RunMirage(Ask({"--logit-bias", "7:1"})), 2, "--logit-bias '7:1'");
 }
 
 TEST(Command, WhatIsNotThereIsNamed) {
   for (const char* absent : {"pack", "grammar-check", "serve", "sim"})
     ExpectComplaint(RunMirage({absent}), 2, absent);
-  ExpectComplaint(RunMirage(Run({"--grammar", "g.gbnf"})), 2, "--grammar");
-  ExpectComplaint(RunMirage(Run({"--json-schema", "s.json"})), 2, "--json-schema");
-  ExpectComplaint(RunMirage(Run({"--policy", "p"})), 2, "--policy");
+  ExpectComplaint(RunMirage(Ask({"--grammar", "g.gbnf"})), 2, "--grammar");
+  ExpectComplaint(RunMirage(Ask({"--json-schema", "s.json"})), 2, "--json-schema");
+  ExpectComplaint(RunMirage(Ask({"--policy", "p"})), 2, "--policy");
   ExpectComplaint(RunMirage({"bench", "pressure", "-m", TinyModel()}), 2, "pressure");
-  ExpectComplaint(RunMirage(Run({"--kv-type", "q8_0"})), 2, "q8_0");
-  ExpectComplaint(RunMirage(Run({"--device", "cuda"})), 2, "cuda");
+  ExpectComplaint(RunMirage(Ask({"--kv-type", "q8_0"})), 2, "q8_0");
+  ExpectComplaint(RunMirage(Ask({"--device", "cuda"})), 2, "cuda");
 }
 
 TEST(Command, AMissingModelIsBadInput) {
@@ -74,7 +74,7 @@ TEST(Command, AFileThatIsNoModelIsBadInput) {
 }
 
 TEST(Run, JsonHasItsKeys) {
-  const Json json = ParseOne(RunMirage(Run({"--temp", "0", "-n", "5", "--ignore-eos", "--json"})));
+  const Json json = ParseOne(RunMirage(Ask({"--temp", "0", "-n", "5", "--ignore-eos", "--json"})));
   EXPECT_TRUE(json["text"].is_string());
   EXPECT_EQ(json["tokens"].size(), 5u);
   EXPECT_EQ(json["prompt_tokens"][0], 260);  // the begin token
@@ -90,32 +90,32 @@ TEST(Run, JsonHasItsKeys) {
 
 TEST(Run, GreedyAnswersRepeat) {
   const auto answer = [] {
-    return ParseOne(RunMirage(Run({"--temp", "0", "-n", "20", "--json"})))["tokens"];
+    return ParseOne(RunMirage(Ask({"--temp", "0", "-n", "20", "--json"})))["tokens"];
   };
   EXPECT_EQ(answer(), answer());
 }
 
 TEST(Run, ASeedRepeatsAndIsReported) {
-  const Json first = ParseOne(RunMirage(Run({"--temp", "2", "-n", "20", "--json"})));
+  const Json first = ParseOne(RunMirage(Ask({"--temp", "2", "-n", "20", "--json"})));
   const Json second = ParseOne(RunMirage(
-      Run({"--temp", "2", "-n", "20", "--json", "--seed", first["sampling"]["seed"].dump()})));
+      Ask({"--temp", "2", "-n", "20", "--json", "--seed", first["sampling"]["seed"].dump()})));
   EXPECT_EQ(first["tokens"], second["tokens"]);
   EXPECT_EQ(second["sampling"]["seed"], first["sampling"]["seed"]);
 }
 
 TEST(Run, TheModelsOwnSamplingHoldsUnlessOverridden) {
-  const Json own = ParseOne(RunMirage(Run({"-n", "1", "--json"})))["sampling"];
+  const Json own = ParseOne(RunMirage(Ask({"-n", "1", "--json"})))["sampling"];
   EXPECT_EQ(own["temperature"], 0.5);
   EXPECT_EQ(own["top_k"], 7);
   EXPECT_NEAR(own["top_p"].get<double>(), 0.95, 1e-6);
-  const Json other = ParseOne(RunMirage(Run({"-n", "1", "--json", "--top-k", "3"})))["sampling"];
+  const Json other = ParseOne(RunMirage(Ask({"-n", "1", "--json", "--top-k", "3"})))["sampling"];
   EXPECT_EQ(other["top_k"], 3);
   EXPECT_EQ(other["temperature"], 0.5);
 }
 
 TEST(Run, LogprobsComeOnRequest) {
   const Json json = ParseOne(
-      RunMirage(Run({"--temp", "0", "-n", "3", "--ignore-eos", "--logprobs", "4", "--json"})));
+      RunMirage(Ask({"--temp", "0", "-n", "3", "--ignore-eos", "--logprobs", "4", "--json"})));
   ASSERT_EQ(json["logprobs"].size(), 3u);
   EXPECT_EQ(json["logprobs"][0]["token"], json["tokens"][0]);
   EXPECT_EQ(json["logprobs"][0]["top"].size(), 4u);
@@ -123,20 +123,20 @@ TEST(Run, LogprobsComeOnRequest) {
 }
 
 TEST(Run, RawTakesThePromptAsItStands) {
-  const Json json = ParseOne(RunMirage(Run({"--raw", "--temp", "0", "-n", "1", "--json"})));
+  const Json json = ParseOne(RunMirage(Ask({"--raw", "--temp", "0", "-n", "1", "--json"})));
   const Json tokenized = ParseOne(RunMirage({"tokenize", "-m", TinyModel(), "--json"}, "hello"));
   EXPECT_EQ(json["prompt_tokens"], tokenized);
 }
 
 TEST(Run, ASystemMessageComesFirst) {
-  const Json without = ParseOne(RunMirage(Run({"-n", "1", "--json"})));
-  const Json with = ParseOne(RunMirage(Run({"-n", "1", "--system", "be brief", "--json"})));
+  const Json without = ParseOne(RunMirage(Ask({"-n", "1", "--json"})));
+  const Json with = ParseOne(RunMirage(Ask({"-n", "1", "--system", "be brief", "--json"})));
   EXPECT_GT(with["prompt_tokens"].size(), without["prompt_tokens"].size());
 }
 
 TEST(Run, AStopStringEndsTheAnswer) {
   const std::vector<std::string> greedy = {"--temp", "0", "-n", "40", "--ignore-eos", "--json"};
-  const std::string whole = ParseOne(RunMirage(Run(greedy)))["text"];
+  const std::string whole = ParseOne(RunMirage(Ask(greedy)))["text"];
   ASSERT_GT(whole.size(), 8u);
   size_t at = whole.size() / 2;
   while ((static_cast<unsigned char>(whole[at]) & 0xC0u) == 0x80u) ++at;
@@ -144,13 +144,13 @@ TEST(Run, AStopStringEndsTheAnswer) {
   while (end < whole.size() && (static_cast<unsigned char>(whole[end]) & 0xC0u) == 0x80u) ++end;
   std::vector<std::string> flags = greedy;
   flags.push_back("--stop=" + whole.substr(at, end - at));
-  const Json cut = ParseOne(RunMirage(Run(flags)));
+  const Json cut = ParseOne(RunMirage(Ask(flags)));
   EXPECT_EQ(cut["finish"], "stop");
   EXPECT_EQ(cut["text"], whole.substr(0, whole.find(whole.substr(at, end - at))));
 }
 
 TEST(Run, ALimitBelowTheLeastExitsWithFourAndTheNumbers) {
-  const Outcome outcome = RunMirage(Run({"--memory", "4M"}));
+  const Outcome outcome = RunMirage(Ask({"--memory", "4M"}));
   ExpectComplaint(outcome, 4, "needed");
   EXPECT_NE(outcome.err.find("available"), std::string::npos);
 }

@@ -64,7 +64,7 @@ TEST_P(RealModelTest, CtrlCEndsTheAnswerWith130) {
 
 INSTANTIATE_TEST_SUITE_P(Models, RealModelTest,
                          testing::Values("smollm2-135m.gguf", "gemma3-270m.gguf"),
-                         [](const auto& info) { return std::string(info.param).substr(0, 6); });
+                         [](const auto& model) { return std::string(model.param).substr(0, 6); });
 
 }  // namespace
 }  // namespace mirage::test
