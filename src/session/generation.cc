@@ -148,11 +148,17 @@ engine::Finish Run::finish() const {
 Run::Outcome Run::Collect() {
   std::unique_lock lock(mutex_);
   idle_.wait(lock, [this] { return !reading_; });
+  // The engine's notices take the lock: it is not held while waiting for what the engine produces.
+  reading_ = true;
   while (!last_.has_value()) {
     constexpr std::chrono::nanoseconds kForever{-1};
-    if (std::optional<engine::Output> output = request_->Next(kForever))
-      Translate(*std::move(output));
+    lock.unlock();
+    std::optional<engine::Output> output = request_->Next(kForever);
+    lock.lock();
+    if (output.has_value()) Translate(*std::move(output));
   }
+  reading_ = false;
+  idle_.notify_all();
   UpdateDescriptor();
   Outcome outcome;
   outcome.finish = last_->output.finish;
