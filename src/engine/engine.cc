@@ -346,7 +346,7 @@ bool Engine::Impl::MayGoOn(const ActiveRequest& request) const {
   bool alone = true;
   for (const auto& other : active) {
     if (other.get() == &request) break;
-    if (other->cache().length() == 0) continue;
+    if (other->cache().length() == 0 || other->paused()) continue;  // a paused one gives room
     alone = false;
     for (const kv::LayerGroup& group : other->runner().pages().geometry())
       needed += group.bytes_per_page();
@@ -387,7 +387,7 @@ std::vector<Grant> Engine::Impl::Reserve(const std::vector<ActiveRequest*>& cand
     }
     request.state().UpdateStats([](RequestStats& s) { ++s.waits_for_pages; });
     starved = true;
-    if (!AnyoneElseHoldsPages(&request, nullptr))
+    if (kept.empty() && !AnyoneElseHoldsPages(&request, nullptr))
       EndRequest(request, Finish::kError, std::move(reserved).error());
   }
   return granted;

@@ -79,8 +79,7 @@ std::string Parts(const Plan& plan) {
          MiB(plan.slot_bytes) + ", KV " + MiB(plan.kv);
 }
 
-// All weights streamed through the fewest slots, one page per layer of one sequence and the
-// smallest step.
+// All weights streamed through the fewest slots.
 Plan Least(const Inputs& in, const Shape& shape) {
   Plan plan = WithoutWeights(in, shape);
   const uint64_t slots = memory::LeastResidencyBytes(in.Residency(0));
@@ -190,8 +189,8 @@ Result<int64_t> SessionContext(const format::ModelFile& file, int64_t requested)
   if (requested > 0) return requested;
   MIRAGE_TRY_ASSIGN(const auto architecture,
                     file.metadata().Get<std::string>("general.architecture"));
-  MIRAGE_TRY_ASSIGN(const auto trained,
-                    file.metadata().Get<int64_t>(architecture + ".context_length"));
+  MIRAGE_TRY_ASSIGN(const auto trained, file.metadata().GetOr<int64_t>(
+                                            architecture + ".context_length", kDefaultContext));
   return std::clamp<int64_t>(trained, 1, kDefaultContext);
 }
 
@@ -201,12 +200,17 @@ Result<Plan> MakePlan(const Description& description, const ModelLayout& layout,
   Inputs in{description.config,  layout, request, description.config.CacheGeometry(),
             embedding_row_bytes, {}};
   for (const Region& region : layout.regions) in.region_bytes.push_back(region.info.bytes);
-  const Plan least = Least(in, {kernels::kPageTokens, kLeastStepTokens, 1});
+  const Shape smallest = request.context > 0
+                             ? Shape{request.context, kLeastStepTokens, request.sequences}
+                             : Shape{kernels::kPageTokens, kLeastStepTokens, 1};
+  const Plan least = Least(in, smallest);
   if (request.limit_bytes < least.total)
-    return OutOfMemory("the limit of " + MiB(request.limit_bytes) +
-                           " is below the least that works, " + MiB(least.total) + ": " +
-                           Parts(least),
-                       least.total, request.limit_bytes);
+    return OutOfMemory(
+        (request.context > 0 ? "a context of " + std::to_string(request.context) + " tokens"
+                             : "the model") +
+            " needs at least " + MiB(least.total) + " and " + MiB(request.limit_bytes) +
+            " are there: " + Parts(least),
+        least.total, request.limit_bytes);
   MIRAGE_TRY_ASSIGN(Plan plan, Choose(in, request.context > 0 ? request.context
                                                               : std::min(description.config.context,
                                                                          kDefaultContext)));

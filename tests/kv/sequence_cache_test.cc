@@ -228,7 +228,7 @@ TEST(SequenceCache, ItsEndGivesItsPagesBack) {
   EXPECT_TRUE(pool->CheckInvariants());
 }
 
-TEST(PagesFor, IsWhatASequenceHoldsAtItsEnd) {
+TEST(PagesFor, IsTheMostASequenceHoldsToWithinTheEndsOfAWindow) {
   KvHost host;
   for (const int64_t window : {1, 31, 32, 33, 100, 512})
     for (const int64_t step : {1, 32, 64, 100})
@@ -242,7 +242,7 @@ TEST(PagesFor, IsWhatASequenceHoldsAtItsEnd) {
         const int64_t planned = PagesFor(pool->geometry()[0], tokens, step) +
                                 PagesFor(pool->geometry()[1], tokens, step);
         EXPECT_LE(held, planned) << window << " " << step << " " << tokens;
-        EXPECT_GE(held, planned - 1) << window << " " << step << " " << tokens;
+        EXPECT_GE(held, planned - 2) << window << " " << step << " " << tokens;
       }
 }
 

@@ -80,8 +80,8 @@ INSTANTIATE_TEST_SUITE_P(Vocabularies, ReferenceVocab,
                          testing::Values("bert-bge", "command-r", "deepseek-coder", "deepseek-llm",
                                          "falcon", "gemma-4", "gpt-2", "llama-bpe", "llama-spm",
                                          "mpt", "phi-3", "qwen2", "qwen35", "refact", "starcoder"),
-                         [](const auto& info) {
-                           std::string name = info.param;
+                         [](const auto& vocabulary) {
+                           std::string name = vocabulary.param;
                            std::replace(name.begin(), name.end(), '-', '_');
                            return name;
                          });

@@ -97,11 +97,11 @@ Status ReadSizes(Reader& reader, Config& config) {
                       reader.KeyOr<uint64_t>("attention.key_length", embedding / heads[i]));
     MIRAGE_TRY_ASSIGN(const uint64_t value_length,
                       reader.KeyOr<uint64_t>("attention.value_length", key_length));
+    MIRAGE_TRY_ASSIGN(layer.head_dim, Size("attention.key_length", key_length));
     if (key_length != value_length)
       return Fail(Code::kUnsupported, "attention.key_length " + std::to_string(key_length) +
                                           " differs from attention.value_length " +
                                           std::to_string(value_length));
-    MIRAGE_TRY_ASSIGN(layer.head_dim, Size("attention.key_length", key_length));
   }
   config.attention_scale = 1.0f / std::sqrt(static_cast<float>(config.layers[0].head_dim));
   return {};

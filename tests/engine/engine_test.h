@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// What the engine's tests share: prompts, requests, reading one to its end, and a gate that holds a
+// pass.
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "engine/engine.h"
+#include "tests/engine/fake_model.h"
+
+namespace mirage::engine {
+
+// Far more than anything here takes; only a hang gets there.
+inline constexpr std::chrono::seconds kHang{60};
+
+// `count` tokens that follow from `seed`.
+inline std::vector<int32_t> Prompt(int seed, int64_t count) {
+  std::vector<int32_t> tokens;
+  for (int64_t i = 0; i < count; ++i)
+    tokens.push_back(static_cast<int32_t>((seed * 31 + i * 7 + i * i) % 97));
+  return tokens;
+}
+
+// A greedy request on a new sequence.
+inline RequestOptions Greedy(const std::shared_ptr<ModelRunner>& model, std::vector<int32_t> prompt,
+                             int64_t max_tokens) {
+  RequestOptions options;
+  options.sequence = std::make_shared<Sequence>(model);
+  options.prompt = std::move(prompt);
+  options.sampling.temperature = 0;
+  options.max_tokens = max_tokens;
+  return options;
+}
+// The same on a sequence that is there.
+inline RequestOptions GreedyOn(const std::shared_ptr<Sequence>& sequence,
+                               std::vector<int32_t> prompt, int64_t max_tokens) {
+  RequestOptions options;
+  options.sequence = sequence;
+  options.prompt = std::move(prompt);
+  options.sampling.temperature = 0;
+  options.max_tokens = max_tokens;
+  return options;
+}
+
+struct Outcome {
+  std::vector<int32_t> tokens;
+  Finish finish = Finish::kNone;
+  Error error;
+};
+
+// Reads a request to its end.
+inline Outcome Collect(Request& request) {
+  Outcome outcome;
+  for (;;) {
+    std::optional<Output> output = request.Next(kHang);
+    if (!output) {
+      ADD_FAILURE() << "the request hangs after " << outcome.tokens.size() << " tokens";
+      return outcome;
+    }
+    if (output->kind == Output::Kind::kDone) {
+      outcome.finish = output->finish;
+      outcome.error = output->error;
+      return outcome;
+    }
+    if (output->kind == Output::Kind::kToken) outcome.tokens.push_back(output->choice.token);
+  }
+}
+
+inline std::shared_ptr<Request> MustSubmit(Engine& engine, RequestOptions options) {
+  Result<std::shared_ptr<Request>> request = engine.Submit(std::move(options));
+  if (request) return *request;
+  ADD_FAILURE() << request.error().message;
+  return nullptr;
+}
+
+// Holds whoever passes while it is closed.
+class Gate {
+ public:
+  explicit Gate(bool open = false) : open_(open) {}
+
+  void Pass() {
+    std::unique_lock lock(mutex_);
+    ++arrived_;
+    changed_.notify_all();
+    changed_.wait(lock, [this] { return open_; });
+  }
+  void Open() {
+    const std::lock_guard lock(mutex_);
+    open_ = true;
+    changed_.notify_all();
+  }
+  void AwaitArrival() {
+    std::unique_lock lock(mutex_);
+    EXPECT_TRUE(changed_.wait_for(lock, kHang, [this] { return arrived_ > 0; }));
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool open_;
+  int arrived_ = 0;
+};
+
+// Waits for something another thread is about to do.
+template <typename Condition>
+[[nodiscard]] bool Eventually(Condition&& condition) {
+  const auto end = std::chrono::steady_clock::now() + kHang;
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > end) return false;
+    std::this_thread::sleep_for(std::chrono::microseconds(200));
+  }
+  return true;
+}
+
+}  // namespace mirage::engine

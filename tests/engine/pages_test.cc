@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+// Shortage of pages: an ordinary outcome inside, an error only where nothing could help.
+
+#include "tests/engine/engine_test.h"
+
+namespace mirage::engine {
+namespace {
+
+constexpr uint64_t kPage = FakeModel::kPageBytes;
+
+// One layer of full attention: 32 tokens are one page.
+FakeModel::Options OneLayer() {
+  FakeModel::Options options;
+  options.geometry = {{kv::CacheKind::kFull, 0, 1, 32, {0}}};
+  return options;
+}
+
+TEST(Pages, AYoungerRequestWaitsForAnOlderOnesPages) {
+  FakeHost host(5 * kPage);
+  auto model = FakeModel::Make(host, OneLayer());
+  Engine engine(host.clock);
+  auto older = MustSubmit(engine, Greedy(model, Prompt(1, 120), 30));    // 4 to 5 pages
+  auto younger = MustSubmit(engine, Greedy(model, Prompt(2, 100), 10));  // 4 pages
+  EXPECT_EQ(Collect(*older).tokens, model->Continue(Prompt(1, 120), 30));
+  EXPECT_EQ(Collect(*younger).tokens, model->Continue(Prompt(2, 100), 10));
+  EXPECT_GT(younger->stats().waits_for_pages + younger->stats().preemptions, 0);
+  EXPECT_EQ(older->stats().preemptions, 0);
+}
+
+TEST(Pages, AnOlderRequestTakesAYoungersPagesWhichAreComputedAgain) {
+  FakeHost host(6 * kPage);
+  auto model = FakeModel::Make(host, OneLayer());
+  Engine engine(host.clock);
+  // Both fit at first; the older one grows until only it does.
+  auto older = MustSubmit(engine, Greedy(model, Prompt(1, 30), 150));
+  auto younger = MustSubmit(engine, Greedy(model, Prompt(2, 30), 100));
+  EXPECT_EQ(Collect(*older).tokens, model->Continue(Prompt(1, 30), 150));
+  EXPECT_EQ(Collect(*younger).tokens, model->Continue(Prompt(2, 30), 100));
+  EXPECT_EQ(older->stats().preemptions, 0);
+  EXPECT_GE(younger->stats().preemptions, 1);
+  EXPECT_EQ(model->broken_pages, 0);
+}
+
+TEST(Pages, ARequestThatCanNeverFitIsAnErrorWithTheBytesAndNobodyElseSuffers) {
+  FakeHost host(5 * kPage);
+  auto model = FakeModel::Make(host, OneLayer());
+  Engine engine(host.clock);
+  auto sequence = std::make_shared<Sequence>(model);
+  auto small = MustSubmit(engine, Greedy(model, Prompt(1, 20), 40));
+  auto large = MustSubmit(engine, GreedyOn(sequence, Prompt(2, 32 * 5 + 1), 5));
+  const Outcome outcome = Collect(*large);
+  EXPECT_EQ(outcome.finish, Finish::kError);
+  EXPECT_EQ(outcome.error.code, Code::kOutOfMemory);
+  EXPECT_GT(outcome.error.needed_bytes, outcome.error.available_bytes);
+  EXPECT_GT(outcome.error.needed_bytes, 0u);
+  EXPECT_EQ(Collect(*small).tokens, model->Continue(Prompt(1, 20), 40));
+  // The sequence is idle and can be used again, shorter.
+  EXPECT_FALSE(sequence->busy());
+  ASSERT_TRUE(sequence->Truncate(50));
+  EXPECT_EQ(Collect(*MustSubmit(engine, GreedyOn(sequence, {}, 5))).tokens,
+            model->Continue(Prompt(2, 50), 5));
+}
+
+TEST(Pages, ARequestThatOutgrowsMemoryKeepsWhatItProduced) {
+  FakeHost host(3 * kPage);
+  auto model = FakeModel::Make(host, OneLayer());
+  Engine engine(host.clock);
+  const Outcome outcome = Collect(*MustSubmit(engine, Greedy(model, Prompt(1, 40), -1)));
+  EXPECT_EQ(outcome.finish, Finish::kError);
+  EXPECT_EQ(outcome.error.code, Code::kOutOfMemory);
+  // 96 positions fit, and the token after them.
+  EXPECT_EQ(outcome.tokens, model->Continue(Prompt(1, 40), 96 - 40 + 1));
+}
+
+TEST(Pages, AnIdleSequencesPagesDoNotFailARequest) {
+  FakeHost host(5 * kPage);
+  auto model = FakeModel::Make(host, OneLayer());
+  Engine engine(host.clock);
+  auto idle = std::make_shared<Sequence>(model);
+  Collect(*MustSubmit(engine, GreedyOn(idle, Prompt(1, 90), 3)));
+  const std::vector<int32_t> before = idle->tokens();
+  EXPECT_EQ(host.used(), 3 * kPage);
+  const Outcome outcome = Collect(*MustSubmit(engine, Greedy(model, Prompt(2, 120), 3)));
+  EXPECT_EQ(outcome.tokens, model->Continue(Prompt(2, 120), 3)) << outcome.error.message;
+  // The idle one lost nothing but time.
+  EXPECT_EQ(idle->tokens(), before);
+  EXPECT_EQ(Collect(*MustSubmit(engine, GreedyOn(idle, {}, 3))).tokens, model->Continue(before, 3));
+}
+
+TEST(Pages, ScoringThatHoldsPagesDoesNotFailARequest) {
+  FakeHost host(6 * kPage);
+  Gate gate;
+  FakeModel::Options options = OneLayer();
+  options.begin = [&](auto) -> Status {
+    gate.Pass();
+    return {};
+  };
+  auto model = FakeModel::Make(host, options);
+  Engine engine(host.clock);
+  const std::vector<int32_t> text = Prompt(3, 150);  // 5 pages, three steps
+  std::thread caller([&] {
+    auto scored = engine.Score(model, text, 0, {});
+    EXPECT_TRUE(scored) << scored.error().message;
+  });
+  gate.AwaitArrival();
+  auto request = MustSubmit(engine, Greedy(model, Prompt(1, 60), 40));  // up to 4 pages
+  gate.Open();
+  const Outcome outcome = Collect(*request);
+  caller.join();
+  EXPECT_EQ(outcome.tokens, model->Continue(Prompt(1, 60), 40)) << outcome.error.message;
+}
+
+TEST(Pages, ScoringWaitsForPagesThatRequestsHold) {
+  FakeHost host(6 * kPage);
+  Gate gate;
+  FakeModel::Options options = OneLayer();
+  options.begin = [&](auto) -> Status {
+    gate.Pass();
+    return {};
+  };
+  auto model = FakeModel::Make(host, options);
+  Engine engine(host.clock);
+  auto request = MustSubmit(engine, Greedy(model, Prompt(1, 60), 100));  // up to 5 pages
+  gate.AwaitArrival();
+  std::thread caller([&] {
+    auto scored = engine.Score(model, Prompt(3, 150), 0, {});
+    EXPECT_TRUE(scored) << scored.error().message;
+  });
+  gate.Open();
+  EXPECT_EQ(Collect(*request).tokens, model->Continue(Prompt(1, 60), 100));
+  caller.join();
+}
+
+TEST(Pages, APausedRequestHoldsUpNobodyElse) {
+  FakeHost host(5 * kPage);
+  auto model = FakeModel::Make(host, OneLayer());
+  Engine engine(host.clock);
+  RequestOptions options = Greedy(model, Prompt(1, 100), 20);
+  options.queue_capacity = 2;
+  auto paused = MustSubmit(engine, std::move(options));
+  ASSERT_TRUE(Eventually([&] { return paused->stats().output_tokens == 2; }));
+  EXPECT_EQ(Collect(*MustSubmit(engine, Greedy(model, Prompt(2, 100), 20))).tokens,
+            model->Continue(Prompt(2, 100), 20));
+  EXPECT_EQ(Collect(*paused).tokens, model->Continue(Prompt(1, 100), 20));
+}
+
+TEST(Pages, APausedRequestDoesNotHoldUpOneWhosePagesItTook) {
+  FakeHost host(4 * kPage);
+  auto model = FakeModel::Make(host, OneLayer());
+  Engine engine(host.clock);
+  // The older one grows to three pages, takes the younger one's for that, and then waits for its
+  // reader.
+  RequestOptions options = Greedy(model, Prompt(1, 30), 80);
+  options.queue_capacity = 50;
+  auto older = MustSubmit(engine, std::move(options));
+  auto younger = MustSubmit(engine, Greedy(model, Prompt(2, 30), 60));
+  ASSERT_TRUE(Eventually([&] { return older->stats().output_tokens == 50; }));
+  const Outcome outcome = Collect(*younger);
+  EXPECT_EQ(outcome.tokens, model->Continue(Prompt(2, 30), 60));
+  EXPECT_GE(younger->stats().preemptions, 1);
+  EXPECT_EQ(Collect(*older).tokens, model->Continue(Prompt(1, 30), 80));
+}
+
+TEST(Pages, TwoThatArriveTogetherAreServedOneAfterTheOther) {
+  FakeHost host(1 * kPage);
+  Gate gate;
+  FakeModel::Options options = OneLayer();
+  options.begin = [&](auto) -> Status {
+    gate.Pass();
+    return {};
+  };
+  auto model = FakeModel::Make(host, options);
+  FakeHost elsewhere;  // a model that keeps the engine busy until both are there
+  auto other = FakeModel::Make(elsewhere, options);
+  Engine engine(host.clock);
+  auto busy = MustSubmit(engine, Greedy(other, Prompt(1, 3), 1));
+  gate.AwaitArrival();
+  auto first = MustSubmit(engine, Greedy(model, Prompt(1, 5), 6));
+  auto second = MustSubmit(engine, Greedy(model, Prompt(2, 5), 6));
+  gate.Open();
+  EXPECT_EQ(Collect(*first).tokens, model->Continue(Prompt(1, 5), 6));
+  const Outcome outcome = Collect(*second);
+  EXPECT_EQ(outcome.tokens, model->Continue(Prompt(2, 5), 6)) << outcome.error.message;
+  Collect(*busy);
+}
+
+TEST(Pages, TwoModelsOfUnlikeGeometryDrawFromOneLedger) {
+  FakeHost host(24 * kPage);
+  FakeModel::Options wide;
+  wide.salt = 2;
+  wide.geometry = {{kv::CacheKind::kFull, 0, 2, 64, {0, 1}}};  // 32 KiB a page and both layers
+  auto narrow_model = FakeModel::Make(host, OneLayer());
+  auto wide_model = FakeModel::Make(host, wide);
+  Engine engine(host.clock);
+  std::vector<std::pair<std::shared_ptr<Request>, std::vector<int32_t>>> cases;
+  for (int i = 0; i < 6; ++i) {
+    const auto& model = i % 2 == 0 ? narrow_model : wide_model;
+    cases.emplace_back(MustSubmit(engine, Greedy(model, Prompt(i, 20), 50)),
+                       model->Continue(Prompt(i, 20), 50));
+  }
+  int64_t shortages = 0;
+  for (auto& [request, expected] : cases) {
+    const Outcome outcome = Collect(*request);
+    EXPECT_EQ(outcome.tokens, expected) << outcome.error.message;
+    shortages += request->stats().preemptions + request->stats().waits_for_pages;
+    request.reset();
+  }
+  EXPECT_GT(shortages, 0);
+  EXPECT_EQ(host.used(), 0u);
+}
+
+}  // namespace
+}  // namespace mirage::engine

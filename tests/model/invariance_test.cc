@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+// The bits of a position's logits follow from the tokens before it alone: not from how they were
+// cut into steps, from other sequences in the pass, from threads, nor from where pages lie.
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstring>
+#include <random>
+
+#include "tests/model/golden_files.h"
+#include "tests/model/tiny_model.h"
+
+namespace mirage::model {
+namespace {
+
+// A model that keeps everything, over one file.
+struct Loaded {
+  explicit Loaded(const std::string& golden, const TestHostOptions& options = {}, int rows = 4)
+      : host(options) {
+    LoadOptions load;
+    load.plan.context = 512;
+    load.plan.logit_rows = rows;
+    auto loaded = Model::Load(host.host(), OpenFile(GoldenPath(golden)).value(), load);
+    if (loaded) model = std::move(*loaded);
+  }
+  [[nodiscard]] size_t vocabulary() const { return model->config().vocabulary; }
+
+  TestHost host;
+  std::unique_ptr<Model> model;
+};
+
+// More tokens than the golden has, so that attention's splits and every window are crossed.
+std::vector<int32_t> Tokens(const Loaded& loaded, size_t count, unsigned seed) {
+  std::mt19937 random(seed);
+  std::vector<int32_t> tokens(count);
+  for (int32_t& token : tokens) token = static_cast<int32_t>(random() % loaded.vocabulary());
+  return tokens;
+}
+
+testing::AssertionResult SameBits(std::span<const float> got, std::span<const float> want) {
+  if (got.size() == want.size() &&
+      std::memcmp(got.data(), want.data(), want.size() * sizeof(float)) == 0)
+    return testing::AssertionSuccess();
+  return testing::AssertionFailure() << "bits differ, by up to " << Compare(got, want).max;
+}
+
+// The rows of RunInChunks(…, chunk) against those of every position.
+void ExpectRowsOf(const std::vector<float>& every, const std::vector<float>& got, size_t tokens,
+                  size_t chunk, size_t vocabulary) {
+  size_t row = 0;
+  for (size_t begin = 0; begin < tokens; begin += chunk, ++row) {
+    const size_t last = std::min(begin + chunk, tokens) - 1;
+    EXPECT_TRUE(SameBits(std::span(got).subspan(row * vocabulary, vocabulary),
+                         std::span(every).subspan(last * vocabulary, vocabulary)))
+        << "position " << last << " in chunks of " << chunk;
+  }
+}
+
+class Invariance : public testing::TestWithParam<std::string> {};
+
+TEST_P(Invariance, ChunksDoNotMatter) {
+  Loaded loaded(GetParam());
+  ASSERT_TRUE(loaded.model);
+  const std::vector<int32_t> tokens = Tokens(loaded, 330, 1);
+  const auto every = RunInChunks(*loaded.model, tokens, 1);
+  ASSERT_TRUE(every) << every.error().message;
+  for (const size_t chunk : {3, 7, 32, 64, 330}) {
+    const auto got = RunInChunks(*loaded.model, tokens, chunk);
+    ASSERT_TRUE(got) << got.error().message;
+    ExpectRowsOf(*every, *got, tokens.size(), chunk, loaded.vocabulary());
+  }
+}
+
+TEST_P(Invariance, ThreadsDoNotMatter) {
+  Loaded one(GetParam());
+  ASSERT_TRUE(one.model);
+  const std::vector<int32_t> tokens = Tokens(one, 70, 2);
+  const auto want = RunInChunks(*one.model, tokens, 7);
+  ASSERT_TRUE(want);
+  for (const int threads : {2, 3}) {
+    Loaded several(GetParam(), {.threads = threads});
+    const auto got = RunInChunks(*several.model, tokens, 7);
+    ASSERT_TRUE(got);
+    EXPECT_TRUE(SameBits(*got, *want)) << threads << " threads";
+  }
+}
+
+TEST_P(Invariance, EveryTableOfKernelsAgreesWithItself) {
+  for (const kernels::Ops* ops : kernels::RunnableOps()) {
+    Loaded loaded(GetParam(), {.ops = ops});
+    ASSERT_TRUE(loaded.model);
+    const std::vector<int32_t> tokens = Tokens(loaded, 40, 3);
+    const auto every = RunInChunks(*loaded.model, tokens, 1);
+    ASSERT_TRUE(every);
+    for (const size_t chunk : {3, 13, 40}) {
+      const auto got = RunInChunks(*loaded.model, tokens, chunk);
+      ASSERT_TRUE(got);
+      SCOPED_TRACE(ops->name);
+      ExpectRowsOf(*every, *got, tokens.size(), chunk, loaded.vocabulary());
+    }
+  }
+}
+
+TEST_P(Invariance, CompanyInThePassDoesNotMatter) {
+  Loaded loaded(GetParam());
+  ASSERT_TRUE(loaded.model);
+  Model& model = *loaded.model;
+  constexpr size_t kSequences = 3;
+  constexpr size_t kTokens = 60;
+  std::vector<std::vector<int32_t>> tokens;
+  std::vector<std::vector<float>> alone;
+  std::vector<kv::SequenceCache> caches;
+  for (unsigned i = 0; i < kSequences; ++i) {
+    tokens.push_back(Tokens(loaded, kTokens, 10 + i));
+    auto rows = RunInChunks(model, tokens.back(), 1);
+    ASSERT_TRUE(rows);
+    alone.push_back(std::move(*rows));
+    caches.emplace_back(model.pages());
+  }
+  // Passes of whoever has tokens left, with one to nine tokens each, in changing order; some take
+  // part without wanting logits.
+  std::mt19937 random(4);
+  std::vector<size_t> done(kSequences, 0);
+  while (std::any_of(done.begin(), done.end(), [](size_t n) { return n < kTokens; })) {
+    std::vector<size_t> order = {0, 1, 2};
+    std::shuffle(order.begin(), order.end(), random);
+    std::vector<Slice> slices;
+    std::vector<size_t> in_pass;
+    for (const size_t i : order) {
+      const size_t count = std::min<size_t>(random() % 10, kTokens - done[i]);
+      if (count == 0) continue;
+      ASSERT_TRUE(caches[i].Reserve(static_cast<int64_t>(done[i] + count)));
+      slices.push_back(
+          {&caches[i], std::span(tokens[i]).subspan(done[i], count), random() % 4 != 0});
+      in_pass.push_back(i);
+    }
+    if (slices.empty()) continue;
+    const Status passed = model.Forward(slices, {});
+    ASSERT_TRUE(passed) << passed.error().message;
+    int32_t row = 0;
+    for (size_t s = 0; s < slices.size(); ++s) {
+      const size_t i = in_pass[s];
+      done[i] += slices[s].tokens.size();
+      caches[i].Commit(static_cast<int64_t>(done[i]));
+      if (!slices[s].wants_logits) continue;
+      EXPECT_TRUE(SameBits(
+          model.Logits(row++),
+          std::span(alone[i]).subspan((done[i] - 1) * loaded.vocabulary(), loaded.vocabulary())))
+          << "sequence " << i << " at " << done[i] - 1;
+    }
+  }
+}
+
+TEST_P(Invariance, WherePagesLieDoesNotMatter) {
+  Loaded loaded(GetParam());
+  ASSERT_TRUE(loaded.model);
+  const std::vector<int32_t> tokens = Tokens(loaded, 200, 6);
+  const auto want = RunInChunks(*loaded.model, tokens, 25);
+  ASSERT_TRUE(want);
+  // The pool's free pages are in disorder, and those between belong to others.
+  kv::PagePool& pages = loaded.model->pages();
+  std::mt19937 random(7);
+  std::vector<std::vector<kv::PageNumber>> held(pages.geometry().size());
+  for (size_t group = 0; group < held.size(); ++group) {
+    ASSERT_TRUE(pages.Take(group, 40, &held[group]));
+    std::shuffle(held[group].begin(), held[group].end(), random);
+    pages.Drop(group, std::span(held[group]).first(20));
+  }
+  const auto got = RunInChunks(*loaded.model, tokens, 25);
+  ASSERT_TRUE(got);
+  EXPECT_TRUE(SameBits(*got, *want));
+  for (size_t group = 0; group < held.size(); ++group)
+    pages.Drop(group, std::span(held[group]).subspan(20));
+}
+
+TEST_P(Invariance, AScoreIsTheLogSoftmaxOfForwardsLogitsHoweverItIsCut) {
+  Loaded loaded(GetParam());
+  ASSERT_TRUE(loaded.model);
+  Model& model = *loaded.model;
+  const std::vector<int32_t> tokens = Tokens(loaded, 61, 8);
+  const auto rows = RunInChunks(model, tokens, 1);
+  ASSERT_TRUE(rows);
+  std::vector<double> want;
+  for (size_t i = 0; i + 1 < tokens.size(); ++i) {
+    const auto row = std::span(*rows).subspan(i * loaded.vocabulary(), loaded.vocabulary());
+    double sum = 0;
+    for (const float logit : row) sum += std::exp(static_cast<double>(logit));
+    want.push_back(row[static_cast<size_t>(tokens[i + 1])] - std::log(sum));
+  }
+  std::vector<double> whole;
+  for (const size_t chunk : {60, 11, 32}) {
+    kv::SequenceCache cache(model.pages());
+    std::vector<double> got(60);
+    for (size_t begin = 0; begin < 60; begin += chunk) {
+      const size_t count = std::min<size_t>(chunk, 60 - begin);
+      ASSERT_TRUE(cache.Reserve(static_cast<int64_t>(begin + count)));
+      const Slice slice{&cache, std::span(tokens).subspan(begin, count), false};
+      const Status scored = model.Score(slice, 0, std::span(tokens).subspan(begin + 1, count),
+                                        std::span(got).subspan(begin, count), {});
+      ASSERT_TRUE(scored) << scored.error().message;
+      cache.Commit(static_cast<int64_t>(begin + count));
+    }
+    for (size_t i = 0; i < got.size(); ++i) EXPECT_NEAR(got[i], want[i], 1e-9) << "target " << i;
+    if (whole.empty()) whole = got;
+    EXPECT_EQ(got, whole) << "chunks of " << chunk;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, Invariance,
+                         testing::Values("llama_gqa_tied", "llama_bias", "qwen3", "gemma2",
+                                         "gemma3", "phi3_window", "phi3_longrope_long", "quant_f16",
+                                         "quant_q4_0", "quant_q8_0", "quant_q4_k", "quant_iq4_xs"),
+                         [](const auto& name) { return name.param; });
+
+}  // namespace
+}  // namespace mirage::model

@@ -1,0 +1,403 @@
+// SPDX-License-Identifier: Apache-2.0
+// Loads that share a ledger, end early, or meet a file that cannot be right.
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cmath>
+#include <limits>
+#include <ostream>
+
+#include "kernels/ref/ref_ops.h"
+#include "model/arch/architectures.h"
+#include "tests/model/gguf_edit.h"
+#include "tests/model/golden_files.h"
+#include "tests/model/tiny_model.h"
+
+namespace mirage::model {
+namespace {
+
+TEST(Load, TwoModelsOfUnlikeGeometryLiveInOneLedger) {
+  LoadOptions options;
+  options.plan.context = 128;
+  TestHost apart;
+  const auto run_alone = [&](const char* golden) {
+    auto model = Model::Load(apart.host(), OpenFile(GoldenPath(golden)).value(), options);
+    return RunInChunks(**model, GoldenTokens(golden), 1).value();
+  };
+  const std::vector<float> want_first = run_alone("gemma3");
+  const std::vector<float> want_second = run_alone("quant_q4_k");
+
+  const auto total = [&](const char* golden) {
+    return MakePlan(OpenFile(GoldenPath(golden)).value(), options.plan)->total;
+  };
+  TestHost host({.limit_bytes = total("gemma3") + total("quant_q4_k")});
+  auto first = Model::Load(host.host(), OpenFile(GoldenPath("gemma3")).value(), options);
+  ASSERT_TRUE(first) << first.error().message;
+  options.model_number = 1;
+  auto second = Model::Load(host.host(), OpenFile(GoldenPath("quant_q4_k")).value(), options);
+  ASSERT_TRUE(second) << second.error().message;
+
+  // Token by token in turn.
+  std::vector<float> got_first;
+  std::vector<float> got_second;
+  kv::SequenceCache first_cache((*first)->pages());
+  kv::SequenceCache second_cache((*second)->pages());
+  const auto step = [](Model& model, kv::SequenceCache& cache, int32_t token,
+                       std::vector<float>* rows) -> Status {
+    const int64_t end = cache.length() + 1;
+    MIRAGE_TRY(cache.Reserve(end));
+    const Slice slice{&cache, {&token, 1}, true};
+    MIRAGE_TRY(model.Forward({&slice, 1}, {}));
+    cache.Commit(end);
+    const std::span<float> logits = model.Logits(0);
+    rows->insert(rows->end(), logits.begin(), logits.end());
+    return {};
+  };
+  const auto first_tokens = GoldenTokens("gemma3");
+  const auto second_tokens = GoldenTokens("quant_q4_k");
+  for (size_t i = 0; i < first_tokens.size(); ++i) {
+    ASSERT_TRUE(step(**first, first_cache, first_tokens[i], &got_first));
+    ASSERT_TRUE(step(**second, second_cache, second_tokens[i], &got_second));
+  }
+  EXPECT_EQ(got_first, want_first);
+  EXPECT_EQ(got_second, want_second);
+
+  // What the first one gives back is all of it, and the second does not notice.
+  const memory::LedgerSnapshot both = host.ledger.Snapshot();
+  first_cache.Clear();
+  first->reset();
+  EXPECT_LT(host.ledger.Snapshot().used, both.used);
+  ASSERT_TRUE(step(**second, second_cache, 1, &got_second));
+  second_cache.Clear();
+  second->reset();
+  EXPECT_EQ(host.ledger.Snapshot().used, 0u);
+}
+
+TEST(Load, OneThatDoesNotFitBesideOthersChangesNothing) {
+  LoadOptions options;
+  options.plan.context = 128;
+  const uint64_t total = MakePlan(OpenFile(GoldenPath("gemma3")).value(), options.plan)->total;
+  TestHost host({.limit_bytes = total + 100'000});
+  auto first = Model::Load(host.host(), OpenFile(GoldenPath("gemma3")).value(), options);
+  ASSERT_TRUE(first) << first.error().message;
+  // The first one's KV is promised, not taken; with it in use nothing is left.
+  kv::SequenceCache cache((*first)->pages());
+  ASSERT_TRUE(cache.Reserve(128));
+  const uint64_t used = host.ledger.Snapshot().used;
+  auto second = Model::Load(host.host(), OpenFile(GoldenPath("quant_q4_k")).value(), options);
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().code, Code::kOutOfMemory);
+  EXPECT_GT(second.error().needed_bytes, second.error().available_bytes);
+  EXPECT_EQ(host.ledger.Snapshot().used, used);
+}
+
+TEST(Load, CancelledAtAnyPointGivesEverythingBack) {
+  const std::vector<std::byte> file = ModelOfManyRegions().Build();
+  int points = 0;
+  for (int stop_at = 0;; ++stop_at) {
+    TestHost host;
+    LoadOptions options;
+    int polls = 0;
+    uint64_t last_done = 0;
+    options.progress = [&](uint64_t done, uint64_t total) {
+      EXPECT_LE(done, total);
+      EXPECT_GE(done, last_done);
+      last_done = done;
+      return polls++ != stop_at;
+    };
+    auto model = Model::Load(host.host(), OpenBytes(file).value(), options);
+    if (model) break;
+    ++points;
+    EXPECT_EQ(model.error().code, Code::kCancelled);
+    EXPECT_EQ(host.ledger.Snapshot().used, 0u) << "cancelled at " << stop_at;
+  }
+  EXPECT_GT(points, 10);
+}
+
+// A file whose reads fail after a while.
+class FailingSource final : public ByteSource {
+ public:
+  explicit FailingSource(std::vector<std::byte> data) : inner_(std::move(data)) {}
+  const std::string& name() const override { return inner_.name(); }
+  uint64_t bytes() const override { return inner_.bytes(); }
+  Status ReadAt(uint64_t offset, std::span<std::byte> out) const override {
+    if (reads_left.fetch_sub(1) <= 0) return Fail(Code::kIo, "the disk is gone");
+    return inner_.ReadAt(offset, out);
+  }
+  mutable std::atomic<int> reads_left{1 << 20};
+
+ private:
+  const test::BytesSource inner_;
+};
+
+TEST(Load, AReadThatFailsGivesEverythingBackAndNamesTheRegion) {
+  const std::vector<std::byte> file = ModelOfManyRegions().Build();
+  for (const int good_reads : {0, 1, 5, 20, 40}) {
+    auto source = std::make_shared<FailingSource>(file);
+    TestHost host;
+    auto opened = format::OpenModel({source});
+    ASSERT_TRUE(opened);
+    source->reads_left = good_reads;
+    auto model = Model::Load(host.host(), std::move(*opened), {});
+    ASSERT_FALSE(model);
+    EXPECT_EQ(model.error().code, Code::kIo);
+    EXPECT_NE(model.error().message.find("region"), std::string::npos) << model.error().message;
+    EXPECT_EQ(host.ledger.Snapshot().used, 0u);
+  }
+}
+
+TEST(Load, AReadThatFailsWhileRunningFailsThePassAndTheNextOneIsRight) {
+  for (const auto streams : {platform::HostStreams::kInline, platform::HostStreams::kQueued}) {
+    auto source = std::make_shared<FailingSource>(ModelOfManyRegions().Build());
+    TestHost host({.streams = streams});
+    auto loaded = Model::Load(host.host(), format::OpenModel({source}).value(), {});
+    ASSERT_TRUE(loaded);
+    Model& model = **loaded;
+    const std::vector<int32_t> tokens = {5, 6, 7};
+    const auto want = RunInChunks(model, tokens, 3);
+    ASSERT_TRUE(want);
+    for (size_t i = 0; i < model.regions().region_count(); ++i)
+      ASSERT_TRUE(model.regions().Lend(static_cast<memory::RegionIndex>(i)));
+    for (const int good_reads : {3, 9, 15}) {
+      source->reads_left = good_reads;
+      kv::SequenceCache cache(model.pages());
+      ASSERT_TRUE(cache.Reserve(3));
+      const Slice slice{&cache, tokens, true};
+      const Status failed = model.Forward({&slice, 1}, {});
+      ASSERT_FALSE(failed);
+      EXPECT_EQ(failed.error().code, Code::kIo);
+      EXPECT_EQ(cache.length(), 0);
+      source->reads_left = 1 << 20;
+      Status again = model.Forward({&slice, 1}, {});
+      // Fills that failed ahead of their use are reported once as well.
+      for (int tries = 0; !again && tries < 8; ++tries) again = model.Forward({&slice, 1}, {});
+      ASSERT_TRUE(again) << again.error().message;
+      const std::span<float> logits = model.Logits(0);
+      EXPECT_EQ(std::vector<float>(logits.begin(), logits.end()), *want);
+    }
+  }
+}
+
+// ---- files that cannot be right ----
+
+struct Spoiled {
+  std::string name;
+  std::function<void(GgufEdit&)> spoil;
+  Code code;
+  std::string named;  // in the message
+  std::string architecture = "llama";
+  friend void PrintTo(const Spoiled& s, std::ostream* out) { *out << s.name; }
+};
+
+class HostileFile : public testing::TestWithParam<Spoiled> {};
+
+TEST_P(HostileFile, IsRefusedWithAWordAndNothingTaken) {
+  TinyModel tiny;
+  tiny.architecture = GetParam().architecture;
+  auto file = GgufEdit::Open(tiny.Build());
+  ASSERT_TRUE(file) << file.error().message;
+  GetParam().spoil(*file);
+  auto opened = OpenBytes(file->Build());
+  ASSERT_TRUE(opened) << opened.error().message;
+
+  const auto planned = MakePlan(*opened, {});
+  ASSERT_FALSE(planned);
+  EXPECT_EQ(planned.error().code, GetParam().code) << planned.error().message;
+  EXPECT_NE(planned.error().message.find(GetParam().named), std::string::npos)
+      << planned.error().message;
+
+  TestHost host;
+  auto model = Model::Load(host.host(), std::move(*opened), {});
+  ASSERT_FALSE(model);
+  EXPECT_EQ(model.error().message, planned.error().message);
+  EXPECT_EQ(host.ledger.Snapshot().used, 0u);
+}
+
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+std::vector<Spoiled> SpoiledFiles() {
+  std::vector<Spoiled> files;
+  const auto add = [&](std::string name, Code code, std::string named,
+                       std::function<void(GgufEdit&)> spoil, const char* architecture = "llama") {
+    files.push_back({std::move(name), std::move(spoil), code, std::move(named), architecture});
+  };
+  const auto key = [&](const std::string& name, const std::string& suffix, auto value, Code code,
+                       const std::string& named, const std::string& architecture = "llama") {
+    add(
+        name, code, named,
+        [suffix, value, architecture](GgufEdit& file) {
+          file.SetKey(architecture + "." + suffix, value);
+        },
+        architecture.c_str());
+  };
+
+  // Tensors.
+  for (const std::string tensor :
+       {"token_embd.weight", "output_norm.weight", "blk.0.attn_norm.weight", "blk.1.attn_q.weight",
+        "blk.0.attn_k.weight", "blk.0.attn_v.weight", "blk.1.attn_output.weight",
+        "blk.0.ffn_norm.weight", "blk.1.ffn_gate.weight", "blk.0.ffn_up.weight",
+        "blk.1.ffn_down.weight"}) {
+    std::string plain = tensor;
+    std::replace(plain.begin(), plain.end(), '.', '_');
+    add("missing_" + plain, Code::kCorrupt, tensor,
+        [tensor](GgufEdit& file) { file.RemoveTensor(tensor); });
+    if (tensor == "token_embd.weight") continue;  // its rows are what the vocabulary is
+    add("one_row_less_" + plain, Code::kCorrupt, tensor, [tensor](GgufEdit& file) {
+      GgufEdit::Tensor& found = *file.Find(tensor);
+      found.data.resize(found.data.size() / found.dims.back() * (found.dims.back() - 1));
+      --found.dims.back();
+    });
+    add("dimensions_swapped_" + plain, Code::kCorrupt, tensor, [tensor](GgufEdit& file) {
+      GgufEdit::Tensor& found = *file.Find(tensor);
+      if (found.dims.size() == 2 && found.dims[0] != found.dims[1]) {
+        std::swap(found.dims[0], found.dims[1]);
+      } else {
+        found.dims = {found.dims[0] / 2, found.data.size() / sizeof(float) / (found.dims[0] / 2)};
+      }
+    });
+  }
+  add("unknown_tensor", Code::kUnsupported, "blk.0.attn_sinks.weight", [](GgufEdit& file) {
+    file.tensors().push_back(
+        {"blk.0.attn_sinks.weight", tensor::DType::kF32, {4}, std::vector<std::byte>(16)});
+  });
+  add("tensor_of_a_layer_too_many", Code::kUnsupported, "blk.2.attn_norm.weight",
+      [](GgufEdit& file) {
+        GgufEdit::Tensor copy = *file.Find("blk.1.attn_norm.weight");
+        copy.name = "blk.2.attn_norm.weight";
+        file.tensors().push_back(std::move(copy));
+      });
+  add("qk_norms_in_a_llama", Code::kUnsupported, "attn_q_norm", [](GgufEdit& file) {
+    file.tensors().push_back(
+        {"blk.0.attn_q_norm.weight", tensor::DType::kF32, {16}, std::vector<std::byte>(64)});
+  });
+  add("integers_for_a_matrix", Code::kUnsupported, "blk.0.attn_q.weight",
+      [](GgufEdit& file) { file.Find("blk.0.attn_q.weight")->dtype = tensor::DType::kI32; });
+
+  // The architecture.
+  add("unknown_architecture", Code::kUnsupported, "'mamba'",
+      [](GgufEdit& file) { file.SetKey("general.architecture", std::string("mamba")); });
+  add("no_architecture", Code::kCorrupt, "general.architecture",
+      [](GgufEdit& file) { file.RemoveKey("general.architecture"); });
+  add("architecture_a_number", Code::kCorrupt, "general.architecture",
+      [](GgufEdit& file) { file.SetKey("general.architecture", uint32_t{7}); });
+
+  // Sizes.
+  for (const std::string suffix :
+       {"block_count", "embedding_length", "context_length", "attention.layer_norm_rms_epsilon",
+        "attention.head_count", "feed_forward_length"})
+    add("no_" + suffix.substr(suffix.rfind('.') + 1), Code::kCorrupt, suffix,
+        [suffix](GgufEdit& file) { file.RemoveKey("llama." + suffix); });
+  key("no_layers", "block_count", uint32_t{0}, Code::kCorrupt, "block_count");
+  key("one_layer_too_many", "block_count", uint32_t{3}, Code::kCorrupt, "blk.2.");
+  key("one_layer_too_few", "block_count", uint32_t{1}, Code::kUnsupported, "blk.1.");
+  key("a_billion_layers", "block_count", uint32_t{1'000'000'000}, Code::kCorrupt, "block_count");
+  key("layers_of_64_bits", "block_count", ~uint64_t{0}, Code::kCorrupt, "block_count");
+  key("negative_layers", "block_count", int32_t{-2}, Code::kCorrupt, "block_count");
+  key("layers_a_string", "block_count", std::string("2"), Code::kCorrupt, "block_count");
+  key("no_width", "embedding_length", uint32_t{0}, Code::kCorrupt, "embedding_length");
+  key("huge_width", "embedding_length", uint64_t{1} << 40, Code::kCorrupt, "embedding_length");
+  key("other_width", "embedding_length", uint32_t{32}, Code::kCorrupt, "shape");
+  key("no_context", "context_length", uint32_t{0}, Code::kCorrupt, "context_length");
+  key("negative_context", "context_length", int64_t{-5}, Code::kCorrupt, "context_length");
+  key("huge_context", "context_length", uint64_t{1} << 50, Code::kCorrupt, "context_length");
+  key("no_heads", "attention.head_count", uint32_t{0}, Code::kCorrupt, "head_count");
+  key("huge_heads", "attention.head_count", uint32_t{0xFFFFFFFF}, Code::kCorrupt, "head_count");
+  key("kv_heads_do_not_divide", "attention.head_count_kv", uint32_t{3}, Code::kCorrupt, "attn_k");
+  key("no_kv_heads", "attention.head_count_kv", uint32_t{0}, Code::kCorrupt, "head_count_kv");
+  key("more_kv_heads_than_heads", "attention.head_count_kv", uint32_t{8}, Code::kCorrupt, "attn_k");
+  key("kv_heads_for_three_layers", "attention.head_count_kv", std::vector<uint32_t>{2, 2, 2},
+      Code::kCorrupt, "head_count_kv");
+  key("ffn_for_one_layer", "feed_forward_length", std::vector<uint32_t>{128}, Code::kCorrupt,
+      "feed_forward_length");
+  key("no_ffn", "feed_forward_length", uint32_t{0}, Code::kCorrupt, "feed_forward_length");
+  key("huge_ffn", "feed_forward_length", uint64_t{1} << 33, Code::kCorrupt, "feed_forward_length");
+  key("no_head_length", "attention.key_length", uint32_t{0}, Code::kCorrupt, "key_length");
+  key("unlike_head_lengths", "attention.value_length", uint32_t{8}, Code::kUnsupported,
+      "value_length");
+
+  // Numbers that are none.
+  for (const auto& [name, value] : std::vector<std::pair<std::string, float>>{
+           {"nan", kNan}, {"infinite", kInfinity}, {"negative", -1e-5f}, {"zero", 0.0f}}) {
+    key(name + "_epsilon", "attention.layer_norm_rms_epsilon", value, Code::kCorrupt, "epsilon");
+    key(name + "_rope_base", "rope.freq_base", value, Code::kCorrupt, "rope");
+    key(name + "_rope_factor", "rope.scaling.factor", value, Code::kCorrupt, "rope");
+  }
+  key("odd_rope", "rope.dimension_count", uint32_t{5}, Code::kCorrupt, "odd");
+  key("rope_wider_than_a_head", "rope.dimension_count", uint32_t{32}, Code::kCorrupt,
+      "rope.dimension_count");
+  key("unknown_rope_scaling", "rope.scaling.type", std::string("banana"), Code::kUnsupported,
+      "banana");
+  add("yarn_without_its_keys", Code::kCorrupt, "rope.scaling",
+      [](GgufEdit& file) { file.SetKey("llama.rope.scaling.type", std::string("yarn")); });
+  add("yarn_of_no_context", Code::kCorrupt, "original_context_length", [](GgufEdit& file) {
+    file.SetKey("llama.rope.scaling.type", std::string("yarn"));
+    file.SetKey("llama.rope.scaling.factor", 4.0f);
+    file.SetKey("llama.rope.scaling.original_context_length", 0.0f);
+  });
+  for (const float value : {0.0f, -1.0f, kNan})
+    add("rope_divisors_" + std::string(std::isnan(value) ? "nan"
+                                       : value < 0       ? "negative"
+                                                         : "zero"),
+        Code::kCorrupt, "frequency factor", [value](GgufEdit& file) {
+          file.tensors().push_back({"rope_freqs.weight",
+                                    tensor::DType::kF32,
+                                    {8},
+                                    std::vector<std::byte>(8 * sizeof(float))});
+          file.Fill("rope_freqs.weight", value);
+        });
+  key("no_window", "attention.sliding_window", uint32_t{0}, Code::kCorrupt, "sliding_window",
+      "gemma3");
+  key("negative_window", "attention.sliding_window", int32_t{-1}, Code::kCorrupt, "sliding_window",
+      "gemma3");
+  key("huge_window", "attention.sliding_window", uint64_t{1} << 60, Code::kCorrupt,
+      "sliding_window", "gemma3");
+  key("nan_softcap", "final_logit_softcapping", kNan, Code::kCorrupt, "soft cap", "gemma3");
+  key("negative_softcap", "final_logit_softcapping", -3.0f, Code::kCorrupt, "soft cap", "gemma3");
+  return files;
+}
+
+INSTANTIATE_TEST_SUITE_P(All, HostileFile, testing::ValuesIn(SpoiledFiles()),
+                         [](const auto& file) { return file.param.name; });
+
+TEST(HostileFile, AnUnknownArchitectureIsToldWhichAreKnown) {
+  auto file = GgufEdit::Open(TinyModel().Build()).value();
+  file.SetKey("general.architecture", std::string("mamba"));
+  const auto planned = MakePlan(OpenBytes(file.Build()).value(), {});
+  ASSERT_FALSE(planned);
+  for (const Architecture& known : Architectures())
+    EXPECT_NE(planned.error().message.find(known.name), std::string::npos)
+        << planned.error().message;
+}
+
+TEST(HostileFile, HeadsLongerThanAnyKernelsAreRefusedBeforeTheLoad) {
+  TinyModel tiny;
+  tiny.head_dim = kernels::kMaxHeadDim + 2;
+  const auto planned = MakePlan(OpenBytes(tiny.Build()).value(), {});
+  EXPECT_FALSE(planned);
+}
+
+TEST(OddSizes, OfFloatWeightsRunAsTheReferenceDoes) {
+  TinyModel tiny;
+  tiny.embedding = 50;
+  tiny.heads = 3;
+  tiny.kv_heads = 3;
+  tiny.head_dim = 22;
+  tiny.ffn = 37;
+  tiny.vocabulary = 61;
+  const std::vector<std::byte> bytes = tiny.Build();
+  const std::vector<int32_t> tokens = {1, 2, 3, 60, 0, 17, 33};
+  const auto run = [&](const kernels::Ops& ops) {
+    TestHost host({.ops = &ops});
+    auto model = Model::Load(host.host(), OpenBytes(bytes).value(), {});
+    EXPECT_TRUE(model) << model.error().message;
+    return RunInChunks(**model, tokens, 3).value();
+  };
+  const std::vector<float> want = run(kernels::RefOps());
+  for (const kernels::Ops* ops : kernels::RunnableOps())
+    EXPECT_LT(Compare(run(*ops), want).max, 1e-4) << ops->name;
+}
+
+}  // namespace
+}  // namespace mirage::model
