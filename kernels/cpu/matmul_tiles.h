@@ -72,7 +72,7 @@ void QuantTile(const MatMulPiece& piece, int32_t group, int32_t token) {
 
   for (int32_t left = piece.cols / kBlock; left > 0; left -= T::kSubBlocks) {
     for (int sub = 0; sub < T::kSubBlocks; ++sub, ++x) {
-      Tile dots;
+      Tile dots(x, x_stride);
 #pragma GCC unroll 4
       for (int k = 0; k < 4; ++k) {
         Quads<V> quads[kVectors];
@@ -116,8 +116,8 @@ void FloatTile(const MatMulPiece& piece, int32_t group, int32_t token) {
     typename V::Floats weights[kVectors];
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v)
-      weights[v] = V::template LoadColumn<kType>(w + v * V::kGroups * piece.group_bytes,
-                                                 piece.group_bytes);
+      weights[v] =
+          V::template LoadColumn<kType>(w + v * V::kGroups * piece.group_bytes, piece.group_bytes);
 #pragma GCC unroll 8
     for (int m = 0; m < kTokens; ++m) {
       const auto value = V::Set(x[m * piece.x_stride + c]);
@@ -146,7 +146,7 @@ void QuantGroupsOf(const MatMulPiece& piece, int32_t* group) {
   for (; *group + kStep <= piece.group_count; *group += kStep) {
     int32_t token = 0;
     if constexpr (V::kTileTokens >= 8) QuantTokens<V, T, kVectors, 8>(piece, *group, &token);
-    QuantTokens<V, T, kVectors, 4>(piece, *group, &token);
+    if constexpr (V::kTileTokens >= 4) QuantTokens<V, T, kVectors, 4>(piece, *group, &token);
     QuantTokens<V, T, kVectors, 2>(piece, *group, &token);
     QuantTokens<V, T, kVectors, 1>(piece, *group, &token);
   }

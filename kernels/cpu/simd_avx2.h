@@ -141,7 +141,7 @@ struct Avx2 {
     Ints sums16[kVectors][kTokens][kParts];
     Ints sums32[kVectors][kTokens][kParts];
 
-    DotTile() {}  // step 0 sets what later steps add to
+    DotTile(const ActBlock*, int64_t) {}  // step 0 sets what later steps add to
 
     void Add(const Quads<Avx2> (&quads)[kVectors], int k, const ActBlock* x, int64_t x_stride) {
 #pragma GCC unroll 8

@@ -21,7 +21,7 @@ struct VnniTile {
   static constexpr int kParts = T::kHalfScales ? 2 : 1;
   Ints sums[kVectors][kTokens][kParts];
 
-  VnniTile() {
+  VnniTile(const ActBlock* /*x*/, int64_t /*x_stride*/) {
 #pragma GCC unroll 4
     for (auto& vector : sums)
 #pragma GCC unroll 8

@@ -23,9 +23,9 @@ namespace {
 struct Generic {
   static constexpr int kLanes = 8;
   static constexpr int kGroups = 1;
-  static constexpr int kTileTokens = 4;     // the most tokens of a matmul tile
+  static constexpr int kTileTokens = 2;     // the most tokens of a matmul tile
   static constexpr int kTileVectors = 1;    // and its vectors of rows
-  static constexpr int kFloatVectors = 1;  // the same for float weights, by 4 tokens
+  static constexpr int kFloatVectors = 1;   // the same for float weights, by 4 tokens
   static constexpr int kAccumulators = 4;   // vectors of sums an attention tile may hold
   static constexpr int kAttentionTile = 2;  // query rows of an attention tile
 
@@ -210,6 +210,8 @@ struct Generic {
   template <class T, int kVectors, int kTokens>
   struct DotTile {
     int32_t halves[kVectors][kTokens][2][8] = {};
+
+    DotTile(const ActBlock* /*x*/, int64_t /*x_stride*/) {}
 
     void Add(const Quads<Generic> (&quads)[kVectors], int k, const ActBlock* x, int64_t x_stride) {
       for (int v = 0; v < kVectors; ++v) {

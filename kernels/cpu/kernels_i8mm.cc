@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "kernels/cpu/make_table.h"
+#include "kernels/cpu/simd_neon.h"
+#include "kernels/cpu/tables.h"
+
+namespace mirage::kernels {
+
+constexpr CpuKernels kI8mmKernels = MakeTable<NeonI8mm, NeonI8mm, NeonI8mm, NeonI8mm>();
+
+}  // namespace mirage::kernels
