@@ -46,6 +46,10 @@ int Main(int argc, char** argv) {
   AddPerplexity(app, chosen);
   AddInspect(app, chosen);
   AddBench(app, chosen);
+  const auto commands = app.get_subcommands(
+      [&](const CLI::App* command) { return argc > 1 && command->check_name(argv[1]); });
+  if (argc > 1 && argv[1][0] != '-' && commands.empty())
+    return Complain(kBadInput, fmt::format("there is no command '{}'; see mirage --help", argv[1]));
   try {
     app.parse(argc, argv);
     return chosen();

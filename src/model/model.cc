@@ -94,8 +94,8 @@ struct Model::Impl {
   [[nodiscard]] Status Embed(std::span<const Slice> slices, const Step& step);
   [[nodiscard]] Status FillRope(std::span<const Slice> slices, Step* step);
   // Norms `count` rows of the residual stream into rows [to, to + count) of the head's input.
-  [[nodiscard]] Status NormForHead(const float* rows, int32_t count, int32_t to,
-                                   kernels::Activations* out);
+  [[nodiscard]] Status NormForHead(const memory::Lease& norm, const float* rows, int32_t count,
+                                   int32_t to, kernels::Activations* out);
   [[nodiscard]] Status RunHead(std::span<const Slice> slices);
   [[nodiscard]] Status ScoreRegion(memory::RegionIndex region, const kernels::Activations& x,
                                    std::span<const int32_t> targets, std::span<LogSumExp> sums,
@@ -293,9 +293,8 @@ Status Model::Impl::FillRope(std::span<const Slice> slices, Step* step) {
   return {};
 }
 
-Status Model::Impl::NormForHead(const float* rows, int32_t count, int32_t to,
-                                kernels::Activations* out) {
-  MIRAGE_TRY_ASSIGN(const memory::Lease norm, store->Acquire(layout.output_norm_region, *stream));
+Status Model::Impl::NormForHead(const memory::Lease& norm, const float* rows, int32_t count,
+                                int32_t to, kernels::Activations* out) {
   const int64_t width = description.config.embedding;
   float* floats = At<float>(workspace->normed);
   kernels::ActBlock* blocks = At<kernels::ActBlock>(workspace->quantized);
@@ -312,10 +311,15 @@ Status Model::Impl::RunHead(std::span<const Slice> slices) {
   int32_t rows = 0;
   int64_t last = -1;
   kernels::Activations x{};
-  for (const Slice& slice : slices) {
-    last += static_cast<int64_t>(slice.tokens.size());
-    if (!slice.wants_logits) continue;
-    MIRAGE_TRY(NormForHead(At<float>(workspace->hidden) + last * config.embedding, 1, rows++, &x));
+  {
+    // One lease for all rows: given back in between, its slot would go to a block of the head.
+    MIRAGE_TRY_ASSIGN(const memory::Lease norm, store->Acquire(layout.output_norm_region, *stream));
+    for (const Slice& slice : slices) {
+      last += static_cast<int64_t>(slice.tokens.size());
+      if (!slice.wants_logits) continue;
+      MIRAGE_TRY(
+          NormForHead(norm, At<float>(workspace->hidden) + last * config.embedding, 1, rows++, &x));
+    }
   }
   float* logits = At<float>(workspace->logits);
   const LinearOutput head[] = {{logits, config.vocabulary, nullptr}};
@@ -344,9 +348,13 @@ Status Model::Score(const Slice& slice, int64_t first, std::span<const int32_t> 
   if (targets.empty()) return drain.Finish();
 
   kernels::Activations x{};
-  MIRAGE_TRY(impl.NormForHead(
-      impl.At<float>(impl.workspace->hidden) + first * impl.description.config.embedding,
-      static_cast<int32_t>(targets.size()), 0, &x));
+  {
+    MIRAGE_TRY_ASSIGN(const memory::Lease norm,
+                      impl.store->Acquire(impl.layout.output_norm_region, *impl.stream));
+    const int64_t width = impl.description.config.embedding;
+    MIRAGE_TRY(impl.NormForHead(norm, impl.At<float>(impl.workspace->hidden) + first * width,
+                                static_cast<int32_t>(targets.size()), 0, &x));
+  }
   for (uint32_t i = 0; i < impl.layout.head.region_count; ++i) {
     if (cancelled && cancelled()) return Fail(Code::kCancelled, "scoring was cancelled");
     MIRAGE_TRY(impl.ScoreRegion(impl.layout.head.first_region + i, x, targets, sums, logprobs));

@@ -253,7 +253,7 @@ static void a_sampler_of_the_callers_gives_the_same_greedy_answer(void** state) 
 
 static void accepting_out_of_turn_or_range_is_refused(void** state) {
   fixture* f = (fixture*)*state;
-  mirage_generation_options options = greedy(2);
+  mirage_generation_options options = greedy(1);
   mirage_generation* generation;
   mirage_event event = new_event();
   options.sampler = MIRAGE_SAMPLER_EXTERNAL;

@@ -29,6 +29,17 @@ diff_against() {
   abidiff --drop-private-types --hd1 include --hd2 include "$1" "$library"
 }
 
+# abidiff 2.2 aborts on some files its own abidw wrote (an assertion in its reader): then nothing was compared, and the
+# test is skipped rather than passed.
+require_readable_baseline() {
+  local status=0
+  diff_against "$(baseline)" > /dev/null 2>&1 || status=$?
+  if [ $status -ge 128 ]; then
+    echo "skipped: abidiff cannot read $(baseline) (it ended with signal $((status - 128)))"
+    exit 77
+  fi
+}
+
 case $check in
   symbols)
     tests/abi_check/exported_symbols.sh "$library" > "$work/symbols"
@@ -37,10 +48,12 @@ case $check in
     ;;
   types)
     require_debug_info
+    require_readable_baseline
     diff_against "$(baseline)" || fail "the ABI differs from $(baseline) (abidiff status $?)"
     ;;
   canary)
     require_debug_info
+    require_readable_baseline
     # The baseline with one member of mirage_error at another offset.
     sed "0,/layout-offset-in-bits='64'/s//layout-offset-in-bits='72'/" "$(baseline)" > "$work/moved.abi"
     cmp -s "$(baseline)" "$work/moved.abi" && fail "nothing was planted"

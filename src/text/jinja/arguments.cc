@@ -8,7 +8,7 @@
 
 namespace mirage::text::jinja {
 
-Result<Bound> Bound::To(std::string_view function, const CallArguments& call,
+Result<Bound> Bound::To(const char* function, const CallArguments& call,
                         std::initializer_list<std::string_view> parameters, size_t required) {
   const std::string name(function);
   Bound bound;

@@ -21,8 +21,9 @@ namespace mirage::text::jinja {
 
 class Bound {
  public:
-  // The first `required` parameters must be given.
-  static Result<Bound> To(std::string_view function, const CallArguments& call,
+  // The first `required` parameters must be given. `function` is a literal: it is kept for
+  // messages.
+  static Result<Bound> To(const char* function, const CallArguments& call,
                           std::initializer_list<std::string_view> parameters, size_t required = 0);
 
   // nullptr if not given.
@@ -40,7 +41,7 @@ class Bound {
  private:
   tl::unexpected<Error> WrongType(size_t index, std::string_view wanted) const;
 
-  std::string_view function_;
+  const char* function_ = "";
   std::vector<std::string_view> parameters_;
   std::vector<const Value*> values_;
 };

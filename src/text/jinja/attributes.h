@@ -8,8 +8,7 @@
 // What is not there is an Undefined; so is what the sandbox forbids (methods that change a list or
 // dict, and names with underscores), with a message that says so.
 
-#include <functional>
-#include <string_view>
+#include <vector>
 
 #include "base/result.h"
 #include "text/jinja/runtime.h"

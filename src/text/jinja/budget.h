@@ -43,8 +43,6 @@ class Budget {
   Budget& operator=(const Budget&) = delete;
 
   const Limits& limits() const { return limits_; }
-  uint64_t live_bytes() const { return live_bytes_; }
-  uint64_t steps() const { return steps_; }
 
   Status Step(uint64_t count = 1) {
     steps_ += count;

@@ -6,7 +6,7 @@
 // Everything that walks values counts steps: two values may share parts so often that comparing
 // them would never end.
 
-#include <functional>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"

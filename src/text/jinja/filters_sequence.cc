@@ -224,7 +224,7 @@ Result<Value> Unique(Runtime& runtime, const Value& value, const CallArguments& 
 }
 
 Result<Value> Extreme(Runtime& runtime, const Value& value, const CallArguments& call,
-                      std::string_view name, bool want_least) {
+                      const char* name, bool want_least) {
   MIRAGE_TRY_ASSIGN(const Bound bound, Bound::To(name, call, {"case_sensitive", "attribute"}));
   MIRAGE_TRY_ASSIGN(AttributePath path, AttributePath::Parse(runtime, bound.Get(1)));
   const SortKey key{std::move(path), bound.Truth(0, false), nullptr};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Filters that make text of text.
 #include <algorithm>
+#include <optional>
 
 #include "text/jinja/arguments.h"
 #include "text/jinja/characters.h"
@@ -23,7 +24,7 @@ Result<Value> Soft(Runtime& runtime, const Value& value) {
 }
 
 Result<Value> WithCase(Runtime& runtime, const Value& value, const CallArguments& call, Case to,
-                       std::string_view name) {
+                       const char* name) {
   MIRAGE_TRY(Bound::To(name, call, {}));
   MIRAGE_TRY_ASSIGN(const Value soft, Soft(runtime, value));
   MIRAGE_TRY_ASSIGN(TextPtr text, ChangeCase(runtime.budget(), soft.text(), to));
@@ -143,10 +144,6 @@ Result<Value> Indent(Runtime& runtime, const Value& value, const CallArguments& 
 Result<Value> Truncate(Runtime& runtime, const Value& value, const CallArguments& call) {
   MIRAGE_TRY_ASSIGN(const Bound bound,
                     Bound::To("truncate()", call, {"length", "killwords", "end", "leeway"}));
-  if (value.is_undefined()) return Wrong(value.undefined().message);
-  if (!value.is_string()) {
-    return Wrong("truncate() needs a string, not " + std::string(TypeName(value)));
-  }
   MIRAGE_TRY_ASSIGN(const int64_t length, bound.Int(0, 255));
   TextPtr end = ConstantText("...");
   if (bound.Get(2) != nullptr) {
@@ -162,9 +159,13 @@ Result<Value> Truncate(Runtime& runtime, const Value& value, const CallArguments
                  std::to_string(length));
   }
   if (leeway < 0) return Wrong("expected leeway >= 0, got " + std::to_string(leeway));
+  // What is short enough stays as it is, of whatever type it is.
+  const std::optional<int64_t> characters = LengthOf(value);
+  if (characters && (*characters <= length || *characters - length <= leeway)) return value;
+  if (!value.is_string()) {
+    return Wrong("truncate() needs a string, not " + std::string(TypeName(value)));
+  }
   const Text& text = value.text();
-  const auto characters = static_cast<int64_t>(text.code_points());
-  if (characters <= length || characters - length <= leeway) return value;
   MIRAGE_TRY(runtime.budget().StepBytes(text.WalkBytes()));
   size_t cut = text.ByteOffset(static_cast<size_t>(length - end_length));
   if (!bound.Truth(1, false)) {

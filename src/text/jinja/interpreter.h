@@ -99,7 +99,7 @@ class Interpreter {
   Runtime& runtime_;
   std::vector<std::optional<Value>> globals_;  // by NameId
   Value block_;                                // what a filter without a subject applies to
-  size_t eval_depth_ = 0;  // expressions and bodies that are being evaluated
+  size_t eval_depth_ = 0;                      // expressions and bodies that are being evaluated
   size_t call_depth_ = 0;
   uint32_t error_line_ = 0;  // of the innermost statement that failed
 };

@@ -240,8 +240,9 @@ Result<Value> CountMethod(Runtime& runtime, const Value& value, const CallArgume
 // startswith and endswith take one affix or a tuple of them.
 template <bool kSuffix>
 Result<Value> HasAffix(Runtime& runtime, const Value& value, const CallArguments& call) {
-  const std::string name = kSuffix ? "endswith" : "startswith";
-  MIRAGE_TRY_ASSIGN(const Bound bound, Bound::To(name + "()", call, {"affix", "start", "end"}, 1));
+  constexpr const char* kName = kSuffix ? "endswith()" : "startswith()";
+  const std::string name = kName;
+  MIRAGE_TRY_ASSIGN(const Bound bound, Bound::To(kName, call, {"affix", "start", "end"}, 1));
   const Value& given = bound.At(0);
   if (given.is_undefined()) return Wrong(given.undefined().message);
   if (!given.is_string() && !given.is(Kind::kTuple)) {

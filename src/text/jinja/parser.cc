@@ -2,11 +2,9 @@
 #include "text/jinja/parser.h"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <initializer_list>
 #include <map>
-#include <set>
 
 #include "text/jinja/errors.h"
 #include "text/jinja/lexer.h"
@@ -533,38 +531,92 @@ class Parser {
     return expr;
   }
 
-  using ParseLevel = Result<ExprPtr> (Parser::*)();
+  // How tightly an operator binds. `not` stands between `and` and the comparisons.
+  enum Level : int {
+    kOrLevel,
+    kAndLevel,
+    kNotLevel,
+    kCompareLevel,
+    kSumLevel,
+    kConcatLevel,
+    kProductLevel,
+    kPowerLevel
+  };
 
-  Result<ExprPtr> FinishBinary(ExprKind kind, BinaryOp op, uint32_t line, ExprPtr left,
-                               ExprPtr right) {
-    auto binary = std::make_unique<BinaryExpr>(kind);
-    binary->op = op;
-    binary->left = std::move(left);
-    binary->right = std::move(right);
-    const uint32_t deepest = std::max(binary->left->depth, binary->right->depth);
-    return Finish(std::move(binary), line, deepest);
+  struct InfixOperator {
+    std::string_view text;
+    Level level;
+    ExprKind kind;
+    BinaryOp op = {};        // of a kBinary
+    CompareOp compare = {};  // of a kCompare
+  };
+
+  // The operator at the current token, or nullptr.
+  const InfixOperator* FindInfix() const {
+    static constexpr InfixOperator kOperators[] = {
+        {"+", kSumLevel, ExprKind::kBinary, BinaryOp::kAdd},
+        {"-", kSumLevel, ExprKind::kBinary, BinaryOp::kSubtract},
+        {"~", kConcatLevel, ExprKind::kConcat},
+        {"*", kProductLevel, ExprKind::kBinary, BinaryOp::kMultiply},
+        {"/", kProductLevel, ExprKind::kBinary, BinaryOp::kDivide},
+        {"//", kProductLevel, ExprKind::kBinary, BinaryOp::kFloorDivide},
+        {"%", kProductLevel, ExprKind::kBinary, BinaryOp::kModulo},
+        {"**", kPowerLevel, ExprKind::kBinary, BinaryOp::kPower},
+        {"==", kCompareLevel, ExprKind::kCompare, {}, CompareOp::kEqual},
+        {"!=", kCompareLevel, ExprKind::kCompare, {}, CompareOp::kNotEqual},
+        {"<", kCompareLevel, ExprKind::kCompare, {}, CompareOp::kLess},
+        {"<=", kCompareLevel, ExprKind::kCompare, {}, CompareOp::kLessEqual},
+        {">", kCompareLevel, ExprKind::kCompare, {}, CompareOp::kGreater},
+        {">=", kCompareLevel, ExprKind::kCompare, {}, CompareOp::kGreaterEqual},
+        {"in", kCompareLevel, ExprKind::kCompare, {}, CompareOp::kIn},
+        {"or", kOrLevel, ExprKind::kOr},
+        {"and", kAndLevel, ExprKind::kAnd},
+    };
+    static constexpr InfixOperator kNotIn = {
+        "not", kCompareLevel, ExprKind::kCompare, {}, CompareOp::kNotIn};
+    const Token& token = Current();
+    if (token.kind != TokenKind::kOperator && token.kind != TokenKind::kName) return nullptr;
+    if (token.IsName("not") && Peek().IsName("in")) return &kNotIn;
+    const auto* at = std::find_if(std::begin(kOperators), std::end(kOperators),
+                                  [&](const InfixOperator& row) { return row.text == token.text; });
+    return at == std::end(kOperators) ? nullptr : at;
   }
 
-  Result<ExprPtr> ParseOr() {
-    const uint32_t line = Current().line;
-    MIRAGE_TRY_ASSIGN(ExprPtr left, ParseAnd());
-    while (SkipName("or")) {
-      MIRAGE_TRY_ASSIGN(ExprPtr right, ParseAnd());
-      MIRAGE_TRY_ASSIGN(left,
-                        FinishBinary(ExprKind::kOr, {}, line, std::move(left), std::move(right)));
-    }
-    return left;
+  void TakeInfix(const InfixOperator& infix) {
+    Take();
+    if (infix.compare == CompareOp::kNotIn) Take();
   }
 
-  Result<ExprPtr> ParseAnd() {
+  Result<ExprPtr> ParseOr() { return ParseInfix(kOrLevel); }
+
+  // An operand and the operators behind it that bind at least as tightly as `least`, grouped to the
+  // left: even `**`, unlike Python's. One function for all levels keeps the parser's own recursion
+  // shallow.
+  Result<ExprPtr> ParseInfix(Level least) {
     const uint32_t line = Current().line;
-    MIRAGE_TRY_ASSIGN(ExprPtr left, ParseNot());
-    while (SkipName("and")) {
-      MIRAGE_TRY_ASSIGN(ExprPtr right, ParseNot());
-      MIRAGE_TRY_ASSIGN(left,
-                        FinishBinary(ExprKind::kAnd, {}, line, std::move(left), std::move(right)));
+    ExprPtr left;
+    if (least <= kNotLevel && Current().IsName("not")) {
+      MIRAGE_TRY_ASSIGN(left, ParseNot());
+    } else {
+      MIRAGE_TRY_ASSIGN(left, ParseUnary(true));
     }
-    return left;
+    while (true) {
+      const InfixOperator* infix = FindInfix();
+      if (infix == nullptr || infix->level < least) return left;
+      if (infix->kind == ExprKind::kCompare) {
+        MIRAGE_TRY_ASSIGN(left, ParseCompare(line, std::move(left)));
+      } else if (infix->kind == ExprKind::kConcat) {
+        MIRAGE_TRY_ASSIGN(left, ParseConcat(line, std::move(left)));
+      } else {
+        TakeInfix(*infix);
+        auto binary = std::make_unique<BinaryExpr>(infix->kind);
+        binary->op = infix->op;
+        binary->left = std::move(left);
+        MIRAGE_TRY_ASSIGN(binary->right, ParseInfix(static_cast<Level>(infix->level + 1)));
+        const uint32_t deepest = std::max(binary->left->depth, binary->right->depth);
+        MIRAGE_TRY_ASSIGN(left, Finish(std::move(binary), line, deepest));
+      }
+    }
   }
 
   Result<ExprPtr> FinishUnary(UnaryOp op, uint32_t line, ExprPtr operand) {
@@ -576,107 +628,41 @@ class Parser {
   }
 
   Result<ExprPtr> ParseNot() {
-    if (!Current().IsName("not")) return ParseCompare();
     const Nested nested(&expression_depth_);
     MIRAGE_TRY(CheckNesting(expression_depth_));
     const uint32_t line = Take().line;
-    MIRAGE_TRY_ASSIGN(ExprPtr operand, ParseNot());
+    MIRAGE_TRY_ASSIGN(ExprPtr operand, ParseInfix(kNotLevel));
     return FinishUnary(UnaryOp::kNot, line, std::move(operand));
   }
 
-  bool TakeCompareOp(CompareOp* op) {
-    static constexpr std::pair<std::string_view, CompareOp> kOps[] = {
-        {"==", CompareOp::kEqual},  {"!=", CompareOp::kNotEqual},
-        {"<", CompareOp::kLess},    {"<=", CompareOp::kLessEqual},
-        {">", CompareOp::kGreater}, {">=", CompareOp::kGreaterEqual},
-    };
-    for (const auto& [text, meaning] : kOps) {
-      if (SkipOperator(text)) {
-        *op = meaning;
-        return true;
-      }
-    }
-    if (SkipName("in")) {
-      *op = CompareOp::kIn;
-      return true;
-    }
-    if (Current().IsName("not") && Peek().IsName("in")) {
-      Take();
-      Take();
-      *op = CompareOp::kNotIn;
-      return true;
-    }
-    return false;
-  }
-
-  Result<ExprPtr> ParseCompare() {
-    const uint32_t line = Current().line;
-    MIRAGE_TRY_ASSIGN(ExprPtr first, ParseSum());
-    CompareOp op;
-    if (!TakeCompareOp(&op)) return first;
+  // a < b <= c is one node.
+  Result<ExprPtr> ParseCompare(uint32_t line, ExprPtr first) {
     auto compare = std::make_unique<CompareExpr>();
     uint32_t deepest = first->depth;
     compare->first = std::move(first);
-    do {
-      MIRAGE_TRY_ASSIGN(ExprPtr operand, ParseSum());
+    while (true) {
+      const InfixOperator* infix = FindInfix();
+      if (infix == nullptr || infix->kind != ExprKind::kCompare) break;
+      TakeInfix(*infix);
+      MIRAGE_TRY_ASSIGN(ExprPtr operand, ParseInfix(kSumLevel));
       deepest = std::max(deepest, operand->depth);
-      compare->rest.emplace_back(op, std::move(operand));
-    } while (TakeCompareOp(&op));
+      compare->rest.emplace_back(infix->compare, std::move(operand));
+    }
     return Finish(std::move(compare), line, deepest);
   }
 
-  using OperatorTable = std::initializer_list<std::pair<std::string_view, BinaryOp>>;
-
-  // next (op next)*, grouped to the left.
-  Result<ExprPtr> ParseBinary(OperatorTable operators, ParseLevel next) {
-    const uint32_t line = Current().line;
-    MIRAGE_TRY_ASSIGN(ExprPtr left, (this->*next)());
-    while (true) {
-      const auto op = std::find_if(operators.begin(), operators.end(), [&](const auto& row) {
-        return Current().IsOperator(row.first);
-      });
-      if (op == operators.end()) return left;
-      Take();
-      MIRAGE_TRY_ASSIGN(ExprPtr right, (this->*next)());
-      MIRAGE_TRY_ASSIGN(left, FinishBinary(ExprKind::kBinary, op->second, line, std::move(left),
-                                           std::move(right)));
-    }
-  }
-
-  Result<ExprPtr> ParseSum() {
-    return ParseBinary({{"+", BinaryOp::kAdd}, {"-", BinaryOp::kSubtract}}, &Parser::ParseConcat);
-  }
-
-  // `~` binds tighter than `+`.
-  Result<ExprPtr> ParseConcat() {
-    const uint32_t line = Current().line;
-    MIRAGE_TRY_ASSIGN(ExprPtr first, ParseProduct());
-    if (!Current().IsOperator("~")) return first;
+  // a ~ b ~ c is one node. It binds tighter than `+`.
+  Result<ExprPtr> ParseConcat(uint32_t line, ExprPtr first) {
     auto concat = std::make_unique<ItemsExpr>(ExprKind::kConcat);
     uint32_t deepest = first->depth;
     concat->items.push_back(std::move(first));
     while (SkipOperator("~")) {
-      MIRAGE_TRY_ASSIGN(ExprPtr item, ParseProduct());
+      MIRAGE_TRY_ASSIGN(ExprPtr item, ParseInfix(kProductLevel));
       deepest = std::max(deepest, item->depth);
       concat->items.push_back(std::move(item));
     }
     return Finish(std::move(concat), line, deepest);
   }
-
-  Result<ExprPtr> ParseProduct() {
-    return ParseBinary({{"*", BinaryOp::kMultiply},
-                        {"/", BinaryOp::kDivide},
-                        {"//", BinaryOp::kFloorDivide},
-                        {"%", BinaryOp::kModulo}},
-                       &Parser::ParsePower);
-  }
-
-  // Grouped to the left, unlike Python's.
-  Result<ExprPtr> ParsePower() {
-    return ParseBinary({{"**", BinaryOp::kPower}}, &Parser::ParseFilteredUnary);
-  }
-
-  Result<ExprPtr> ParseFilteredUnary() { return ParseUnary(true); }
 
   Result<ExprPtr> ParseUnary(bool with_filters) {
     ExprPtr expr;
