@@ -11,6 +11,6 @@ cd "$(dirname "$0")/.."
 readelf -S "$1" | grep -q '\.debug_info' || { echo "$1 has no debug information" >&2; exit 1; }
 tests/abi_check/exported_symbols.sh "$1" > abi/symbols.txt
 architecture=$(readelf -h "$1" | sed -n 's/.*Machine:.*X86-64.*/x86_64/p; s/.*Machine:.*AArch64.*/aarch64/p')
-abidw --headers-dir include --drop-private-types --no-corpus-path --no-comp-dir-path \
+abidw --exported-interfaces-only --headers-dir include --drop-private-types --no-corpus-path --no-comp-dir-path \
   --out-file "abi/mirage-$architecture.abi" "$1"
 echo "abi/symbols.txt: $(wc -l < abi/symbols.txt) symbols; abi/mirage-$architecture.abi"

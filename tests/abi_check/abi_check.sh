@@ -25,19 +25,19 @@ require_debug_info() {
   readelf -S "$library" | grep -q '\.debug_info' || fail "$library has no debug information: build with -g"
 }
 
-diff_against() {
-  abidiff --drop-private-types --hd1 include --hd2 include "$1" "$library"
-}
-
-# abidiff 2.2 aborts on some files its own abidw wrote (an assertion in its reader): then nothing was compared, and the
-# test is skipped rather than passed.
-require_readable_baseline() {
+# Prints what changed from the baseline given; true when nothing did.
+#
+# exported-interfaces-only: else it reads every type of the C++ inside, for minutes. The headers decide what is private
+# in the library alone: on a baseline, which holds nothing private, abidiff 2.2 trips over its own assertion.
+same_as() {
   local status=0
-  diff_against "$(baseline)" > /dev/null 2>&1 || status=$?
-  if [ $status -ge 128 ]; then
-    echo "skipped: abidiff cannot read $(baseline) (it ended with signal $((status - 128)))"
-    exit 77
-  fi
+  abidiff --exported-interfaces-only --drop-private-types --hd2 include "$1" "$library" || status=$?
+  # 4 and 8 are bits for "changed" and "incompatible"; anything else compared nothing.
+  case $status in
+    0) return 0 ;;
+    4 | 8 | 12) return 1 ;;
+    *) fail "abidiff ended with status $status" ;;
+  esac
 }
 
 case $check in
@@ -48,19 +48,17 @@ case $check in
     ;;
   types)
     require_debug_info
-    require_readable_baseline
-    diff_against "$(baseline)" || fail "the ABI differs from $(baseline) (abidiff status $?)"
+    same_as "$(baseline)" || fail "the ABI differs from $(baseline)"
     ;;
   canary)
     require_debug_info
-    require_readable_baseline
-    # The baseline with one member of mirage_error at another offset.
+    # The baseline with a member of a struct at another offset.
     sed "0,/layout-offset-in-bits='64'/s//layout-offset-in-bits='72'/" "$(baseline)" > "$work/moved.abi"
     cmp -s "$(baseline)" "$work/moved.abi" && fail "nothing was planted"
-    diff_against "$work/moved.abi" > /dev/null && fail "abidiff accepts a moved member"
-    # And with one function fewer in the library than in the baseline.
+    same_as "$work/moved.abi" > /dev/null && fail "abidiff accepts a moved member"
+    # And with one function that the library does not have.
     sed "s/mirage_version_string/mirage_version_text/g" "$(baseline)" > "$work/removed.abi"
-    diff_against "$work/removed.abi" > /dev/null && fail "abidiff accepts a removed function"
+    same_as "$work/removed.abi" > /dev/null && fail "abidiff accepts a removed function"
     true
     ;;
   *) fail "unknown check $check" ;;
