@@ -44,7 +44,7 @@ TEST(Command, SaysItsVersion) {
 }
 
 TEST(Command, BadUseExitsWithTwoAndOneLine) {
-  ExpectComplaint(RunMirage({}), 2, "subcommand");
+  ExpectComplaint(RunMirage({}), 2, "required");
   ExpectComplaint(RunMirage({"dance"}), 2, "dance");
   ExpectComplaint(RunMirage({"run", "-p", "x"}), 2, "--model");
   ExpectComplaint(RunMirage(Ask({"--no-such-flag"})), 2, "--no-such-flag");
