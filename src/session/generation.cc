@@ -55,6 +55,8 @@ Result<std::optional<Event>> Run::Next(std::chrono::nanoseconds timeout) {
 }
 
 void Run::BeginCallbacks(Callback callback) {
+  // The first callback may close the generation, before this returns.
+  const std::shared_ptr<Run> self = shared_from_this();
   dispatcher_.Start();
   {
     const std::lock_guard lock(mutex_);

@@ -58,16 +58,19 @@ static void listen(mirage_generation* generation, const mirage_event* event, voi
     l->finish = event->finish;
   }
   if (l->close_at_token > 0 && event->kind == MIRAGE_EVENT_TOKENS &&
-      l->tokens == l->close_at_token) {
+      l->tokens == l->close_at_token)
     close_now = 1;
-    l->closed = 1;
-  }
   l->holding = l->hold;
   pthread_cond_broadcast(&l->changed);
   while (l->hold) pthread_cond_wait(&l->changed, &l->mutex);
   l->holding = 0;
   pthread_mutex_unlock(&l->mutex);
-  if (close_now) mirage_generation_close(generation);
+  if (!close_now) return;
+  mirage_generation_close(generation);
+  pthread_mutex_lock(&l->mutex);
+  l->closed = 1;
+  pthread_cond_broadcast(&l->changed);
+  pthread_mutex_unlock(&l->mutex);
 }
 
 static void listen_and_block(mirage_generation* generation, const mirage_event* event,

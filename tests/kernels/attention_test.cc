@@ -305,8 +305,7 @@ TEST_P(AttentionOn, BatchMatesDoNotChangeABit) {
   ExpectSameBits(alone, Together(ops(), machine_, shape, sequences, last), "batch of three");
 }
 
-INSTANTIATE_TEST_SUITE_P(Runnable, AttentionOn,
-                         testing::ValuesIn(RunnableOps().begin(), RunnableOps().end()),
+INSTANTIATE_TEST_SUITE_P(Tables, AttentionOn, testing::ValuesIn(TestedOps()),
                          [](const auto& table) { return std::string(table.param->name); });
 
 }  // namespace

@@ -240,8 +240,7 @@ TEST_P(ElementwiseOn, ColumnsThatAreNotWholeBlocksAreRefused) {
             Code::kUnsupported);
 }
 
-INSTANTIATE_TEST_SUITE_P(Runnable, ElementwiseOn,
-                         testing::ValuesIn(RunnableOps().begin(), RunnableOps().end()),
+INSTANTIATE_TEST_SUITE_P(Tables, ElementwiseOn, testing::ValuesIn(TestedOps()),
                          [](const auto& table) { return std::string(table.param->name); });
 
 TEST(VectorMath, ExpIsWithinTwoUlp) {

@@ -9,8 +9,13 @@
 #include <cstring>
 
 #include "base/half.h"
+#include "kernels/cpu/cpu_ops.h"
+#include "kernels/cpu/op_table.h"
 #include "kernels/pack.h"
 #include "kernels/ref/ref_ops.h"
+#if defined(MIRAGE_SIMDE)
+#include "tests/kernels/simde/kernels_simde.h"
+#endif
 
 namespace mirage::kernels {
 namespace {
@@ -41,6 +46,15 @@ void StoreRandomFloats(Random& random, DType dtype, std::vector<std::byte>& rows
 }
 
 }  // namespace
+
+std::vector<const Ops*> TestedOps() {
+  std::vector<const Ops*> tested(RunnableOps().begin(), RunnableOps().end());
+#if defined(MIRAGE_SIMDE)
+  static constexpr Ops kSimdeOps = MakeOps<kSimdeKernels>("avx512vnni_simde");
+  if (std::string(CpuOps().name) != "generic") tested.push_back(&kSimdeOps);
+#endif
+  return tested;
+}
 
 int64_t Random::Int(int64_t low, int64_t high) {
   return std::uniform_int_distribution<int64_t>(low, high)(engine_);

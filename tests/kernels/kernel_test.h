@@ -24,6 +24,9 @@ inline constexpr DType kQuantTypes[] = {DType::kQ4_0, DType::kQ4_1, DType::kQ5_0
                                         DType::kMXFP4};
 inline constexpr DType kFloatTypes[] = {DType::kF32, DType::kF16, DType::kBF16};
 
+// Every table that can be tested here: those the machine runs, and AVX-512 over SIMDe.
+[[nodiscard]] std::vector<const Ops*> TestedOps();
+
 // Whether a table promises the reference's bits: all that have a fused multiply-add.
 [[nodiscard]] inline bool IsExact(const Ops& ops) { return std::string(ops.name) != "generic"; }
 

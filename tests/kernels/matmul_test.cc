@@ -278,8 +278,7 @@ TEST_P(MatMulOn, BadArgumentsAreRefusedByName) {
   EXPECT_EQ(GetParam()->matmul(*machine.stream, bad).error().code, Code::kInvalidArgument);
 }
 
-INSTANTIATE_TEST_SUITE_P(Runnable, MatMulOn,
-                         testing::ValuesIn(RunnableOps().begin(), RunnableOps().end()),
+INSTANTIATE_TEST_SUITE_P(Tables, MatMulOn, testing::ValuesIn(TestedOps()),
                          [](const auto& table) { return std::string(table.param->name); });
 
 }  // namespace

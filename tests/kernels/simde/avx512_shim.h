@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// AVX-512 intrinsics on a processor that has AVX2 only: SIMDe's, and those that SIMDe 0.7.4 lacks, each made of two
-// AVX2 halves. For tests: it shows that the AVX-512 kernels compute what they should, not that they are fast.
+// AVX-512 intrinsics on a processor that has AVX2 only: SIMDe's, and those that SIMDe 0.7.4 lacks,
+// each made of two AVX2 halves. For tests: it shows that the AVX-512 kernels compute what they
+// should, not that they are fast.
 
 #define SIMDE_ENABLE_NATIVE_ALIASES
 #include <immintrin.h>
