@@ -172,7 +172,7 @@ mirage_status mirage_model_open_fd(mirage_runtime* runtime, int32_t fd,
     MIRAGE_TRY(CheckOpening(runtime, out));
     if (fd < 0) return Fail(Code::kInvalidArgument, "fd is " + std::to_string(fd));
     MIRAGE_TRY_ASSIGN(std::unique_ptr<platform::File> file,
-                      platform::File::FromDescriptor(fd, "descriptor " + std::to_string(fd)));
+                      platform::File::FromDescriptor(fd, "the model"));
     Parts parts;
     parts.push_back(std::move(file));
     MIRAGE_TRY_ASSIGN(*out, OpenModel(runtime, std::move(parts), options));

@@ -142,7 +142,7 @@ mirage_status mirage_score(mirage_model* model, const int32_t* tokens, size_t co
                                               std::to_string(count) +
                                               " tokens; it must be at least 1 and below the count");
     MIRAGE_TRY_ASSIGN(const std::vector<double> scores,
-                      model->model->Score(std::vector<int32_t>(tokens, tokens + count), first));
+                      model->model->Score(std::span(tokens, count), first));
     for (size_t i = 0; i < scores.size(); ++i) logprobs[i] = static_cast<float>(scores[i]);
     return {};
   });

@@ -2,9 +2,14 @@
 
 #include "tools/answer.h"
 
+#define FMT_HEADER_ONLY
+#include <fmt/format.h>
+
+#include <cstdio>
 #include <optional>
 
 #include "tools/interrupt.h"
+#include "tools/json.h"
 #include "tools/progress.h"
 
 namespace mirage::cli {
@@ -12,7 +17,22 @@ namespace {
 
 constexpr int64_t kLookAroundMs = 100;  // how often a wait looks for Ctrl-C
 
+std::string LogprobText(const mirage_model* model, int32_t token, float logprob) {
+  const std::string text = Detokenize(model, {token}, MIRAGE_DETOKENIZE_SPECIAL);
+  return fmt::format("{} {:.4f}", Json(text).dump(-1, ' ', false, Json::error_handler_t::replace),
+                     logprob);
+}
+
 }  // namespace
+
+void PrintLogprobs(const mirage_model* model, const Answer& answer) {
+  for (const Answer::Token& token : answer.tokens) {
+    std::string line = LogprobText(model, token.token, token.logprob) + " of";
+    for (const mirage_token_logprob& other : token.top)
+      line += "  " + LogprobText(model, other.token, other.logprob);
+    fmt::print(stderr, "{}\n", line);
+  }
+}
 
 const char* FinishName(int32_t finish) {
   switch (finish) {

@@ -30,6 +30,9 @@ struct Answer {
 [[nodiscard]] Answer Generate(mirage_session* session, const mirage_generation_options& options,
                               const std::function<void(const std::string&)>& on_text);
 
+// One line on stderr for each token: its text and logprob, then those of the likeliest.
+void PrintLogprobs(const mirage_model* model, const Answer& answer);
+
 // "stop", as scripts read it.
 [[nodiscard]] const char* FinishName(int32_t finish);
 

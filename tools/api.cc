@@ -2,9 +2,29 @@
 
 #include "tools/api.h"
 
+#define FMT_HEADER_ONLY
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <sstream>
+#include <string>
+
 namespace mirage::cli {
 
-RuntimeHandle OpenRuntime(const mirage_runtime_options& options) {
+namespace {
+
+void PrintWarning(int32_t level, const char* /*subsystem*/, const char* message, void* /*data*/) {
+  const char* const kind = level == MIRAGE_LOG_ERROR ? "error" : "warning";
+  std::istringstream lines(message);
+  for (std::string line; std::getline(lines, line);)
+    fmt::print(stderr, "mirage: {}: {}\n", kind, Printable(line));
+}
+
+}  // namespace
+
+RuntimeHandle OpenRuntime(mirage_runtime_options options) {
+  options.log_callback = PrintWarning;
+  options.log_level = MIRAGE_LOG_WARNING;
   mirage_error error = MIRAGE_ERROR_INIT;
   mirage_runtime* runtime = nullptr;
   Check(mirage_runtime_open(&options, &runtime, &error), error, "");

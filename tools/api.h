@@ -25,7 +25,7 @@ using ModelHandle = std::unique_ptr<mirage_model, Closer>;
 using SessionHandle = std::unique_ptr<mirage_session, Closer>;
 using GenerationHandle = std::unique_ptr<mirage_generation, Closer>;
 
-[[nodiscard]] RuntimeHandle OpenRuntime(const mirage_runtime_options& options);
+[[nodiscard]] RuntimeHandle OpenRuntime(mirage_runtime_options options);
 [[nodiscard]] ModelHandle OpenModel(mirage_runtime* runtime, const std::string& path,
                                     const mirage_model_options& options);
 // The model's vocabulary without its weights.

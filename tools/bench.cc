@@ -24,6 +24,7 @@
 #include "tools/input.h"
 #include "tools/interrupt.h"
 #include "tools/json.h"
+#include "tools/number.h"
 #include "tools/progress.h"
 
 namespace mirage::cli {
@@ -220,12 +221,17 @@ void AddBench(CLI::App& app, Action& chosen) {
       AddCommand(app, chosen, "bench", "Measures prompts, decoding and memory", flags, Bench);
   flags->model.AddModel(*command);
   flags->model.AddRunning(*command);
-  command->add_option("--pp", flags->prompt_tokens, "Tokens of the prompt; 0 leaves this part out");
-  command->add_option("--tg", flags->decode_tokens,
-                      "Tokens decoded per sequence; 0 leaves this part out");
+  command->add_option("--pp", flags->prompt_tokens, "Tokens of the prompt; 0 leaves this part out")
+      ->check(Whole<int32_t>(0));
+  command
+      ->add_option("--tg", flags->decode_tokens,
+                   "Tokens decoded per sequence; 0 leaves this part out")
+      ->check(Whole<int32_t>(0));
   command->add_option("--batch", flags->batches, "Sequences decoded together, such as 1,8,16")
-      ->delimiter(',');
-  command->add_option("--repeats", flags->repeats, "Timed passes over the prompt");
+      ->delimiter(',')
+      ->check(Whole<int32_t>(1));
+  command->add_option("--repeats", flags->repeats, "Timed passes over the prompt")
+      ->check(Whole<int32_t>(1));
   command->add_flag("--json", flags->json, "One JSON value instead of text");
   AddAbsentOptions(*command, {"pressure"});
 }

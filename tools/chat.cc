@@ -23,7 +23,7 @@ namespace {
 struct ChatFlags {
   ModelFlags model;
   SamplingFlags sampling;
-  std::string system;
+  std::optional<std::string> system;
 };
 
 void AddMessage(mirage_session* session, const char* role, const std::string& text) {
@@ -58,13 +58,14 @@ int Chat(const ChatFlags& flags) {
   const ModelHandle model = flags.model.Load(runtime.get(), 1);
   const SessionHandle session = OpenSession(model.get());
   const GenerationOptions options(model.get(), flags.sampling);
-  if (!flags.system.empty()) AddMessage(session.get(), "system", flags.system);
+  if (flags.system) AddMessage(session.get(), "system", *flags.system);
   while (const std::optional<std::string> line = ReadLine()) {
     if (line->empty()) continue;
     AddMessage(session.get(), "user", *line);
     ClearInterrupt();
-    static_cast<void>(Generate(session.get(), options.get(), WriteStandardOutput));
+    const Answer answer = Generate(session.get(), options.get(), WriteStandardOutput);
     WriteStandardOutput("\n");
+    if (options.get().logprobs > 0) PrintLogprobs(model.get(), answer);
     ClearInterrupt();
   }
   return kDone;

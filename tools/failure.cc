@@ -31,6 +31,20 @@ ExitCode ExitCodeOf(mirage_status status) {
 
 }  // namespace
 
+std::string Printable(std::string_view text) {
+  std::string printable;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '\n')
+      printable += "\\n";
+    else if (byte < 0x20 || byte == 0x7F)
+      printable += fmt::format("\\x{:02x}", byte);
+    else
+      printable += c;
+  }
+  return printable;
+}
+
 void Check(mirage_status status, const mirage_error& error, const std::string& what) {
   if (status == MIRAGE_OK) return;
   std::string message =

@@ -5,6 +5,7 @@
 
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 #include "mirage/mirage.h"
 
@@ -28,6 +29,9 @@ class Failure : public std::runtime_error {
  private:
   ExitCode code_;
 };
+
+// Control characters as "\n" or "\x1b": what a file or an argument says cannot move the cursor.
+[[nodiscard]] std::string Printable(std::string_view text);
 
 // Throws unless `status` is MIRAGE_OK. `what` names the thing in hand: a file, an option.
 void Check(mirage_status status, const mirage_error& error, const std::string& what);

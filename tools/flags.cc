@@ -10,6 +10,7 @@
 
 #include "tools/command.h"
 #include "tools/interrupt.h"
+#include "tools/number.h"
 #include "tools/progress.h"
 
 namespace mirage::cli {
@@ -27,7 +28,9 @@ mirage_logit_bias ParseBias(const std::string& text) {
   if (equals != std::string::npos) {
     const auto [token_end, token_error] =
         std::from_chars(text.data(), text.data() + equals, bias.token);
-    const auto [bias_end, bias_error] = std::from_chars(text.data() + equals + 1, end, bias.bias);
+    const bool plus = text.compare(equals + 1, 1, "+") == 0;  // which from_chars does not take
+    const auto [bias_end, bias_error] =
+        std::from_chars(text.data() + equals + (plus ? 2 : 1), end, bias.bias);
     if (token_error == std::errc() && token_end == text.data() + equals &&
         bias_error == std::errc() && bias_end == end)
       return bias;
@@ -91,8 +94,10 @@ void ModelFlags::AddModel(CLI::App& command) {
 }
 
 void ModelFlags::AddRunning(CLI::App& command) {
-  command.add_option("-c,--context", context, "Tokens the conversation may hold; 0: chosen to fit");
-  command.add_option("-t,--threads", threads, "Threads that compute; 0: one per core");
+  command.add_option("-c,--context", context, "Tokens the conversation may hold; 0: chosen to fit")
+      ->check(Whole<int64_t>(0));
+  command.add_option("-t,--threads", threads, "Threads that compute; 0: one per core")
+      ->check(Whole<int>(0));
   command.add_option("--memory", memory, "Memory limit, such as 300M");
   command.add_option("--kv-type", kv_type, "Type of cached keys and values: f16");
   command.add_option("--device", device, "Where to run: cpu");
@@ -130,30 +135,37 @@ mirage_plan_options ModelFlags::PlanOptions() const {
 }
 
 void SamplingFlags::Add(CLI::App& command) {
-  command.add_option("-n,--max-tokens", max_tokens,
-                     "Tokens to answer with at most; -1: until the context is full");
+  command
+      .add_option("-n,--max-tokens", max_tokens,
+                  "Tokens to answer with at most; -1: until the context is full")
+      ->check(Whole<int64_t>());
   command.add_option("--temp,--temperature", temperature,
                      "Temperature; 0: always the most likely token");
-  command.add_option("--top-k", top_k, "Choose among the K most likely tokens; 0: off");
+  command.add_option("--top-k", top_k, "Choose among the K most likely tokens; 0: off")
+      ->check(Whole<int32_t>());
   command.add_option("--top-p", top_p, "Choose among the likeliest tokens that make up P; 1: off");
   command.add_option("--min-p", min_p,
                      "Leave out tokens less likely than P times the likeliest; 0: off");
   command.add_option("--typical", typical_p, "Locally typical sampling; 1: off");
   command.add_option("--repeat-penalty", repeat_penalty,
                      "Divides the logits of recent tokens; 1: off");
-  command.add_option("--repeat-last-n", repeat_last_n,
-                     "Tokens --repeat-penalty looks back; -1: all");
+  command
+      .add_option("--repeat-last-n", repeat_last_n, "Tokens --repeat-penalty looks back; -1: all")
+      ->check(Whole<int32_t>());
   command.add_option("--presence-penalty", presence_penalty,
                      "Subtracted once from tokens in the answer");
   command.add_option("--frequency-penalty", frequency_penalty,
                      "Subtracted per occurrence in the answer");
-  command.add_option("--seed", seed, "Seed of the draws; random unless given");
+  command.add_option("--seed", seed, "Seed of the draws; random unless given")
+      ->check(Whole<uint64_t>());
   command.add_option("--stop", stop, "Text that ends the answer; may be given several times");
   command.add_option("--logit-bias", logit_bias,
                      "TOKEN=BIAS, added to the token's logit; may be given several times");
   command.add_flag("--ignore-eos", ignore_eos, "Go on after the model's end tokens");
-  command.add_option("--logprobs", logprobs,
-                     "Report the K most likely tokens of each step (with --json)");
+  command
+      .add_option("--logprobs", logprobs,
+                  "Report the K most likely tokens of each step: in the JSON, else on stderr")
+      ->check(Whole<int32_t>(0));
   AddAbsentOptions(command, {"--grammar", "--json-schema", "--top-n-sigma", "--dry-multiplier",
                              "--xtc-probability", "--xtc-threshold"});
 }

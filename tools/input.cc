@@ -16,7 +16,8 @@ std::string ReadAll(std::FILE* file, const std::string& name) {
   std::string text;
   char block[1 << 16];
   while (const size_t bytes = std::fread(block, 1, sizeof block, file)) text.append(block, bytes);
-  if (std::ferror(file) != 0) throw Failure(kOther, name + ": " + std::strerror(errno));
+  if (std::ferror(file) != 0)
+    throw Failure(errno == EISDIR ? kBadInput : kOther, name + ": " + std::strerror(errno));
   return text;
 }
 
@@ -25,8 +26,7 @@ std::string ReadAll(std::FILE* file, const std::string& name) {
 std::string ReadFile(const std::string& path) {
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
                                                              std::fclose);
-  if (file == nullptr)
-    throw Failure(errno == ENOENT ? kBadInput : kOther, path + ": " + std::strerror(errno));
+  if (file == nullptr) throw Failure(kBadInput, path + ": " + std::strerror(errno));
   return ReadAll(file.get(), path);
 }
 

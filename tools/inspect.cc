@@ -7,13 +7,16 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "tools/command.h"
+#include "tools/failure.h"
 #include "tools/flags.h"
 #include "tools/input.h"
 #include "tools/json.h"
+#include "tools/number.h"
 
 namespace mirage::cli {
 namespace {
@@ -114,14 +117,23 @@ std::string ValueText(const mirage_model* model, const Entry& entry) {
   return fmt::format("{}... ({} bytes)", text.substr(0, cut), text.size());
 }
 
-mirage_plan ReadPlan(const mirage_model* model, const InspectFlags& flags) {
+// Without a plan, why there is none: it needs an architecture and a tokenizer that this build
+// knows. The rest of the file can be shown all the same.
+struct PlanOrReason {
+  std::optional<mirage_plan> plan;
+  std::string reason;
+};
+
+PlanOrReason ReadPlan(const mirage_model* model, const InspectFlags& flags) {
   mirage_error error = MIRAGE_ERROR_INIT;
   mirage_plan_options options = flags.model.PlanOptions();
   options.sessions = flags.sessions;
   mirage_plan plan{};
   plan.struct_size = sizeof plan;
-  Check(mirage_model_get_plan(model, &options, &plan, &error), error, "");
-  return plan;
+  const mirage_status status = mirage_model_get_plan(model, &options, &plan, &error);
+  if (status == MIRAGE_OK) return {plan, ""};
+  if (status == MIRAGE_INVALID_ARGUMENT) Check(status, error, "");  // the options, not the file
+  return {std::nullopt, error.message};
 }
 
 const char* FitsName(int32_t fits) {
@@ -165,16 +177,6 @@ std::string PlanText(const mirage_plan& plan) {
   return text;
 }
 
-// A plan needs an architecture this build knows; the rest of the file can be shown without.
-template <typename Format>
-auto OrReason(Format format) -> decltype(format()) {
-  try {
-    return format();
-  } catch (const Failure& failure) {
-    return std::string(failure.what());
-  }
-}
-
 void PrintJson(const mirage_model* model, const mirage_model_info& info,
                const InspectFlags& flags) {
   Json metadata = Json::object();
@@ -197,12 +199,9 @@ void PrintJson(const mirage_model* model, const mirage_model_info& info,
                {"trained_context", info.trained_context},
                {"metadata", std::move(metadata)},
                {"tensors", std::move(tensors)}};
-  try {
-    json["plan"] = PlanJson(ReadPlan(model, flags));
-  } catch (const Failure& failure) {
-    json["plan"] = nullptr;
-    json["plan_error"] = failure.what();
-  }
+  const PlanOrReason planned = ReadPlan(model, flags);
+  json["plan"] = planned.plan ? PlanJson(*planned.plan) : Json(nullptr);
+  if (!planned.plan) json["plan_error"] = planned.reason;
   WriteStandardOutput(Dump(json));
 }
 
@@ -228,9 +227,10 @@ std::string TypesText(const std::vector<TensorRow>& rows) {
 
 void PrintText(const mirage_model* model, const mirage_model_info& info,
                const InspectFlags& flags) {
-  std::string text = fmt::format("{} '{}': {} parameters, {} layers, trained for {} tokens, {}\n",
-                                 info.architecture, info.name, info.parameters, info.layers,
-                                 info.trained_context, MiB(info.file_bytes));
+  std::string text =
+      fmt::format("{} '{}': {} parameters, {} layers, trained for {} tokens, {}\n",
+                  Printable(info.architecture), Printable(info.name), info.parameters, info.layers,
+                  info.trained_context, MiB(info.file_bytes));
   text += "metadata:\n";
   for (const Entry& entry : ReadMetadata(model, info.metadata_count))
     text += fmt::format("  {} = {}\n", entry.key, ValueText(model, entry));
@@ -240,7 +240,8 @@ void PrintText(const mirage_model* model, const mirage_model_info& info,
     text += fmt::format("  {:40} {:8} {:24} {:>12}\n", row.tensor.name, row.tensor.type,
                         fmt::format("[{}]", fmt::join(row.shape(), ", ")), row.tensor.bytes);
   text += TypesText(rows);
-  text += OrReason([&] { return PlanText(ReadPlan(model, flags)); });
+  const PlanOrReason planned = ReadPlan(model, flags);
+  text += planned.plan ? PlanText(*planned.plan) : fmt::format("no plan: {}\n", planned.reason);
   WriteStandardOutput(text);
 }
 
@@ -265,9 +266,11 @@ void AddInspect(CLI::App& app, Action& chosen) {
   CLI::App* command = AddCommand(app, chosen, "inspect",
                                  "What is in a model file, and what it would need", flags, Inspect);
   command->add_option("model", flags->model.model, "Model file (.gguf)")->required();
-  command->add_option("-c,--context", flags->model.context,
-                      "Tokens the plan is for; 0: chosen to fit");
-  command->add_option("--sessions", flags->sessions, "Sessions of a full context the plan is for");
+  command
+      ->add_option("-c,--context", flags->model.context, "Tokens the plan is for; 0: chosen to fit")
+      ->check(Whole<int64_t>(0));
+  command->add_option("--sessions", flags->sessions, "Sessions of a full context the plan is for")
+      ->check(Whole<int32_t>(1));
   command->add_option("--memory", flags->model.memory,
                       "Memory limit the plan is for, such as 300M");
   command->add_flag("--json", flags->json, "One JSON value instead of text");

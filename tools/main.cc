@@ -4,7 +4,9 @@
 // program.
 
 #define FMT_HEADER_ONLY
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
@@ -21,9 +23,16 @@ namespace {
 // Commands that are documented but that this build does not have.
 constexpr const char* kAbsentCommands[] = {"pack", "grammar-check", "serve", "sim"};
 
+// A file opened while descriptor 0, 1 or 2 is closed would take its place and be read as the
+// standard input, or be written to.
+void KeepStandardDescriptors() {
+  int descriptor = open("/dev/null", O_RDWR);
+  while (descriptor >= 0 && descriptor <= STDERR_FILENO) descriptor = dup(descriptor);
+  if (descriptor > STDERR_FILENO) close(descriptor);
+}
+
 int Complain(int code, const std::string& message) {
-  const std::string line = message.substr(0, message.find('\n'));
-  fmt::print(stderr, "mirage: {}\n", line);
+  fmt::print(stderr, "mirage: {}\n", Printable(message));
   return code;
 }
 
@@ -56,7 +65,8 @@ int Main(int argc, char** argv) {
   } catch (const CLI::Success& done) {  // --help, --version
     return app.exit(done);
   } catch (const CLI::Error& error) {
-    return Complain(kBadInput, error.what());
+    const std::string message = error.what();
+    return Complain(kBadInput, message.substr(0, message.find('\n')));
   } catch (const Failure& failure) {
     return Complain(failure.code(), failure.what());
   } catch (const std::bad_alloc&) {
@@ -69,4 +79,7 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace mirage::cli
 
-int main(int argc, char** argv) { return mirage::cli::Main(argc, argv); }
+int main(int argc, char** argv) {
+  mirage::cli::KeepStandardDescriptors();
+  return mirage::cli::Main(argc, argv);
+}

@@ -19,6 +19,7 @@
 #include "tools/input.h"
 #include "tools/interrupt.h"
 #include "tools/json.h"
+#include "tools/number.h"
 #include "tools/progress.h"
 
 namespace mirage::cli {
@@ -94,9 +95,9 @@ void AddPerplexity(CLI::App& app, Action& chosen) {
                                  flags, Perplexity);
   flags->model.AddModel(*command);
   command->add_option("-f,--file", flags->file, "Text file")->required();
-  command->add_option("--ctx", flags->window, "Tokens of a window");
-  command->add_option("-t,--threads", flags->model.threads,
-                      "Threads that compute; 0: one per core");
+  command->add_option("--ctx", flags->window, "Tokens of a window")->check(Whole<int32_t>(1));
+  command->add_option("-t,--threads", flags->model.threads, "Threads that compute; 0: one per core")
+      ->check(Whole<int>(0));
   command->add_option("--memory", flags->model.memory, "Memory limit, such as 300M");
   command->add_flag("--json", flags->json, "One JSON value instead of text");
 }

@@ -36,6 +36,12 @@ int64_t DaysFromDate(int64_t year, int64_t month, int64_t day) {
   return era * 146097 + day_of_era - 719468;
 }
 
+int64_t DaysOfMonth(int64_t year, int64_t month) {
+  const bool december = month == 12;
+  return DaysFromDate(december ? year + 1 : year, december ? 1 : month + 1, 1) -
+         DaysFromDate(year, month, 1);
+}
+
 std::optional<int64_t> ParseInteger(const std::string& text) {
   int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -50,11 +56,14 @@ int64_t ParseNow(const std::string& text, const std::string& name) {
     const std::optional<int64_t> year = ParseInteger(text.substr(0, 4));
     const std::optional<int64_t> month = ParseInteger(text.substr(5, 2));
     const std::optional<int64_t> day = ParseInteger(text.substr(8, 2));
-    if (year && month && day && *month >= 1 && *month <= 12 && *day >= 1 && *day <= 31)
+    if (year && month && day && *month >= 1 && *month <= 12 && *day >= 1 &&
+        *day <= DaysOfMonth(*year, *month))
       return DaysFromDate(*year, *month, *day) * 86400;
   }
-  throw Failure(kBadInput,
-                fmt::format("{} '{}': a date such as 2026-07-26 is expected", name, text));
+  throw Failure(
+      kBadInput,
+      fmt::format("{} '{}': a date such as 2026-07-26, or seconds since 1970, is expected", name,
+                  text));
 }
 
 int64_t Now(const RenderFlags& flags) {

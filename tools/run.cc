@@ -3,6 +3,7 @@
 // mirage run: one prompt, one answer.
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "tools/answer.h"
@@ -19,7 +20,7 @@ struct RunFlags {
   ModelFlags model;
   SamplingFlags sampling;
   std::string prompt;
-  std::string system;
+  std::optional<std::string> system;
   bool raw = false;
   bool json = false;
 };
@@ -38,7 +39,7 @@ void AddPrompt(mirage_session* session, const RunFlags& flags) {
           error, "the prompt");
     return;
   }
-  if (!flags.system.empty()) AddMessage(session, "system", flags.system);
+  if (flags.system) AddMessage(session, "system", *flags.system);
   AddMessage(session, "user", flags.prompt);
 }
 
@@ -132,11 +133,13 @@ int Run(const RunFlags& flags) {
   const Answer answer = Generate(session.get(), options.get(), [&](const std::string& piece) {
     if (!flags.json) WriteStandardOutput(piece);
   });
-  if (flags.json)
+  if (flags.json) {
     WriteStandardOutput(
         Dump(AnswerJson(answer, options.get(), runtime.get(), model.get(), session.get())));
-  else
+  } else {
     WriteStandardOutput("\n");
+    if (options.get().logprobs > 0) PrintLogprobs(model.get(), answer);
+  }
   return answer.finish == MIRAGE_FINISH_CANCELLED ? kInterrupted : kDone;
 }
 
@@ -149,8 +152,10 @@ void AddRun(CLI::App& app, Action& chosen) {
   flags->model.AddRunning(*command);
   flags->sampling.Add(*command);
   command->add_option("-p,--prompt", flags->prompt, "The prompt")->required();
-  command->add_option("--system", flags->system, "A system message before it");
-  command->add_flag("--raw", flags->raw, "No chat template: continue the prompt as it stands");
+  CLI::Option* system =
+      command->add_option("--system", flags->system, "A system message before it");
+  command->add_flag("--raw", flags->raw, "No chat template: continue the prompt as it stands")
+      ->excludes(system);
   command->add_flag("--json", flags->json, "One JSON value instead of text");
 }
 

@@ -189,8 +189,10 @@ MIRAGE_API mirage_status mirage_runtime_open(const mirage_runtime_options* optio
                                              mirage_runtime** out, mirage_error* error);
 
 /* mirage_runtime_shutdown: cancels every generation of the runtime and waits for its threads to
- * end. Calls on its models, sessions and generations then return CLOSED, except closing, statistics
- * and reading what was already produced. Shutting down twice is fine.
+ * end. Calls that load, compute or change something then return CLOSED: opening models and
+ * sessions, appending to, truncating and clearing sessions, starting generations, scoring. Closing,
+ * statistics and reading go on: what was already produced, a session's tokens, metadata, the
+ * tokenizer, the chat template. Shutting down twice is fine.
  *
  * Fails with WOULD_DEADLOCK inside a callback.
  * Threads: any; blocks until the threads have ended. Since 0.1. */
@@ -227,8 +229,8 @@ typedef struct mirage_model_options {
   int64_t context;  /* tokens each session may hold; 0: the model's own bound, at most 8192, and
                        less rather than streaming weights. A context given here is honoured by
                        streaming weights */
-  int32_t sessions; /* sessions of a full context to plan memory for; 0: one. More may be opened;
-                       they then share what was planned */
+  int32_t sessions; /* sessions of a full context to plan memory for, at most 4096; 0: one. More
+                       may be opened; they then share what was planned */
   int32_t kv_type;  /* MIRAGE_KV_x */
   mirage_progress_callback progress; /* NULL: none */
   void* progress_user_data;
@@ -697,7 +699,8 @@ MIRAGE_API mirage_status mirage_generation_get_fd(mirage_generation* generation,
 
 enum {
   MIRAGE_CANCEL_STOP = 0,    /* keep what was produced: the session goes on from there */
-  MIRAGE_CANCEL_ROLLBACK = 1 /* the session is as it was before the start */
+  MIRAGE_CANCEL_ROLLBACK = 1 /* the session holds what it held before the start; what it had
+                                to drop of its keys and values is computed again when needed */
 };
 
 /* mirage_generation_cancel: asks the generation to end, in the middle of a prompt too. It leaves
@@ -831,10 +834,11 @@ typedef struct mirage_session_stats {
   uint32_t struct_size;
   int32_t busy;      /* 1: a generation is running */
   uint64_t messages; /* of a conversation */
-  uint64_t tokens;   /* computed or waiting, as mirage_session_get_tokens() gives them */
-  uint64_t waiting_tokens;
-  uint64_t cached_tokens; /* whose keys and values are there; grows while a prompt is computed */
-  uint64_t context;       /* tokens it may hold */
+  uint64_t
+      tokens; /* as mirage_session_get_tokens() gives them; of a conversation, as last computed */
+  uint64_t waiting_tokens; /* of these, appended since the last generation started */
+  uint64_t cached_tokens;  /* whose keys and values are there; grows while a prompt is computed */
+  uint64_t context;        /* tokens it may hold */
 } mirage_session_stats;
 
 MIRAGE_API mirage_status mirage_session_get_stats(const mirage_session* session,

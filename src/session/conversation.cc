@@ -49,6 +49,14 @@ Status CheckMessages(const Json& messages) {
   return {};
 }
 
+// null is as good as absent.
+Status CheckExtra(const std::string& key, const Json& value) {
+  const bool variables = key == "vars";
+  if (value.is_null() || (variables ? value.is_object() : value.is_array())) return {};
+  return Fail(Code::kInvalidArgument,
+              "the conversation's '" + key + "' is not an " + (variables ? "object" : "array"));
+}
+
 }  // namespace
 
 void Conversation::AddMessage(std::string_view role, std::string_view content) {
@@ -60,7 +68,9 @@ Status Conversation::AddJson(std::string_view json) {
   for (const auto& [key, value] : parsed.items()) {
     if (key == "messages")
       MIRAGE_TRY(CheckMessages(value));
-    else if (!IsExtra(key))
+    else if (IsExtra(key))
+      MIRAGE_TRY(CheckExtra(key, value));
+    else
       return Fail(Code::kInvalidArgument,
                   "the conversation has the key '" + key +
                       "'; messages, tools, documents and vars can be added to a session");

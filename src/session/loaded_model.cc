@@ -55,13 +55,11 @@ Status LoadedModel::ReadText() {
       chat_template_error_ = std::move(chat_template).error().Within("the model's chat template");
   }
 
-  Result<sample::Params> defaults =
+  SamplingDefaults defaults =
       ReadSamplingDefaults(metadata, static_cast<int32_t>(tokenizer_->token_count()));
-  if (defaults)
-    sampling_defaults_ = *std::move(defaults);
-  else
-    runtime_->log().Log(LogLevel::kWarning, "session",
-                        "the model's sampling defaults are ignored: " + defaults.error().message);
+  sampling_defaults_ = std::move(defaults.params);
+  for (const std::string& warning : defaults.warnings)
+    runtime_->log().Log(LogLevel::kWarning, "session", warning);
   return {};
 }
 
@@ -107,12 +105,18 @@ Result<std::vector<int32_t>> LoadedModel::TokenizeConversation(std::string_view 
   return TokenizeRendered(rendered, *tokenizer_);
 }
 
-Result<std::vector<double>> LoadedModel::Score(std::vector<int32_t> tokens, size_t first) const {
+Result<std::vector<double>> LoadedModel::Score(std::span<const int32_t> tokens,
+                                               size_t first) const {
   if (runner_ == nullptr)
     return Fail(Code::kInvalidArgument,
                 "the model was opened without its weights, so it cannot score");
+  if (tokens.size() > static_cast<uint64_t>(runner_->max_context()))
+    return Fail(Code::kContextFull, std::to_string(tokens.size()) +
+                                        " tokens do not fit the context of " +
+                                        std::to_string(runner_->max_context()));
   MIRAGE_TRY_ASSIGN(Runtime::Compute* const compute, runtime_->compute());
-  return compute->engine.Score(runner_, std::move(tokens), static_cast<int64_t>(first) - 1, {});
+  return compute->engine.Score(runner_, std::vector<int32_t>(tokens.begin(), tokens.end()),
+                               static_cast<int64_t>(first) - 1, {});
 }
 
 // Opened for its metadata alone, the vocabulary is read to learn what it would weigh, and dropped

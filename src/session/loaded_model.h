@@ -69,7 +69,8 @@ class LoadedModel {
   [[nodiscard]] double load_seconds() const { return load_seconds_; }
 
   // log P(tokens[i] | tokens before it) for i from `first` (at least 1) on. Blocks.
-  [[nodiscard]] Result<std::vector<double>> Score(std::vector<int32_t> tokens, size_t first) const;
+  [[nodiscard]] Result<std::vector<double>> Score(std::span<const int32_t> tokens,
+                                                  size_t first) const;
 
   // What it would take under a limit (bytes for the ledger) with these options; `fits` false gives
   // the plan without a limit, with the least that works.

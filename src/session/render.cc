@@ -3,28 +3,17 @@
 #include "session/render.h"
 
 #include <chrono>
-#include <nlohmann/json.hpp>
 #include <string>
+
+#include "text/unicode.h"
 
 namespace mirage::session {
 namespace {
 
-std::string TokenJson(const text::Tokenizer& tokenizer, int32_t token) {
-  if (token == text::kNoToken) return "null";
-  const nlohmann::json text = tokenizer.TokenText(token);
-  return text.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
-
-// Puts the defaults in front of the object's own members: of equal keys a template sees the last.
-std::string WithTokens(std::string_view json, const text::Tokenizer& tokenizer) {
-  constexpr std::string_view kSpace = " \t\r\n";
-  const size_t brace = json.find_first_not_of(kSpace);
-  if (brace == json.npos || json[brace] != '{') return std::string(json);
-  const size_t member = json.find_first_not_of(kSpace, brace + 1);
-  if (member == json.npos || json[member] == '}') return std::string(json);
-  return "{\"bos_token\":" + TokenJson(tokenizer, tokenizer.bos()) +
-         ",\"eos_token\":" + TokenJson(tokenizer, tokenizer.eos()) + "," +
-         std::string(json.substr(member));
+std::optional<std::string> TokenText(const text::Tokenizer& tokenizer, int32_t token) {
+  if (token == text::kNoToken) return std::nullopt;
+  const std::string_view bytes = tokenizer.TokenText(token);
+  return text::RepairUtf8(bytes).value_or(std::string(bytes));
 }
 
 int64_t SecondsSince1970() {
@@ -38,10 +27,12 @@ int64_t SecondsSince1970() {
 Result<text::Rendered> RenderConversation(const text::ChatTemplate& chat_template,
                                           std::string_view json, const text::Tokenizer* tokenizer,
                                           std::optional<int64_t> now) {
-  const std::string with_tokens =
-      tokenizer == nullptr ? std::string(json) : WithTokens(json, *tokenizer);
   text::RenderInput input;
-  input.json = with_tokens;
+  input.json = json;
+  if (tokenizer != nullptr) {
+    input.bos_token = TokenText(*tokenizer, tokenizer->bos());
+    input.eos_token = TokenText(*tokenizer, tokenizer->eos());
+  }
   input.now_seconds = now.has_value() ? *now : SecondsSince1970();
   return chat_template.Render(input);
 }

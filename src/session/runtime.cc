@@ -86,11 +86,13 @@ uint64_t Runtime::LimitFor(uint64_t bytes) {
 
 Error Runtime::AsLimit(Error error) const {
   if (error.code != Code::kOutOfMemory || error.needed_bytes == 0) return error;
-  const uint64_t guard = memory_limit() - std::min(memory_limit(), ledger_.limit());
-  error.needed_bytes = LimitFor(error.needed_bytes);
-  error.available_bytes += guard;
-  error.message += "; with the " + std::to_string(guard >> 20) + " MiB kept free a limit of " +
-                   std::to_string((error.needed_bytes + (1 << 20) - 1) >> 20) + "M is needed";
+  const uint64_t limit = LimitFor(error.needed_bytes);
+  const uint64_t guard = limit - error.needed_bytes;
+  error.needed_bytes = limit;
+  error.available_bytes += memory_limit() - std::min(memory_limit(), ledger_.limit());
+  error.message += "; with the " + std::to_string(guard >> 20) +
+                   " MiB to be kept free a limit of " +
+                   std::to_string((limit + (1 << 20) - 1) >> 20) + "M is needed";
   return error;
 }
 

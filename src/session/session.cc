@@ -74,9 +74,13 @@ void Session::Conclude(const Started& started, const Run::Outcome& outcome) {
     conversation_.AddMessage("assistant", outcome.text);
 }
 
-Status Session::Expect(Content content) {
-  if (content_ == Content::kNothing) content_ = content;
-  if (content_ == content) return {};
+Status Session::BeginChange() {
+  MIRAGE_TRY(model_->runtime().CheckOpen());
+  return Settle();
+}
+
+Status Session::Expect(Content content) const {
+  if (content_ == Content::kNothing || content_ == content) return {};
   return Fail(Code::kInvalidArgument,
               content_ == Content::kConversation
                   ? "the session holds a conversation, not plain tokens; clear it first"
@@ -84,24 +88,27 @@ Status Session::Expect(Content content) {
 }
 
 Status Session::AppendMessage(std::string_view role, std::string_view content) {
-  MIRAGE_TRY(Settle());
+  MIRAGE_TRY(BeginChange());
   MIRAGE_TRY(model_->RequireChatTemplate());
   const std::lock_guard lock(mutex_);
   MIRAGE_TRY(Expect(Content::kConversation));
   conversation_.AddMessage(role, content);
+  content_ = Content::kConversation;
   return {};
 }
 
 Status Session::AppendConversation(std::string_view json) {
-  MIRAGE_TRY(Settle());
+  MIRAGE_TRY(BeginChange());
   MIRAGE_TRY(model_->RequireChatTemplate());
   const std::lock_guard lock(mutex_);
   MIRAGE_TRY(Expect(Content::kConversation));
-  return conversation_.AddJson(json);
+  MIRAGE_TRY(conversation_.AddJson(json));
+  content_ = Content::kConversation;
+  return {};
 }
 
 Status Session::AppendText(std::string_view text, text::EncodeOptions options) {
-  MIRAGE_TRY(Settle());
+  MIRAGE_TRY(BeginChange());
   const std::lock_guard lock(mutex_);
   if (sequence_->length() > 0 || !waiting_.empty()) options.add_special = false;
   MIRAGE_TRY_ASSIGN(const std::vector<int32_t> tokens, model_->tokenizer()->Encode(text, options));
@@ -109,7 +116,7 @@ Status Session::AppendText(std::string_view text, text::EncodeOptions options) {
 }
 
 Status Session::AppendTokens(std::span<const int32_t> tokens) {
-  MIRAGE_TRY(Settle());
+  MIRAGE_TRY(BeginChange());
   MIRAGE_TRY(CheckTokens(tokens, model_->runner()->vocabulary(), "token"));
   const std::lock_guard lock(mutex_);
   return AddWaiting(tokens);
@@ -122,6 +129,7 @@ Status Session::AddWaiting(std::span<const int32_t> tokens) {
                                         std::to_string(sequence_->context_limit()));
   MIRAGE_TRY(Expect(Content::kTokens));
   Append(waiting_, tokens);
+  content_ = Content::kTokens;
   return {};
 }
 
@@ -134,7 +142,7 @@ Result<std::vector<int32_t>> Session::Tokens() {
 }
 
 Status Session::Truncate(uint64_t count) {
-  MIRAGE_TRY(Settle());
+  MIRAGE_TRY(BeginChange());
   const std::lock_guard lock(mutex_);
   const bool conversation = content_ == Content::kConversation;
   const uint64_t held = conversation ? conversation_.message_count()
@@ -154,7 +162,7 @@ Status Session::Truncate(uint64_t count) {
 }
 
 Status Session::Clear() {
-  MIRAGE_TRY(Settle());
+  MIRAGE_TRY(BeginChange());
   const std::lock_guard lock(mutex_);
   MIRAGE_TRY(sequence_->Truncate(0));
   waiting_.clear();
@@ -170,6 +178,8 @@ Result<Session::Started> Session::PreparePrompt() {
   Started started;
   started.undo = waiting_;
   if (content_ == Content::kConversation) {
+    if (conversation_.message_count() == 0)
+      return Fail(Code::kInvalidArgument, "the conversation has no messages");
     MIRAGE_TRY_ASSIGN(const std::vector<int32_t> rendered,
                       model_->TokenizeConversation(conversation_.ToJson()));
     MIRAGE_TRY(CheckFits(static_cast<int64_t>(rendered.size())));

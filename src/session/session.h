@@ -87,12 +87,13 @@ class Session : public std::enable_shared_from_this<Session> {
 
   Session(std::shared_ptr<LoadedModel> model, int64_t context);
 
-  // Takes in a run that has finished, without mutex_ held.
-  [[nodiscard]] Status Settle();
+  // Both without mutex_ held.
+  [[nodiscard]] Status Settle();       // takes in a run that has finished
+  [[nodiscard]] Status BeginChange();  // and refuses after a shutdown
 
   // All with mutex_ held.
   void Conclude(const Started& started, const Run::Outcome& outcome);
-  [[nodiscard]] Status Expect(Content content);
+  [[nodiscard]] Status Expect(Content content) const;
   [[nodiscard]] Status AddWaiting(std::span<const int32_t> tokens);
   [[nodiscard]] Status CheckFits(int64_t tokens) const;
   [[nodiscard]] Result<Started> PreparePrompt();

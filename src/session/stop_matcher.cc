@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "text/unicode.h"
+
 namespace mirage::session {
 namespace {
 
@@ -32,6 +34,8 @@ Result<StopMatcher> StopMatcher::Create(const std::vector<std::string>& strings)
       return Fail(Code::kInvalidArgument, "stop string " + std::to_string(i) + " has " +
                                               std::to_string(text.size()) + " bytes; 1 to " +
                                               std::to_string(kMaxBytes) + " are allowed");
+    if (mirage::text::RepairUtf8(text).has_value())
+      return Fail(Code::kInvalidArgument, "stop string " + std::to_string(i) + " is not UTF-8");
     matcher.patterns_.push_back({text, Borders(text), 0});
   }
   return matcher;

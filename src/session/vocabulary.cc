@@ -102,18 +102,32 @@ Result<text::VocabData> ReadVocabulary(const format::Metadata& metadata) {
   return vocab;
 }
 
-Result<sample::Params> ReadSamplingDefaults(const format::Metadata& metadata, int32_t vocabulary) {
-  sample::Params params;
-  KeyReader keys(metadata, "general.sampling.");
-  keys.Read("temp", &params.temperature);
-  keys.Read("top_k", &params.top_k);
-  keys.Read("top_p", &params.top_p);
-  keys.Read("min_p", &params.min_p);
-  keys.Read("penalty_repeat", &params.repeat_penalty);
-  keys.Read("penalty_last_n", &params.repeat_last_n);
-  MIRAGE_TRY(keys.status());
-  MIRAGE_TRY(sample::Sampler::Create(params, vocabulary));
-  return params;
+SamplingDefaults ReadSamplingDefaults(const format::Metadata& metadata, int32_t vocabulary) {
+  SamplingDefaults defaults;
+  const auto read = [&](std::string_view name, auto sample::Params::*field) {
+    KeyReader key(metadata, "general.sampling.");
+    sample::Params changed = defaults.params;
+    key.Read(name, &(changed.*field));
+    Status status = key.status();
+    if (status && changed.temperature < 0)
+      status = Fail(Code::kInvalidArgument, "a temperature below 0");
+    if (status) {
+      const Result<sample::Sampler> sampler = sample::Sampler::Create(changed, vocabulary);
+      if (!sampler) status = Fail(sampler.error());
+    }
+    if (status)
+      defaults.params = changed;
+    else
+      defaults.warnings.push_back("the model's general.sampling." + std::string(name) +
+                                  " is ignored: " + status.error().message);
+  };
+  read("temp", &sample::Params::temperature);
+  read("top_k", &sample::Params::top_k);
+  read("top_p", &sample::Params::top_p);
+  read("min_p", &sample::Params::min_p);
+  read("penalty_repeat", &sample::Params::repeat_penalty);
+  read("penalty_last_n", &sample::Params::repeat_last_n);
+  return defaults;
 }
 
 }  // namespace mirage::session

@@ -3,6 +3,9 @@
 
 // What a model file's metadata says about text: its vocabulary, and how it likes its tokens chosen.
 
+#include <string>
+#include <vector>
+
 #include "base/result.h"
 #include "format/metadata.h"
 #include "sample/params.h"
@@ -14,9 +17,13 @@ namespace mirage::session {
 // wrong type.
 [[nodiscard]] Result<text::VocabData> ReadVocabulary(const format::Metadata& metadata);
 
-// The command's defaults, overridden by the general.sampling.* keys that are there.
-// kInvalidArgument when those make no sense.
-[[nodiscard]] Result<sample::Params> ReadSamplingDefaults(const format::Metadata& metadata,
-                                                          int32_t vocabulary);
+// The command's defaults, overridden by the general.sampling.* keys that are there and make sense;
+// what the others say is in `warnings`.
+struct SamplingDefaults {
+  sample::Params params;
+  std::vector<std::string> warnings;
+};
+[[nodiscard]] SamplingDefaults ReadSamplingDefaults(const format::Metadata& metadata,
+                                                    int32_t vocabulary);
 
 }  // namespace mirage::session

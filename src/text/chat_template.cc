@@ -84,8 +84,8 @@ Status CheckKeys(const jinja::Dict& input) {
   return {};
 }
 
-Result<Variables> ReadVariables(Runtime& runtime, std::string_view json) {
-  MIRAGE_TRY_ASSIGN(const Value root, jinja::ReadJson(runtime, json, OriginOf));
+Result<Variables> ReadVariables(Runtime& runtime, const RenderInput& given) {
+  MIRAGE_TRY_ASSIGN(const Value root, jinja::ReadJson(runtime, given.json, OriginOf));
   if (!root.is(Kind::kDict)) return Wrong("render input: must be a JSON object");
   const jinja::Dict& input = root.dict();
   MIRAGE_TRY(CheckKeys(input));
@@ -114,14 +114,23 @@ Result<Variables> ReadVariables(Runtime& runtime, std::string_view json) {
       variables.emplace_back(key, *value);
     }
   }
+  const std::pair<std::string_view, const std::optional<std::string>&> tokens[] = {
+      {"bos_token", given.bos_token}, {"eos_token", given.eos_token}};
+  for (const auto& [name, token] : tokens) {
+    if (!token.has_value() || input.Find(name) != nullptr) continue;
+    MIRAGE_TRY_ASSIGN(Value text, runtime.String(*token, jinja::Origin::kTemplate));
+    variables.emplace_back(name, std::move(text));
+  }
 
   const Value* vars = FindGiven(input, "vars");
   if (vars == nullptr) return variables;
   if (!vars->is(Kind::kDict)) return Wrong("render input: 'vars' must be an object");
   for (const auto& [key, value] : vars->dict().entries) {
     const std::string_view name = key.bytes();
-    if (name == "messages" || name == "tools" || name == "documents" ||
-        name == "add_generation_prompt" || input.Find(name) != nullptr) {
+    const bool taken = input.Find(name) != nullptr ||
+                       std::any_of(variables.begin(), variables.end(),
+                                   [&](const auto& variable) { return variable.first == name; });
+    if (taken) {
       return Wrong("render input: 'vars' may not hold '" + std::string(name) + "'");
     }
     variables.emplace_back(name, value);
@@ -165,7 +174,7 @@ Result<ChatTemplate> ChatTemplate::Parse(std::string_view source) {
 Result<Rendered> ChatTemplate::Render(const RenderInput& input) const {
   MIRAGE_TRY(CheckLimits(input.limits));
   Runtime runtime(input.limits, input.now_seconds);
-  MIRAGE_TRY_ASSIGN(Variables variables, ReadVariables(runtime, input.json));
+  MIRAGE_TRY_ASSIGN(Variables variables, ReadVariables(runtime, input));
   jinja::Interpreter interpreter(*ast_, runtime, std::move(variables));
   MIRAGE_TRY_ASSIGN(const jinja::TextPtr text, interpreter.Run());
   return ToRendered(*text);

@@ -16,6 +16,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -39,6 +40,9 @@ struct RenderInput {
   int64_t now_seconds = 0;
 
   jinja::Limits limits;
+
+  // What bos_token and eos_token are where the JSON does not name them; without, undefined.
+  std::optional<std::string> bos_token, eos_token;
 };
 
 struct ByteSpan {

@@ -57,8 +57,7 @@ static void listen(mirage_generation* generation, const mirage_event* event, voi
     ++l->done;
     l->finish = event->finish;
   }
-  if (l->close_at_token > 0 && event->kind == MIRAGE_EVENT_TOKENS &&
-      l->tokens == l->close_at_token)
+  if (l->close_at_token > 0 && event->kind == MIRAGE_EVENT_TOKENS && l->tokens == l->close_at_token)
     close_now = 1;
   l->holding = l->hold;
   pthread_cond_broadcast(&l->changed);
@@ -305,6 +304,14 @@ static void after_a_shutdown_everything_is_closed(void** state) {
   } while (read.finish == MIRAGE_FINISH_NONE);
   assert_int_equal(read.finish, MIRAGE_FINISH_CANCELLED);
   assert_status(MIRAGE_CLOSED, mirage_generation_start(f->session, NULL, &other, &last_error));
+  assert_status(MIRAGE_CLOSED, mirage_session_append_text(f->session, "d", 1, 0, &last_error));
+  assert_status(MIRAGE_CLOSED, mirage_session_append_tokens(f->session, tokens, 2, &last_error));
+  assert_status(MIRAGE_CLOSED,
+                mirage_session_append_message(f->session, "user", "d", 1, &last_error));
+  assert_status(MIRAGE_CLOSED,
+                mirage_session_append_conversation(f->session, "{}", 2, &last_error));
+  assert_status(MIRAGE_CLOSED, mirage_session_truncate(f->session, 0, &last_error));
+  assert_status(MIRAGE_CLOSED, mirage_session_clear(f->session, &last_error));
   assert_status(MIRAGE_CLOSED, mirage_session_open(f->model, NULL, &session, &last_error));
   assert_status(MIRAGE_CLOSED, mirage_model_open_memory(f->runtime, f->file.data, f->file.bytes,
                                                         NULL, NULL, NULL, &model, &last_error));
@@ -440,7 +447,7 @@ static void the_log_goes_to_the_runtimes_callback(void** state) {
   assert_ok(mirage_model_open_memory(runtime, file.data, file.bytes, NULL, NULL, &loading, &model,
                                      &last_error));
   assert_true(count.messages > 0);
-  assert_non_null(strstr(count.last, "sampling defaults"));
+  assert_non_null(strstr(count.last, "general.sampling.temp"));
   mirage_model_close(model);
   mirage_runtime_close(runtime);
   tiny_model_free(&file);

@@ -119,6 +119,28 @@ static void deeply_nested_conversations_are_refused(void** state) {
   free(json);
 }
 
+static void a_refused_conversation_changes_nothing(void** state) {
+  mirage_session* session = open_session(((fixture*)*state)->model, 0);
+  const char* refused[] = {"{", "{\"x\":1}", "{\"messages\":[1]}", "{\"vars\":3}",
+                           "{\"tools\":{}}"};
+  size_t i;
+  for (i = 0; i < sizeof refused / sizeof *refused; ++i)
+    assert_status(
+        MIRAGE_INVALID_ARGUMENT,
+        mirage_session_append_conversation(session, refused[i], strlen(refused[i]), &last_error));
+  append_text(session, "a", 0);
+  mirage_session_close(session);
+}
+
+static void a_conversation_without_messages_has_no_answer(void** state) {
+  mirage_session* session = open_session(((fixture*)*state)->model, 0);
+  mirage_generation* generation = NULL;
+  assert_ok(mirage_session_append_conversation(session, "{\"tools\":[]}", 12, &last_error));
+  assert_status(MIRAGE_INVALID_ARGUMENT,
+                mirage_generation_start(session, NULL, &generation, &last_error));
+  mirage_session_close(session);
+}
+
 static void nothing_to_answer_is_said(void** state) {
   fixture* f = (fixture*)*state;
   mirage_session* session = open_session(f->model, 0);
@@ -306,6 +328,8 @@ int main(void) {
       cmocka_unit_test(tokens_and_messages_do_not_mix),
       cmocka_unit_test(bad_arguments_of_appending_are_named),
       cmocka_unit_test(deeply_nested_conversations_are_refused),
+      cmocka_unit_test(a_refused_conversation_changes_nothing),
+      cmocka_unit_test(a_conversation_without_messages_has_no_answer),
       cmocka_unit_test(nothing_to_answer_is_said),
       cmocka_unit_test(more_tokens_than_the_context_are_refused),
       cmocka_unit_test(a_conversation_longer_than_the_context_is_refused),

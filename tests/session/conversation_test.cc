@@ -53,7 +53,7 @@ TEST(Conversation, BadJsonChangesNothing) {
 TEST(Conversation, DepthIsBounded) {
   Conversation conversation;
   const auto nested = [](int depth) {
-    return "{\"vars\": " + std::string(static_cast<size_t>(depth), '[') +
+    return "{\"tools\": " + std::string(static_cast<size_t>(depth), '[') +
            std::string(static_cast<size_t>(depth), ']') + "}";
   };
   EXPECT_TRUE(conversation.AddJson(nested(Conversation::kMaxJsonDepth - 1)));

@@ -92,16 +92,25 @@ TEST(ReadVocabulary, ATokenTypeOutOfRangeIsNamed) {
 }
 
 TEST(ReadSamplingDefaults, OverridesFieldByField) {
-  const Result<sample::Params> params = ReadSamplingDefaults(
+  const SamplingDefaults defaults = ReadSamplingDefaults(
       Make({F32("general.sampling.temp", 0.25f), U32("general.sampling.top_k", 20)}), 100);
-  ASSERT_TRUE(params.has_value());
-  EXPECT_EQ(params->temperature, 0.25f);
-  EXPECT_EQ(params->top_k, 20);
-  EXPECT_EQ(params->top_p, sample::Params{}.top_p);
+  EXPECT_TRUE(defaults.warnings.empty());
+  EXPECT_EQ(defaults.params.temperature, 0.25f);
+  EXPECT_EQ(defaults.params.top_k, 20);
+  EXPECT_EQ(defaults.params.top_p, sample::Params{}.top_p);
 }
 
-TEST(ReadSamplingDefaults, NonsenseIsRefused) {
-  EXPECT_FALSE(ReadSamplingDefaults(Make({F32("general.sampling.top_p", -3.0f)}), 100).has_value());
+TEST(ReadSamplingDefaults, NonsenseIsLeftOutAndNamed) {
+  const SamplingDefaults defaults = ReadSamplingDefaults(
+      Make({F32("general.sampling.top_p", -3.0f), F32("general.sampling.temp", -1.0f),
+            U32("general.sampling.top_k", 7)}),
+      100);
+  EXPECT_EQ(defaults.params.top_k, 7);
+  EXPECT_EQ(defaults.params.top_p, sample::Params{}.top_p);
+  EXPECT_EQ(defaults.params.temperature, sample::Params{}.temperature);
+  ASSERT_EQ(defaults.warnings.size(), 2u);
+  EXPECT_NE(defaults.warnings[0].find("sampling.temp"), std::string::npos);
+  EXPECT_NE(defaults.warnings[1].find("sampling.top_p"), std::string::npos);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -51,6 +52,21 @@ TEST(Command, BadUseExitsWithTwoAndOneLine) {
   ExpectComplaint(RunMirage(Ask({"-n", "many"})), 2, "many");
   ExpectComplaint(RunMirage(Ask({"--memory", "3X"})), 2, "--memory '3X'");
   ExpectComplaint(RunMirage(Ask({"--logit-bias", "7:1"})), 2, "--logit-bias '7:1'");
+  ExpectComplaint(RunMirage(Ask({"--raw", "--system", "x"})), 2, "--system");
+  ExpectComplaint(RunMirage(Ask({"--stop", "\xff"})), 2, "stop string 0");
+}
+
+TEST(Command, NumbersThatDoNotFitAreBadUse) {
+  ExpectComplaint(RunMirage(Ask({"--seed", "-1"})), 2, "--seed");
+  ExpectComplaint(RunMirage(Ask({"--seed", "18446744073709551616"})), 2, "--seed");
+  ExpectComplaint(RunMirage(Ask({"-n", "99999999999999999999"})), 2, "--max-tokens");
+  ExpectComplaint(RunMirage({"inspect", TinyModel(), "-c", "-5"}), 2, "--context");
+  ExpectComplaint(RunMirage({"inspect", TinyModel(), "-c", "99999999999999"}), 2, "context");
+  ExpectComplaint(RunMirage({"inspect", TinyModel(), "--sessions", "-1"}), 2, "--sessions");
+}
+
+TEST(Command, AComplaintIsOneLineWhateverItNames) {
+  ExpectComplaint(RunMirage({"run", "-m", "no\nsuch\x1b[2J", "-p", "x"}), 2, "no\\nsuch\\x1b[2J");
 }
 
 TEST(Command, WhatIsNotThereIsNamed) {
@@ -120,6 +136,12 @@ TEST(Run, LogprobsComeOnRequest) {
   EXPECT_EQ(json["logprobs"][0]["token"], json["tokens"][0]);
   EXPECT_EQ(json["logprobs"][0]["top"].size(), 4u);
   EXPECT_EQ(json["logprobs"][0]["top"][0]["token"], json["tokens"][0]);
+}
+
+TEST(Run, LogprobsWithoutJsonGoToStandardError) {
+  const Outcome outcome = RunMirage(Ask({"-n", "2", "--temp", "0", "--logprobs", "3"}));
+  EXPECT_EQ(outcome.code, 0);
+  EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 2) << outcome.err;
 }
 
 TEST(Run, RawTakesThePromptAsItStands) {

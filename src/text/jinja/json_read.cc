@@ -55,7 +55,11 @@ class Reader {
     return PutMade(runtime_.List(std::move(items)));
   }
   bool parse_error(size_t position, const std::string&, const nlohmann::json::exception& e) {
-    return Stop(Wrong("JSON byte " + std::to_string(position) + ": " + e.what()).value());
+    // "[json.exception.parse_error.101] parse error at ...: what is wrong"
+    const std::string_view what = e.what();
+    return Stop(Wrong("JSON byte " + std::to_string(position) + ": " +
+                      std::string(what.substr(what.find(": ") + 2)))
+                    .value());
   }
 
   Result<Value> Take() {
