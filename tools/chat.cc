@@ -2,6 +2,8 @@
 
 // mirage chat: a conversation, line by line.
 
+#define FMT_HEADER_ONLY
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -45,10 +47,35 @@ std::optional<std::string> ReadLine() {
       if (!text.empty() && text.back() == '\n') text.pop_back();
       return text;
     }
-    if (errno != EINTR) return std::nullopt;
+    if (errno != EINTR) {
+      if (isatty(STDIN_FILENO) == 1) WriteStandardOutput("\n");
+      return std::nullopt;
+    }
     std::clearerr(stdin);
     ClearInterrupt();
     WriteStandardOutput("\n");
+  }
+}
+
+void KeepMessages(mirage_session* session, uint64_t count) {
+  mirage_error error = MIRAGE_ERROR_INIT;
+  Check(mirage_session_truncate(session, count, &error), error, "");
+}
+
+// One message and its answer. A message that cannot be answered, such as one for which the context
+// has no room left, is taken back: the conversation goes on without it.
+void Exchange(const mirage_model* model, mirage_session* session,
+              const mirage_generation_options& options, const std::string& line) {
+  const uint64_t before = SessionStats(session).messages;
+  try {
+    AddMessage(session, "user", line);
+    const Answer answer = Generate(session, options, WriteStandardOutput);
+    WriteStandardOutput("\n");
+    if (options.logprobs > 0) PrintLogprobs(model, answer);
+  } catch (const Failure& failure) {
+    if (failure.code() != kBadInput && failure.code() != kRefused) throw;
+    fmt::print(stderr, "mirage: {} (/clear begins anew)\n", Printable(failure.what()));
+    KeepMessages(session, before);
   }
 }
 
@@ -58,14 +85,15 @@ int Chat(const ChatFlags& flags) {
   const ModelHandle model = flags.model.Load(runtime.get(), 1);
   const SessionHandle session = OpenSession(model.get());
   const GenerationOptions options(model.get(), flags.sampling);
+  if (ModelInfo(model.get()).has_chat_template != 1)
+    AddMessage(session.get(), "user", "");  // fails, and says why there is none
   if (flags.system) AddMessage(session.get(), "system", *flags.system);
   while (const std::optional<std::string> line = ReadLine()) {
-    if (line->empty()) continue;
-    AddMessage(session.get(), "user", *line);
     ClearInterrupt();
-    const Answer answer = Generate(session.get(), options.get(), WriteStandardOutput);
-    WriteStandardOutput("\n");
-    if (options.get().logprobs > 0) PrintLogprobs(model.get(), answer);
+    if (*line == "/clear")
+      KeepMessages(session.get(), flags.system ? 1 : 0);
+    else if (!line->empty())
+      Exchange(model.get(), session.get(), options.get(), *line);
     ClearInterrupt();
   }
   return kDone;
@@ -75,9 +103,10 @@ int Chat(const ChatFlags& flags) {
 
 void AddChat(CLI::App& app, Action& chosen) {
   const auto flags = std::make_shared<ChatFlags>();
-  CLI::App* command =
-      AddCommand(app, chosen, "chat",
-                 "A conversation; Ctrl-C ends an answer, Ctrl-D the conversation", flags, Chat);
+  CLI::App* command = AddCommand(
+      app, chosen, "chat",
+      "A conversation; Ctrl-C ends an answer, Ctrl-D the conversation, /clear begins anew", flags,
+      Chat);
   flags->model.AddModel(*command);
   flags->model.AddRunning(*command);
   flags->sampling.Add(*command);

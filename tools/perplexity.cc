@@ -71,7 +71,7 @@ int Perplexity(const PerplexityFlags& flags) {
   {
     ProgressBar bar("score");
     for (size_t i = 0; i < windows; ++i) {
-      if (Interrupted()) return kInterrupted;
+      if (Interrupted()) throw Failure(kInterrupted, "interrupted");
       std::vector<int32_t> window(tokens.begin() + static_cast<int64_t>(i * length),
                                   tokens.begin() + static_cast<int64_t>((i + 1) * length));
       if (info.adds_bos == 1) window.front() = info.bos_token;

@@ -296,6 +296,14 @@ TEST(Bench, JsonHasItsKeysAndLeavesOutWhatIsZero) {
   EXPECT_TRUE(without["tg"].empty());
 }
 
+TEST(Chat, AMessageThatCannotBeAnsweredIsTakenBack) {
+  const Outcome outcome = RunMirage({"chat", "-m", TinyModel(), "--temp", "0", "-n", "4"},
+                                    std::string(100000, 'x') + "\n/clear\nhello\n");
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_NE(outcome.err.find("/clear"), std::string::npos) << outcome.err;
+  EXPECT_GT(outcome.out.size(), 1u);
+}
+
 TEST(Chat, AnswersEachLineAndRemembers) {
   const Outcome outcome =
       RunMirage({"chat", "-m", TinyModel(), "--temp", "0", "-n", "4"}, "hello\n\nagain\n");
