@@ -166,7 +166,7 @@ std::string Text(const Json& result) {
   std::string text;
   if (result.contains("pp"))
     text += fmt::format("prompt     {:10.1f} tok/s\n", result["pp"]["tok_s"].get<double>());
-  for (const Json& row : result["tg"])
+  for (const Json& row : result.value("tg", Json::array()))
     text += fmt::format("batch {:4} {:10.1f} tok/s\n", row["batch"].get<int32_t>(),
                         row["tok_s"].get<double>());
   text += fmt::format("memory     {:10.1f} GB/s\n", result["bandwidth_gb_s"].get<double>());
@@ -174,15 +174,16 @@ std::string Text(const Json& result) {
 }
 
 int Bench(const BenchFlags& flags) {
-  for (const int32_t batch : flags.batches)
-    if (batch < 1) throw Failure(kBadInput, fmt::format("--batch {}: at least 1", batch));
-  if (flags.prompt_tokens < 0 || flags.decode_tokens < 0 || flags.repeats < 1)
-    throw Failure(kBadInput, "--pp and --tg cannot be negative, --repeats is at least 1");
   CatchInterrupts();
   ModelFlags loading = flags.model;
-  if (loading.context == 0)
-    loading.context =
-        std::max(flags.prompt_tokens + 2, kDecodePrompt + kUntimedTokens + flags.decode_tokens + 1);
+  const int64_t needed = std::max(
+      flags.prompt_tokens + 2,
+      flags.decode_tokens > 0 ? kDecodePrompt + kUntimedTokens + flags.decode_tokens + 1 : 0);
+  if (loading.context == 0) loading.context = needed;
+  if (loading.context < needed)
+    throw Failure(kBadInput,
+                  fmt::format("--context {}: --pp {} and --tg {} need {} tokens", loading.context,
+                              flags.prompt_tokens, flags.decode_tokens, needed));
   const RuntimeHandle runtime = loading.Open();
   const int32_t largest = *std::max_element(flags.batches.begin(), flags.batches.end());
   const ModelHandle model = loading.Load(runtime.get(), flags.decode_tokens > 0 ? largest : 1);
@@ -198,7 +199,7 @@ int Bench(const BenchFlags& flags) {
     ProgressBar bar("bench");
     if (flags.prompt_tokens > 0)
       result["pp"] = {{"tok_s", MeasurePrompt(model.get(), tokens, flags, bar)}};
-    result["tg"] = Json::array();
+    if (flags.decode_tokens > 0) result["tg"] = Json::array();
     for (size_t i = 0; flags.decode_tokens > 0 && i < flags.batches.size(); ++i) {
       bar.Update(i, flags.batches.size());
       result["tg"].push_back(
@@ -233,7 +234,6 @@ void AddBench(CLI::App& app, Action& chosen) {
   command->add_option("--repeats", flags->repeats, "Timed passes over the prompt")
       ->check(Whole<int32_t>(1));
   command->add_flag("--json", flags->json, "One JSON value instead of text");
-  AddAbsentOptions(*command, {"pressure"});
 }
 
 }  // namespace mirage::cli

@@ -43,6 +43,9 @@ int Main(int argc, char** argv) {
         return Complain(kBadInput,
                         fmt::format("the command '{}' is not part of this build", absent));
 
+  if (argc > 2 && std::string(argv[1]) == "bench" && std::string(argv[2]) == "pressure")
+    return Complain(kBadInput, "the command 'bench pressure' is not part of this build");
+
   CLI::App app("Runs large language models on this machine.", "mirage");
   app.set_version_flag("--version", fmt::format("mirage {}", mirage_version_string()));
   app.require_subcommand(1);
@@ -57,8 +60,9 @@ int Main(int argc, char** argv) {
   AddBench(app, chosen);
   const auto commands = app.get_subcommands(
       [&](const CLI::App* command) { return argc > 1 && command->check_name(argv[1]); });
-  if (argc > 1 && argv[1][0] != '-' && commands.empty())
-    return Complain(kBadInput, fmt::format("there is no command '{}'; see mirage --help", argv[1]));
+  if (argc > 1 && commands.empty() && app.get_option_no_throw(argv[1]) == nullptr)
+    return Complain(kBadInput, fmt::format("there is no {} '{}'; see mirage --help",
+                                           argv[1][0] == '-' ? "option" : "command", argv[1]));
   try {
     app.parse(argc, argv);
     return chosen();
