@@ -20,12 +20,14 @@ void Dispatcher::Start() {
 }
 
 void Dispatcher::Post(std::weak_ptr<Client> client) {
+  // Delivered at once, the client may be what keeps the dispatcher.
+  const std::shared_ptr<Queue> queue = queue_;
   {
-    const std::lock_guard lock(queue_->mutex);
-    if (queue_->stopped) return;
-    queue_->clients.push_back(std::move(client));
+    const std::lock_guard lock(queue->mutex);
+    if (queue->stopped) return;
+    queue->clients.push_back(std::move(client));
   }
-  queue_->wake.notify_one();
+  queue->wake.notify_one();
 }
 
 void Dispatcher::Run(const std::shared_ptr<Queue>& queue) {
