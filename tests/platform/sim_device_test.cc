@@ -74,12 +74,16 @@ TEST(SimLink, MovesOneThingAtATime) {
   EXPECT_EQ(link.busy_ns(), 330);
 }
 
-TEST(SimDevice, WithoutContentsBacksATebibyte) {
+TEST(SimDevice, WithoutContentsBacksMoreThanThereIs) {
   VirtualClock clock;
   SimOptions options;
   options.contents = false;
   SimDevice device(clock, options);
-  constexpr uint64_t kBytes = uint64_t{1} << 40;  // 1 TiB
+#if defined(__SANITIZE_THREAD__)
+  constexpr uint64_t kBytes = uint64_t{1} << 36;  // ThreadSanitizer leaves few addresses
+#else
+  constexpr uint64_t kBytes = uint64_t{1} << 40;
+#endif
   Result<std::byte*> base = device.ReserveAddresses(kBytes);
   ASSERT_TRUE(base) << base.error().message;
   EXPECT_TRUE(device.Back(*base, kBytes));
