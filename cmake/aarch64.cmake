@@ -21,7 +21,7 @@ set(CMAKE_FIND_ROOT_PATH_MODE_PACKAGE ONLY)
 # links holds these alone.
 set(header_libraries ${CMAKE_BINARY_DIR}/header-libraries)
 file(MAKE_DIRECTORY ${header_libraries})
-foreach(library CLI fmt nlohmann tl)
+foreach(library CLI flatbuffers fmt nlohmann tl xxhash.h)
   if(EXISTS /usr/include/${library} AND NOT EXISTS ${header_libraries}/${library})
     file(CREATE_LINK /usr/include/${library} ${header_libraries}/${library} SYMBOLIC)
   endif()

@@ -7,6 +7,7 @@ mkdir -p "$MIRAGE_CACHE"
 
 # What building, testing and fetching need; the groups of ./check add theirs.
 CORE_PACKAGES="g++ cmake ninja-build pkg-config libexpected-dev libfmt-dev nlohmann-json3-dev libcli11-dev libgtest-dev
+  libflatbuffers-dev flatbuffers-compiler libxxhash-dev
   libcmocka-dev libsimde-dev abigail-tools ca-certificates xz-utils python3 python3-venv"
 
 say() { printf '\n== %s\n' "$*" >&2; }

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "platform/output_file.h"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+#include "temp_folder.h"
+
+namespace mirage::platform {
+namespace {
+
+std::span<const std::byte> Bytes(std::string_view text) {
+  return std::as_bytes(std::span(text.data(), text.size()));
+}
+
+size_t FilesIn(const std::filesystem::path& folder) {
+  size_t count = 0;
+  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(folder)) ++count;
+  return count;
+}
+
+std::string TextOf(const std::string& path) {
+  const auto file = File::Open(path);
+  if (!file) return "failed: " + file.error().message;
+  std::string text((*file)->bytes(), '\0');
+  const Status status = (*file)->ReadAt(0, std::as_writable_bytes(std::span(text)));
+  return status ? text : "failed: " + status.error().message;
+}
+
+TEST(OutputFile, IsThereAfterCommitAndNotBefore) {
+  const TempFolder folder;
+  const std::string path = (folder.path() + "/" + "out");
+  auto file = OutputFile::Create(path);
+  ASSERT_TRUE(file) << file.error().message;
+  ASSERT_TRUE(file->Write(Bytes("one ")));
+  ASSERT_TRUE(file->Write(Bytes("two")));
+  EXPECT_FALSE(std::filesystem::exists(path));
+  ASSERT_TRUE(file->Commit());
+  EXPECT_EQ(TextOf(path), "one two");
+  EXPECT_EQ(FilesIn((folder.path() + "/" + "")), 1u);
+}
+
+TEST(OutputFile, DestroyedUncommittedLeavesTheOldFile) {
+  const TempFolder folder;
+  const std::string path = folder.Write("out", "old");
+  {
+    auto file = OutputFile::Create(path);
+    ASSERT_TRUE(file);
+    ASSERT_TRUE(file->Write(Bytes("new")));
+  }
+  EXPECT_EQ(TextOf(path), "old");
+  EXPECT_EQ(FilesIn((folder.path() + "/" + "")), 1u);
+}
+
+TEST(OutputFile, IsReadableByItsOwnerAlone) {
+  const TempFolder folder;
+  const std::string path = (folder.path() + "/" + "out");
+  auto file = OutputFile::Create(path);
+  ASSERT_TRUE(file);
+  ASSERT_TRUE(file->Commit());
+  struct stat facts;
+  ASSERT_EQ(stat(path.c_str(), &facts), 0);
+  EXPECT_EQ(facts.st_mode & 0777, 0600u);
+}
+
+TEST(OutputFile, WhereItCannotBeIsNamed) {
+  const TempFolder folder;
+  const auto nowhere = OutputFile::Create((folder.path() + "/" + "no/such/out"));
+  ASSERT_FALSE(nowhere);
+  EXPECT_EQ(nowhere.error().code, Code::kNotFound);
+  EXPECT_NE(nowhere.error().message.find("no/such/out"), std::string::npos);
+  const auto over_folder = OutputFile::Create((folder.path() + "/" + ""));
+  ASSERT_FALSE(over_folder);
+  EXPECT_EQ(over_folder.error().code, Code::kUnsupported);
+}
+
+TEST(OutputFile, APathThatIsADeviceIsRefused) {
+  const auto device = OutputFile::Create("/dev/null");
+  ASSERT_FALSE(device);
+  EXPECT_EQ(device.error().code, Code::kUnsupported);
+}
+
+}  // namespace
+}  // namespace mirage::platform
