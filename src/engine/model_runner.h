@@ -29,7 +29,7 @@ class ModelRunner {
   [[nodiscard]] virtual int32_t vocabulary() const = 0;
   // The most tokens a sequence may hold.
   [[nodiscard]] virtual int64_t max_context() const = 0;
-  // The most tokens, and the most slices that want logits, of one pass.
+  // The most tokens, and the most rows of logits, of one pass.
   [[nodiscard]] virtual int64_t max_step_tokens() const = 0;
   [[nodiscard]] virtual int32_t max_logit_rows() const = 0;
   [[nodiscard]] virtual kv::PagePool& pages() = 0;
@@ -39,7 +39,8 @@ class ModelRunner {
   // lengths are unchanged: the engine commits.
   [[nodiscard]] virtual Status Forward(std::span<const Slice> slices,
                                        const std::function<bool()>& cancelled) = 0;
-  // [vocabulary] of the index-th slice that wanted logits, writable, valid until the next pass.
+  // [vocabulary] of the index-th row of logits that was wanted, writable, valid until the next
+  // pass.
   [[nodiscard]] virtual std::span<float> Logits(int32_t index) = 0;
 
   // One pass over one slice: logprobs[i] of targets[i] after slice.tokens[first + i].

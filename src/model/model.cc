@@ -205,7 +205,10 @@ Status Model::Impl::CheckSlices(std::span<const Slice> slices) const {
   int64_t rows = 0;
   for (const Slice& slice : slices) {
     tokens += static_cast<int64_t>(slice.tokens.size());
-    rows += slice.wants_logits ? 1 : 0;
+    rows += slice.logit_rows;
+    if (slice.logit_rows < 0 || slice.logit_rows > static_cast<int32_t>(slice.tokens.size()))
+      return Fail(Code::kInternal, std::to_string(slice.logit_rows) + " rows of logits of " +
+                                       std::to_string(slice.tokens.size()) + " tokens");
     for (const int32_t token : slice.tokens)
       if (token < 0 || token >= description.config.vocabulary)
         return Fail(Code::kInvalidArgument, "token " + std::to_string(token) +
@@ -226,7 +229,7 @@ Status Model::Impl::CheckSlices(std::span<const Slice> slices) const {
 Status Model::Forward(std::span<const Slice> slices, const std::function<bool()>& cancelled) {
   Impl& impl = *impl_;
   const bool with_head =
-      std::any_of(slices.begin(), slices.end(), [](const Slice& s) { return s.wants_logits; });
+      std::any_of(slices.begin(), slices.end(), [](const Slice& s) { return s.logit_rows > 0; });
   Step step;
   Drain drain(*impl.stream);
   MIRAGE_TRY(impl.RunLayers(slices, with_head, cancelled, &step));
@@ -309,16 +312,18 @@ Status Model::Impl::NormForHead(const memory::Lease& norm, const float* rows, in
 Status Model::Impl::RunHead(std::span<const Slice> slices) {
   const Config& config = description.config;
   int32_t rows = 0;
-  int64_t last = -1;
+  int64_t end = 0;
   kernels::Activations x{};
   {
     // One lease for all rows: given back in between, its slot would go to a block of the head.
     MIRAGE_TRY_ASSIGN(const memory::Lease norm, store->Acquire(layout.output_norm_region, *stream));
     for (const Slice& slice : slices) {
-      last += static_cast<int64_t>(slice.tokens.size());
-      if (!slice.wants_logits) continue;
-      MIRAGE_TRY(
-          NormForHead(norm, At<float>(workspace->hidden) + last * config.embedding, 1, rows++, &x));
+      end += static_cast<int64_t>(slice.tokens.size());
+      if (slice.logit_rows == 0) continue;
+      const float* first =
+          At<float>(workspace->hidden) + (end - slice.logit_rows) * config.embedding;
+      MIRAGE_TRY(NormForHead(norm, first, slice.logit_rows, rows, &x));
+      rows += slice.logit_rows;
     }
   }
   float* logits = At<float>(workspace->logits);

@@ -52,7 +52,7 @@ struct LoadOptions {
 struct Slice {
   kv::SequenceCache* cache = nullptr;
   std::span<const int32_t> tokens;
-  bool wants_logits = false;  // of the last token
+  int32_t logit_rows = 0;  // logits are wanted of the last so many tokens
 };
 
 class Model {
@@ -63,7 +63,8 @@ class Model {
                                                            const LoadOptions& options);
   ~Model();
 
-  // One pass over the weights for all slices. Afterwards Logits(i) is the i-th row that was wanted.
+  // One pass over the weights for all slices. Afterwards Logits(i) is the i-th row that was
+  // wanted, in the order of slices and tokens.
   // `cancelled` is polled between layers. Committed lengths do not change.
   [[nodiscard]] Status Forward(std::span<const Slice> slices,
                                const std::function<bool()>& cancelled);

@@ -94,7 +94,10 @@ class FakeModel final : public ModelRunner {
     logits_.clear();
     Status status = Pass(slices, cancelled);
     for (const Slice& slice : slices)
-      if (status && slice.wants_logits) LogitsAfter(LastHash(slice), &logits_);
+      for (int32_t row = slice.logit_rows; status && row > 0; --row)
+        LogitsAfter(HashAt(*slice.cache,
+                           slice.cache->length() + static_cast<int64_t>(slice.tokens.size()) - row),
+                    &logits_);
     running_.store(false);
     return status;
   }
@@ -183,11 +186,6 @@ class FakeModel final : public ModelRunner {
     std::memcpy(&hash, SlotOf(cache, 0, options_.geometry[0].layers[0], position), sizeof hash);
     return hash;
   }
-  [[nodiscard]] uint64_t LastHash(const Slice& slice) const {
-    return HashAt(*slice.cache,
-                  slice.cache->length() + static_cast<int64_t>(slice.tokens.size()) - 1);
-  }
-
   Status Pass(std::span<const Slice> slices, const std::function<bool()>& cancelled) {
     ++passes;
     if (options_.begin) MIRAGE_TRY(options_.begin(slices));
