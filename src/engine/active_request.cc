@@ -9,7 +9,10 @@ namespace mirage::engine {
 
 ActiveRequest::ActiveRequest(RequestOptions options, sample::Sampler sampler,
                              std::shared_ptr<Request::State> state)
-    : options_(std::move(options)), sampler_(std::move(sampler)), state_(std::move(state)) {}
+    : options_(std::move(options)),
+      sampler_(std::move(sampler)),
+      state_(std::move(state)),
+      draft_length_(options_.most_guesses) {}
 
 Status ActiveRequest::Begin(int64_t now_ns) {
   Sequence& seq = sequence();
@@ -52,6 +55,41 @@ int64_t ActiveRequest::pending() const {
 std::span<const int32_t> ActiveRequest::PendingTokens(int64_t count) const {
   return std::span<const int32_t>(sequence().tokens_)
       .subspan(static_cast<size_t>(sequence().cache_.length()), static_cast<size_t>(count));
+}
+
+void ActiveRequest::Guess(double per_token_share) {
+  guesses_.clear();
+  if (options_.most_guesses == 0 || options_.external_sampler || pending() != 1) return;
+  const std::vector<int32_t>& tokens = sequence().tokens_;
+  // What is guessed and the token after it must fit; the last one is never computed.
+  int64_t room = sequence().context_limit() - static_cast<int64_t>(tokens.size()) - 1;
+  if (options_.max_tokens > 0) room = std::min(room, options_.max_tokens - produced_ - 1);
+  const int64_t count = std::min(room, draft_length_.Next(per_token_share));
+  if (count <= 0) return;
+  draft_.Sync(tokens);
+  guesses_ = draft_.Propose(tokens, count);
+}
+
+std::span<const int32_t> ActiveRequest::PassTokens(int64_t count, int64_t guesses) {
+  const std::span<const int32_t> pending_tokens = PendingTokens(count);
+  if (guesses == 0) return pending_tokens;
+  pass_tokens_.assign(pending_tokens.begin(), pending_tokens.end());
+  pass_tokens_.insert(pass_tokens_.end(), guesses_.begin(), guesses_.begin() + guesses);
+  return pass_tokens_;
+}
+
+bool ActiveRequest::CameTrue(int64_t index) const {
+  return !last_ && !paused() && sequence().tokens_.back() == guesses_[static_cast<size_t>(index)];
+}
+
+void ActiveRequest::EndGuesses(int64_t checked, int64_t accepted) {
+  guesses_.clear();
+  if (checked == 0) return;
+  draft_length_.Learn(checked, accepted);
+  state_->UpdateStats([&](RequestStats& stats) {
+    stats.guessed_tokens += checked;
+    stats.accepted_tokens += accepted;
+  });
 }
 
 void ActiveRequest::CommitTokens(int64_t count) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "engine/ngram_draft.h"
 #include "engine/request.h"
 #include "engine/request_state.h"
 #include "engine/sequence.h"
@@ -35,6 +36,13 @@ class ActiveRequest {
   // Tokens to compute before the next one can be sampled.
   [[nodiscard]] int64_t pending() const;
   [[nodiscard]] std::span<const int32_t> PendingTokens(int64_t count) const;
+  // Guesses what follows, when it only needs its next token. `per_token_share`: as in
+  // DraftLength::Next.
+  void Guess(double per_token_share);
+  [[nodiscard]] int64_t guesses() const { return static_cast<int64_t>(guesses_.size()); }
+  // The tokens of a pass: `count` pending ones, then the first `guesses` guesses. Valid until the
+  // next call.
+  [[nodiscard]] std::span<const int32_t> PassTokens(int64_t count, int64_t guesses);
   // It waits for its reader or for an answer to its logits.
   [[nodiscard]] bool paused() const { return awaiting_accept_ || state_->Full(); }
 
@@ -46,6 +54,10 @@ class ActiveRequest {
   [[nodiscard]] bool recomputing() const { return recomputing_; }
   // Chooses the next token from logits and produces it, or hands the logits out.
   [[nodiscard]] Status Sample(std::span<float> logits, int64_t now_ns);
+  // The token just produced is the index-th guess, and more may follow.
+  [[nodiscard]] bool CameTrue(int64_t index) const;
+  // Of the first `checked` guesses `accepted` came true; the others are forgotten.
+  void EndGuesses(int64_t checked, int64_t accepted);
   // Takes an answer of the caller's own sampler, when there is one.
   void TakeAccepted(int64_t now_ns);
 
@@ -70,6 +82,10 @@ class ActiveRequest {
   int64_t produced_ = 0;
   bool awaiting_accept_ = false;
   bool recomputing_ = false;
+  std::vector<int32_t> guesses_;
+  std::vector<int32_t> pass_tokens_;
+  NgramDraft draft_;
+  DraftLength draft_length_;
   std::optional<Finish> last_;  // the reason the newest token was the last
 };
 

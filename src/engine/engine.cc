@@ -74,6 +74,8 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
                 const Error& error);
   void SampleAndCommit(ModelRunner& runner, const std::vector<ActiveRequest*>& candidates,
                        const std::vector<Grant>& grants);
+  [[nodiscard]] Result<int64_t> SampleGuesses(ModelRunner& runner, ActiveRequest& request,
+                                              const Grant& grant, int32_t first_row);
   bool ScoreSome();
   void EndRequest(ActiveRequest& request, Finish finish, Error error) noexcept;
   void EndEverything(Finish finish, const Error& error) noexcept;
@@ -307,8 +309,13 @@ void Engine::Impl::WaitForWork() {
 bool Engine::Impl::StepOf(ModelRunner& runner) {
   const std::vector<ActiveRequest*> candidates = Candidates(runner);
   std::vector<Candidate> counters;
-  for (const ActiveRequest* request : candidates)
-    counters.push_back({request->pending(), request->last_served});
+  const auto streams = std::count_if(candidates.begin(), candidates.end(),
+                                     [](const ActiveRequest* r) { return r->pending() == 1; });
+  const double per_token_share = runner.step_cost.PerTokenShare(streams);
+  for (ActiveRequest* request : candidates) {
+    request->Guess(per_token_share);
+    counters.push_back({request->pending(), request->last_served, request->guesses()});
+  }
   const size_t before = active.size();
   const std::vector<Grant> grants = Reserve(candidates, PlanStep(counters, Limits(runner)));
   if (grants.empty()) return active.size() != before;  // a request that can never fit was ended
@@ -324,7 +331,7 @@ bool Engine::Impl::StepOf(ModelRunner& runner) {
     return true;
   }
   int64_t tokens = 0;
-  for (const Grant& grant : grants) tokens += grant.tokens;
+  for (const Grant& grant : grants) tokens += grant.tokens + grant.guesses;
   runner.step_cost.Learn(tokens, clock.NowNs() - begin);
   SampleAndCommit(runner, candidates, grants);
   return true;
@@ -398,9 +405,13 @@ std::vector<Grant> Engine::Impl::Reserve(const std::vector<ActiveRequest*>& cand
 Status Engine::Impl::ReserveOne(ActiveRequest& request, Grant* grant,
                                 const std::vector<ActiveRequest*>& kept) {
   const auto try_reserve = [&] {
-    return request.cache().Reserve(request.cache().length() + grant->tokens);
+    return request.cache().Reserve(request.cache().length() + grant->tokens + grant->guesses);
   };
   Status reserved = try_reserve();
+  if (!reserved && grant->guesses > 0) {  // nobody gives room for guesses
+    grant->guesses = 0;
+    reserved = try_reserve();
+  }
   while (!reserved && MakeRoomFor(&request, kept)) reserved = try_reserve();
   while (!reserved && grant->tokens > kLeastPartOfGrant) {
     grant->tokens = std::max(kLeastPartOfGrant, grant->tokens / 2);
@@ -461,8 +472,9 @@ Status Engine::Impl::Execute(ModelRunner& runner, const std::vector<ActiveReques
   std::vector<Slice> slices;
   for (const Grant& grant : grants) {
     ActiveRequest& request = *candidates[grant.candidate];
-    slices.push_back(
-        {&request.cache(), request.PendingTokens(grant.tokens), grant.tokens == request.pending()});
+    const bool sampled = grant.tokens == request.pending();
+    slices.push_back({&request.cache(), request.PassTokens(grant.tokens, grant.guesses),
+                      sampled ? 1 + static_cast<int32_t>(grant.guesses) : 0});
   }
   // Alone in the step, a cancelled request need not wait for it to end.
   std::function<bool()> cancelled;
@@ -502,14 +514,36 @@ void Engine::Impl::SampleAndCommit(ModelRunner& runner,
     request.last_served = step_number;
     (sampled && grant.tokens == 1 ? decoded : prompt) += static_cast<uint64_t>(grant.tokens);
     if (!sampled) continue;
-    const std::span<float> logits = runner.Logits(row++);
-    if (Status status = Guarded([&] { return request.Sample(logits, clock.NowNs()); }); !status)
-      EndRequest(request, Finish::kError, std::move(status).error());
+    const int32_t first_row = row;
+    row += 1 + static_cast<int32_t>(grant.guesses);
+    Status status = Guarded([&]() -> Status {
+      MIRAGE_TRY_ASSIGN(const int64_t accepted, SampleGuesses(runner, request, grant, first_row));
+      decoded += static_cast<uint64_t>(accepted);
+      return {};
+    });
+    if (!status) EndRequest(request, Finish::kError, std::move(status).error());
   }
   const std::lock_guard lock(mutex);
   ++stats.steps;
   stats.decode_tokens += decoded;
   stats.prompt_tokens += prompt;
+}
+
+// The next token, and the one after each guess that came true: a guess is what the model chose, or
+// is forgotten, so guessing changes no token. Gives how many came true.
+Result<int64_t> Engine::Impl::SampleGuesses(ModelRunner& runner, ActiveRequest& request,
+                                            const Grant& grant, int32_t first_row) {
+  int64_t accepted = 0;
+  MIRAGE_TRY(request.Sample(runner.Logits(first_row), clock.NowNs()));
+  while (accepted < grant.guesses && request.CameTrue(accepted)) {
+    request.CommitTokens(1);
+    ++accepted;
+    MIRAGE_TRY(
+        request.Sample(runner.Logits(first_row + static_cast<int32_t>(accepted)), clock.NowNs()));
+  }
+  if (grant.guesses > 0) request.cache().Rollback();
+  request.EndGuesses(grant.guesses, accepted);
+  return accepted;
 }
 
 // One chunk of the oldest scoring job; a small one while streams run.

@@ -7,6 +7,8 @@ namespace mirage::engine {
 namespace {
 
 constexpr size_t kFirstSlots = 64;
+constexpr double kNewest = 0.25;  // weight of the newest guess in the average
+constexpr double kHopePerStep = 0.02;
 
 uint64_t HashOf(std::span<const int32_t> gram) {
   uint64_t hash = 0x9e3779b97f4a7c15u;
@@ -87,14 +89,20 @@ std::vector<int32_t> NgramDraft::Propose(std::span<const int32_t> history, int64
   return {};
 }
 
-int64_t DraftLength::Next() {
-  if (rest_ == 0) return length_;
-  --rest_;
+int64_t DraftLength::Next(double per_token_share) {
+  if (rest_ > 0) {
+    --rest_;
+    return 0;
+  }
+  if (acceptance_ > per_token_share) return length_;
+  acceptance_ += kHopePerStep * (1 - acceptance_);  // so that it is tried again
   return 0;
 }
 
 void DraftLength::Learn(int64_t proposed, int64_t accepted) {
   if (proposed == 0) return;
+  acceptance_ +=
+      kNewest * (static_cast<double>(accepted) / static_cast<double>(proposed) - acceptance_);
   if (accepted == 0) {
     length_ = std::max<int64_t>(1, length_ / 2);
     if (++misses_ < kMissesToRest) return;
@@ -104,7 +112,7 @@ void DraftLength::Learn(int64_t proposed, int64_t accepted) {
     return;
   }
   misses_ = 0;
-  next_rest_ = 8;
+  next_rest_ = kFirstRest;
   length_ = accepted == proposed ? std::min(most_, 2 * length_) : std::min(most_, accepted + 1);
 }
 

@@ -54,25 +54,32 @@ class NgramDraft {
 
 // How many tokens to guess: more while guesses come true, fewer and at last none for a while when
 // they do not.
+//
+// A pass that takes F + B t for B tokens gives (1 + p g) tokens per sequence in F + B (1 + g) t
+// when g guesses come true with probability p. That is faster than without guesses when p > B t /
+// (F + B t): guessing pays while the fixed part, reading the weights, is most of a pass.
 class DraftLength {
  public:
   explicit DraftLength(int64_t most) : most_(most), length_(std::min(kFirst, most)) {}
 
-  // For the next step; 0 while guessing rests.
-  [[nodiscard]] int64_t Next();
+  // For the next step, of whose time `per_token_share` goes to its tokens one by one (B t / (F + B
+  // t)); 0 while guessing rests or does not pay.
+  [[nodiscard]] int64_t Next(double per_token_share);
   // Of `proposed` tokens the model chose the first `accepted` itself.
   void Learn(int64_t proposed, int64_t accepted);
 
  private:
   static constexpr int64_t kFirst = 4;
   static constexpr int kMissesToRest = 3;
+  static constexpr int64_t kFirstRest = 8;
   static constexpr int64_t kLongestRest = 64;
 
   const int64_t most_;
   int64_t length_;
   int misses_ = 0;    // in a row
   int64_t rest_ = 0;  // steps left without a guess
-  int64_t next_rest_ = 8;
+  int64_t next_rest_ = kFirstRest;
+  double acceptance_ = 1;  // of the last guesses, the part that came true
 };
 
 }  // namespace mirage::engine

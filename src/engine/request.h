@@ -54,6 +54,7 @@ struct RequestOptions {
   std::vector<int32_t> stop_tokens;  // the end-of-generation set; empty to ignore it
   std::unique_ptr<StopRule> stop_rule;
   int logprobs = 0;
+  int64_t most_guesses = 0;  // tokens guessed ahead in a step and checked by the model; 0: none
   std::optional<int64_t> deadline_ns;  // on the engine's clock
   size_t queue_capacity = 256;         // outputs the reader may lag behind
 };
@@ -72,8 +73,10 @@ struct RequestStats {
   int64_t prompt_tokens = 0;  // given
   int64_t cached_tokens = 0;  // of sequence and prompt, not computed again
   int64_t output_tokens = 0;
-  int64_t submitted_ns = 0;   // on the engine's clock, as all of these
-  int64_t first_step_ns = 0;  // 0 until it happened
+  int64_t guessed_tokens = 0;   // checked ahead
+  int64_t accepted_tokens = 0;  // of these, those that came true
+  int64_t submitted_ns = 0;     // on the engine's clock, as all of these
+  int64_t first_step_ns = 0;    // 0 until it happened
   int64_t first_token_ns = 0;
   int64_t last_token_ns = 0;
   int64_t waits_for_pages = 0;  // steps it was left out of for want of pages

@@ -29,6 +29,13 @@ class StepCost {
                                 token_ns_);
   }
 
+  // The part of a step over `rows` tokens that is spent on them one by one; 0 while nothing is
+  // known.
+  [[nodiscard]] double PerTokenShare(int64_t rows) const {
+    const double tokens = token_ns_ * static_cast<double>(rows);
+    return tokens <= 0 ? 0 : tokens / (fixed_ns_ + tokens);
+  }
+
  private:
   static constexpr int64_t kFewTokens = 4;
   static void Blend(double& average, double value) {

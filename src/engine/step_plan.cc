@@ -23,7 +23,7 @@ std::vector<Grant> PlanStep(std::span<const Candidate> candidates, const StepLim
       prompts.empty() ? 0 : std::min(kLeastPromptTokens, limits.tokens / 2);
   for (const size_t i : decoding) {
     if (tokens_left <= kept_for_prompts || rows_left == 0) break;
-    grants.push_back({i, 1});
+    grants.push_back({i, 1, 0});
     --tokens_left;
     --rows_left;
   }
@@ -37,8 +37,20 @@ std::vector<Grant> PlanStep(std::span<const Candidate> candidates, const StepLim
       --tokens;  // its last token waits for a step that has a row for it
     if (tokens == 0) continue;
     if (tokens == pending) --rows_left;
-    grants.push_back({i, tokens});
+    grants.push_back({i, tokens, 0});
     tokens_left -= tokens;
+  }
+  bool more = true;
+  while (more) {
+    more = false;
+    for (Grant& grant : grants) {
+      if (tokens_left == 0 || rows_left == 0) return grants;
+      if (grant.guesses == candidates[grant.candidate].guesses) continue;
+      ++grant.guesses;
+      --tokens_left;
+      --rows_left;
+      more = true;
+    }
   }
   return grants;
 }

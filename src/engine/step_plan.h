@@ -7,7 +7,8 @@
 // Decode first: requests that only need their next token get it, those that waited longest first,
 // so running streams go on; a few tokens are always left for prompts, which share the rest in order
 // of arrival. When several requests take part the prompt part is bounded, which bounds the time
-// between the streams' tokens and until a cancel is seen.
+// between the streams' tokens and until a cancel is seen. Guesses take what is left over, a token
+// of each stream in turn.
 
 #include <cstdint>
 #include <span>
@@ -29,11 +30,13 @@ struct StepLimits {
 struct Candidate {
   int64_t pending = 0;       // tokens to compute before the next one can be sampled; 1: decoding
   uint64_t last_served = 0;  // the number of the last step it took part in
+  int64_t guesses = 0;       // decoding: tokens guessed to follow, to be checked in the same pass
 };
 
 struct Grant {
   size_t candidate = 0;
-  int64_t tokens = 0;  // 1..pending; all of them: its last token's logits are wanted
+  int64_t tokens = 0;   // 1..pending; all of them: its last token's logits are wanted
+  int64_t guesses = 0;  // besides these; a row of logits each
 };
 
 [[nodiscard]] std::vector<Grant> PlanStep(std::span<const Candidate> candidates,

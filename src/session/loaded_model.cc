@@ -15,9 +15,9 @@ namespace mirage::session {
 namespace {
 
 constexpr int32_t kMostSessions = 4096;
-// Sequences that may be sampled in one step, whatever was planned: a row each is small beside the
+// Rows of logits in one step, for sequences and guesses, whatever was planned: each is small beside the
 // weights.
-constexpr int32_t kLeastLogitRows = 4;
+constexpr int32_t kLeastLogitRows = 8;
 
 }  // namespace
 

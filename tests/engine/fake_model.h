@@ -57,6 +57,8 @@ class FakeModel final : public ModelRunner {
   struct Options {
     uint64_t salt = 1;  // models of unlike salts continue a prompt differently
     int32_t vocabulary = 97;
+    bool forgetful =
+        false;  // logits of the newest token alone, so that an answer soon repeats itself
     int64_t context = 4096;
     int64_t step_tokens = 64;
     int32_t logit_rows = 16;
@@ -121,7 +123,7 @@ class FakeModel final : public ModelRunner {
 
   [[nodiscard]] uint64_t HashOf(std::span<const int32_t> tokens) const {
     uint64_t hash = options_.salt;
-    for (const int32_t token : tokens) hash = Mix(hash, static_cast<uint64_t>(token));
+    for (const int32_t token : tokens) hash = Next(hash, token);
     return hash;
   }
   [[nodiscard]] std::vector<float> LogitsOf(std::span<const int32_t> tokens) const {
@@ -157,6 +159,9 @@ class FakeModel final : public ModelRunner {
     hash ^= value + 0x9E3779B97F4A7C15u + (hash << 6) + (hash >> 2);
     hash *= 0xBF58476D1CE4E5B9u;
     return hash ^ (hash >> 29);
+  }
+  [[nodiscard]] uint64_t Next(uint64_t hash, int32_t token) const {
+    return Mix(options_.forgetful ? options_.salt : hash, static_cast<uint64_t>(token));
   }
   void LogitsAfter(uint64_t hash, std::vector<float>* logits) const {
     for (int32_t token = 0; token < options_.vocabulary; ++token)
@@ -212,7 +217,7 @@ class FakeModel final : public ModelRunner {
       if (hash != HashAt(cache, position - 1)) ++broken_pages;
     }
     for (const int32_t token : slice.tokens) {
-      hash = Mix(hash, static_cast<uint64_t>(token));
+      hash = Next(hash, token);
       std::memcpy(SlotOf(cache, group, layer, position++), &hash, sizeof hash);
     }
   }

@@ -77,11 +77,11 @@ TEST(NgramDraft, ForgetsWhenCleared) {
 
 TEST(DraftLength, GrowsWhileGuessesComeTrueUpToTheMost) {
   DraftLength length(16);
-  int64_t now = length.Next();
+  int64_t now = length.Next(0);
   for (int i = 0; i < 10; ++i) {
     length.Learn(now, now);
-    EXPECT_GE(length.Next(), now);
-    now = length.Next();
+    EXPECT_GE(length.Next(0), now);
+    now = length.Next(0);
   }
   EXPECT_EQ(now, 16);
 }
@@ -90,22 +90,32 @@ TEST(DraftLength, RestsLongerAndLongerWhenTheyDoNot) {
   DraftLength length(16);
   std::vector<int64_t> rests;
   for (int round = 0; round < 3; ++round) {
-    for (int miss = 0; miss < 3; ++miss) length.Learn(length.Next(), 0);
+    for (int miss = 0; miss < 3; ++miss) length.Learn(length.Next(0), 0);
     int64_t rest = 0;
-    while (length.Next() == 0) ++rest;
+    while (length.Next(0) == 0) ++rest;
     rests.push_back(rest);
   }
   EXPECT_GT(rests[0], 0);
   EXPECT_GT(rests[1], rests[0]);
   EXPECT_GT(rests[2], rests[1]);
   length.Learn(1, 1);
-  EXPECT_GT(length.Next(), 0);
+  EXPECT_GT(length.Next(0), 0);
+}
+
+TEST(DraftLength, StopsWhereAPassIsMostlyItsTokensAndTriesAgainLater) {
+  DraftLength length(16);
+  length.Learn(8, 4);
+  EXPECT_GT(length.Next(0.2), 0);
+  EXPECT_EQ(length.Next(0.9), 0);
+  int steps = 0;
+  while (length.Next(0.9) == 0) ASSERT_LT(++steps, 1000);
+  EXPECT_GT(steps, 0);
 }
 
 TEST(DraftLength, FollowsAPartlyRightGuess) {
   DraftLength length(16);
   length.Learn(8, 3);
-  EXPECT_EQ(length.Next(), 4);
+  EXPECT_EQ(length.Next(0), 4);
 }
 
 }  // namespace

@@ -52,6 +52,21 @@ TEST(PlanStep, StreamsLeaveAPromptSomeRoomHoweverManyTheyAre) {
   EXPECT_EQ(grants.back(), (std::pair<size_t, int64_t>{100, kLeastPromptTokens}));
 }
 
+TEST(PlanStep, GuessesTakeWhatIsLeftOverInTurn) {
+  const auto plan = [](std::vector<Candidate> candidates, const StepLimits& limits) {
+    std::vector<int64_t> guesses;
+    for (const Grant& grant : PlanStep(candidates, limits)) guesses.push_back(grant.guesses);
+    return guesses;
+  };
+  EXPECT_EQ(plan({{1, 0, 5}, {1, 0, 2}}, {64, 16, 16}), (std::vector<int64_t>{5, 2}));
+  // Rows: one for each stream, three are left.
+  EXPECT_EQ(plan({{1, 0, 5}, {1, 0, 5}}, {64, 5, 16}), (std::vector<int64_t>{2, 1}));
+  EXPECT_EQ(plan({{1, 0, 5}, {1, 0, 5}}, {64, 2, 16}), (std::vector<int64_t>{0, 0}));
+  // Tokens: a prompt takes its part first.
+  EXPECT_EQ(plan({{1, 0, 5}, {30, 0, 0}}, {20, 8, 64}), (std::vector<int64_t>{0, 0}));
+  EXPECT_EQ(plan({{1, 0, 5}, {17, 0, 0}}, {20, 8, 64}), (std::vector<int64_t>{2, 0}));
+}
+
 TEST(PlanStep, StreamsThatWaitedLongestComeFirst) {
   const std::vector<Candidate> candidates = {{1, 7}, {1, 5}, {1, 6}};
   std::vector<size_t> order;
