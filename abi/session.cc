@@ -6,23 +6,11 @@
 #include <string_view>
 #include <vector>
 
-#include "abi/first_sizes.h"
 #include "abi/guard.h"
 #include "abi/handles.h"
+#include "abi/session_options.h"
 #include "abi/structs.h"
 #include "abi/tokenize_flags.h"
-
-namespace mirage::abi {
-namespace {
-
-mirage_session_options DefaultSessionOptions() {
-  mirage_session_options options{};
-  options.struct_size = sizeof options;
-  return options;
-}
-
-}  // namespace
-}  // namespace mirage::abi
 
 using namespace mirage;       // NOLINT: extern "C" functions cannot live in a namespace
 using namespace mirage::abi;  // NOLINT
@@ -38,10 +26,7 @@ mirage_status mirage_session_open(mirage_model* model, const mirage_session_opti
   return Guard(error, [&]() -> Status {
     MIRAGE_TRY(CheckPointer(out, "out"));
     MIRAGE_TRY(CheckHandle(model, "model"));
-    MIRAGE_TRY_ASSIGN(const mirage_session_options given,
-                      ReadOptions(options, DefaultSessionOptions(), kFirstSessionOptions,
-                                  "mirage_session_options"));
-    MIRAGE_TRY(CheckReserved(given.reserved, "mirage_session_options"));
+    MIRAGE_TRY_ASSIGN(const mirage_session_options given, ReadSessionOptions(options));
     auto handle = std::make_unique<mirage_session>();
     MIRAGE_TRY_ASSIGN(handle->session, session::Session::Create(model->model, given.context));
     *out = handle.release();

@@ -16,7 +16,7 @@ constexpr const char* kVersion = MIRAGE_TEXT(MIRAGE_VERSION_MAJOR) "." MIRAGE_TE
 
 constexpr std::string_view kFeatures[] = {
     "gguf",  "split-files", "chat-template", "external-sampler", "logprobs",
-    "score", "plan",        "memory-limit",  "allocator",
+    "score", "plan",        "memory-limit",  "allocator",        "saved-sessions",
 };
 
 struct StatusRow {

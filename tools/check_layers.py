@@ -85,6 +85,9 @@ def check_include(root, rooms, room, path, bracket, name):
             return f"<{name}> belongs in src/platform alone"
         return None
     target = resolve(root, name)
+    if target is None and name.endswith("_generated.h"):  # the build makes it, of the room's own schema
+        schema = (root / path).with_name(name.removesuffix("_generated.h") + ".fbs")
+        return None if schema.is_file() else f'"{name}": there is no {schema.name} beside the file'
     if target is None:
         return f'"{name}" is found neither in src/ nor from the root'
     if target.startswith("kernels/cuda/") and not path.startswith("kernels/cuda/"):

@@ -93,7 +93,7 @@ MIRAGE_API const char* mirage_version_string(void);
 
 /* mirage_has_feature: 1 when this build can do what `name` says, else 0; also for names it does not
  * know. Names: "gguf", "split-files", "chat-template", "external-sampler", "logprobs", "score",
- * "plan", "memory-limit", "allocator".
+ * "plan", "memory-limit", "allocator", "saved-sessions".
  * Threads: any. Since 0.1. */
 MIRAGE_API int32_t mirage_has_feature(const char* name);
 
@@ -535,6 +535,47 @@ MIRAGE_API mirage_status mirage_session_get_tokens(mirage_session* session, int3
  * Threads: one at a time. Since 0.1. */
 MIRAGE_API mirage_status mirage_session_truncate(mirage_session* session, uint64_t count,
                                                  mirage_error* error);
+
+/* mirage_session_save: writes the session to a file: conversation or tokens, what waits, and the
+ * keys and values that are in memory. The file replaces one of that name only when it is whole; its
+ * owner alone may read it. It may be as large as the keys and values.
+ *
+ * Fails with BUSY, NOT_FOUND (no such folder), UNSUPPORTED (the path is not a file), IO.
+ * Threads: one at a time; blocks until written. Since 0.1. */
+MIRAGE_API mirage_status mirage_session_save(mirage_session* session, const char* path,
+                                             mirage_error* error);
+
+/* mirage_session_save_memory: the same bytes to memory.
+ *
+ *   data  room for `capacity` bytes; see convention 5.
+ *
+ * Threads: one at a time. Since 0.1. */
+MIRAGE_API mirage_status mirage_session_save_memory(mirage_session* session, void* data,
+                                                    uint64_t capacity, uint64_t* bytes,
+                                                    mirage_error* error);
+
+/* mirage_session_restore: a new session as it was when it was saved, by any process, with the same
+ * model file. It goes on without computing what was saved, unless memory is short or a later
+ * version keeps keys and values otherwise: then they are computed again, and the answers are the
+ * same.
+ *
+ *   options  as for mirage_session_open(); the saved tokens must fit the context.
+ *   out      the session; close with mirage_session_close().
+ *
+ * Fails with NOT_FOUND, IO, CORRUPT (damaged or not a saved session), UNSUPPORTED (of a later
+ * version), INVALID_ARGUMENT (saved with another model), CONTEXT_FULL, CLOSED, OUT_OF_MEMORY. Any
+ * damage is found before anything is used.
+ * Threads: any; blocks until read. Since 0.1. */
+MIRAGE_API mirage_status mirage_session_restore(mirage_model* model, const char* path,
+                                                const mirage_session_options* options,
+                                                mirage_session** out, mirage_error* error);
+
+/* mirage_session_restore_memory: the same from memory, which is not used after the call.
+ * Threads: any. Since 0.1. */
+MIRAGE_API mirage_status mirage_session_restore_memory(mirage_model* model, const void* data,
+                                                       uint64_t bytes,
+                                                       const mirage_session_options* options,
+                                                       mirage_session** out, mirage_error* error);
 
 /* mirage_session_clear: as if just opened.
  * Fails with BUSY.

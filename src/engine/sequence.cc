@@ -52,6 +52,25 @@ bool Sequence::DropCache() {
   return true;
 }
 
+Result<Sequence::Copy> Sequence::Share() const {
+  const std::lock_guard lock(mutex_);
+  if (busy_) return Fail(Code::kBusy, "a generation runs on the session");
+  return Copy{tokens_, cache_.Share()};
+}
+
+Status Sequence::Adopt(Copy copy) {
+  const std::lock_guard lock(mutex_);
+  if (busy_ || !tokens_.empty()) return Fail(Code::kInternal, "the sequence is in use");
+  if (static_cast<int64_t>(copy.tokens.size()) > context_limit_)
+    return Fail(Code::kContextFull, std::to_string(copy.tokens.size()) +
+                                        " tokens do not fit a context of " +
+                                        std::to_string(context_limit_));
+  tokens_ = std::move(copy.tokens);
+  cache_ = std::move(copy.cache);
+  cached_length_ = cache_.length();
+  return {};
+}
+
 int64_t Sequence::CommonPrefix(std::span<const int32_t> tokens) const {
   const std::lock_guard lock(mutex_);
   const auto [mine, theirs] =

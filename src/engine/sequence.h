@@ -41,6 +41,16 @@ class Sequence {
   // there are none or a request runs.
   bool DropCache();
 
+  // The tokens and, held by a second cache, the pages of the computed ones. kBusy while a request
+  // runs; none may start while the copy is there.
+  struct Copy {
+    std::vector<int32_t> tokens;
+    kv::SequenceCache cache;
+  };
+  [[nodiscard]] Result<Copy> Share() const;
+  // Takes tokens and cache in place of its own, for a sequence that is empty and idle.
+  [[nodiscard]] Status Adopt(Copy copy);
+
   // The length of the common prefix of the sequence and `tokens`.
   [[nodiscard]] int64_t CommonPrefix(std::span<const int32_t> tokens) const;
 

@@ -4,8 +4,7 @@
 // Trace: what the engine did, when and why, for a person to look at.
 //
 // Off until Start. Then the newest events are kept in a ring taken at once, so recording never
-// allocates and a long run does not grow. WriteJson gives them in the Trace Event Format that
-// Perfetto (ui.perfetto.dev) and Chrome read: one track of steps, one track per request.
+// allocates and a long run does not grow. session/trace_json.h writes them down.
 //
 // Any thread.
 
@@ -13,7 +12,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
-#include <string>
 #include <vector>
 
 #include "base/result.h"
@@ -54,7 +52,12 @@ class Trace {
     if (on()) Record(event);
   }
 
-  [[nodiscard]] std::string WriteJson() const;
+  // What was recorded, oldest first. Copied, so that the engine does not wait for the reader.
+  struct Recorded {
+    std::vector<TraceEvent> events;
+    uint64_t dropped = 0;  // older ones
+  };
+  [[nodiscard]] Recorded Events() const;
 
  private:
   void Record(const TraceEvent& event) noexcept;

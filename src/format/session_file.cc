@@ -90,7 +90,7 @@ flatbuffers::DetachedBuffer BuildHeader(const SavedSession& session,
   const auto groups_offset = builder.CreateVector(groups);
   builder.Finish(fbs::CreateSavedSession(builder, model, static_cast<fbs::Content>(session.content),
                                          session.context, session.computed, session.cached, &tokens,
-                                         &conversation, groups_offset));
+                                         &conversation, groups_offset, session.page_layout));
   return builder.Release();
 }
 
@@ -229,6 +229,7 @@ Result<SessionFile> SessionFile::Open(const ByteSource& source) {
   session.context = saved.context();
   session.computed = saved.computed();
   session.cached = saved.cached();
+  session.page_layout = saved.page_layout();
 
   MIRAGE_TRY(CheckSection(source, saved.tokens(), data_begin, "tokens"));
   MIRAGE_TRY(CheckSection(source, saved.conversation(), data_begin, "conversation"));

@@ -48,6 +48,7 @@ struct SavedSession {
   uint64_t cached = 0;    // of the computed ones, those the pages hold
   std::vector<int32_t> tokens;
   std::string conversation;  // JSON; empty unless kConversation
+  uint32_t page_layout = 0;  // how a page's bytes are arranged; for the reader to compare
   std::vector<SavedPages> groups;
 };
 

@@ -12,6 +12,10 @@
 
 namespace mirage::kv {
 
+// How the bytes of a page are arranged (kernels/ops.h), for whoever keeps them longer than a
+// process lives. A change of the arrangement changes the number.
+inline constexpr uint32_t kPageLayout = 1;
+
 enum class CacheKind : uint8_t {
   kFull,    // every position since the start
   kWindow,  // the last `window` positions

@@ -2,7 +2,8 @@
 #include "kv/sequence_cache.h"
 
 #include <algorithm>
-#include <span>
+#include <cstring>
+#include <string>
 #include <utility>
 
 namespace mirage::kv {
@@ -98,6 +99,74 @@ void SequenceCache::Clear() {
   for (size_t group = 0; group < tables_.size(); ++group) {
     DropFrom(group, 0);
     tables_[group].first_position = 0;
+  }
+}
+
+SequenceCache SequenceCache::Share() const {
+  SequenceCache other(*pool_);
+  for (size_t group = 0; group < tables_.size(); ++group) {
+    other.tables_[group] = tables_[group];
+    pool_->Share(group, tables_[group].pages);
+  }
+  other.length_ = length_;
+  return other;
+}
+
+SequenceCache::Extent SequenceCache::extent(size_t group) const {
+  return {tables_[group].first_position, static_cast<int64_t>(tables_[group].pages.size())};
+}
+
+Result<SequenceCache> SequenceCache::WithPages(PagePool& pool, int64_t length,
+                                               std::span<const Extent> extents) {
+  const Geometry& geometry = pool.geometry();
+  if (extents.size() != geometry.size())
+    return Fail(Code::kCorrupt, std::to_string(extents.size()) +
+                                    " groups of pages; the model has " +
+                                    std::to_string(geometry.size()));
+  SequenceCache cache(pool);
+  const int64_t last_page = length / kPage + (length % kPage != 0 ? 1 : 0);
+  for (size_t group = 0; group < extents.size(); ++group) {
+    const auto [first, pages] = extents[group];
+    const int64_t seen_from = geometry[group].kind == CacheKind::kWindow
+                                  ? std::max<int64_t>(0, length - geometry[group].window + 1)
+                                  : 0;
+    if (first < 0 || first % kPage != 0 || first > seen_from || pages < 0 || pages > last_page ||
+        first / kPage + pages != last_page)
+      return Fail(Code::kCorrupt, "page group " + std::to_string(group) + " holds " +
+                                      std::to_string(pages) + " pages from position " +
+                                      std::to_string(first) + "; a cache of " +
+                                      std::to_string(length) + " positions cannot");
+    cache.tables_[group].first_position = first;
+    if (pages > 0) MIRAGE_TRY(pool.Take(group, pages, &cache.tables_[group].pages));
+  }
+  cache.length_ = length;
+  return cache;
+}
+
+std::span<std::byte> SequenceCache::PageBytes(size_t group, int64_t index, size_t slot) const {
+  const LayerGroup& shape = pool_->geometry()[group];
+  const kernels::KvLayer layer = pool_->layer(shape.layers[slot]);
+  const PageNumber page = tables_[group].pages[static_cast<size_t>(index)];
+  return {layer.base + page * layer.page_bytes, static_cast<size_t>(layer.page_bytes)};
+}
+
+void SequenceCache::CopyPage(size_t group, int64_t index, size_t slot,
+                             std::span<std::byte> out) const {
+  const LayerGroup& shape = pool_->geometry()[group];
+  const std::span<const std::byte> page = PageBytes(group, index, slot);
+  const int64_t begin = tables_[group].first_position + index * kPage;
+  const auto valid = static_cast<size_t>(std::clamp<int64_t>(length_ - begin, 0, kPage));
+  constexpr size_t kValue = sizeof(uint16_t);
+  std::fill(out.begin(), out.end(), std::byte{0});
+  // K as [kv_head][head_dim][slot], then V as [kv_head][slot][head_dim] (kernels/ops.h).
+  const auto rows = static_cast<size_t>(shape.kv_heads) * static_cast<size_t>(shape.head_dim);
+  for (size_t row = 0; row < rows; ++row)
+    std::memcpy(out.data() + row * kPage * kValue, page.data() + row * kPage * kValue,
+                valid * kValue);
+  const size_t width = static_cast<size_t>(shape.head_dim) * kValue;
+  for (size_t head = 0; head < static_cast<size_t>(shape.kv_heads); ++head) {
+    const size_t at = rows * kPage * kValue + head * kPage * width;
+    std::memcpy(out.data() + at, page.data() + at, valid * width);
   }
 }
 

@@ -12,7 +12,9 @@
 //
 // One thread at a time.
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "base/result.h"
@@ -43,6 +45,26 @@ class SequenceCache {
   // computed again.
   int64_t Truncate(int64_t tokens);
   void Clear();
+
+  // A second cache of the same positions, holding the same pages. Nobody may compute on either
+  // while both are there.
+  [[nodiscard]] SequenceCache Share() const;
+
+  // Which positions a table holds.
+  struct Extent {
+    int64_t first_position = 0;  // a multiple of 32
+    int64_t pages = 0;
+  };
+  [[nodiscard]] Extent extent(size_t group) const;
+  // A cache of `length` positions in pages just taken, one extent per group, whose bytes the caller
+  // writes before anybody reads them. kCorrupt for extents that a cache of that length cannot have,
+  // kOutOfMemory.
+  [[nodiscard]] static Result<SequenceCache> WithPages(PagePool& pool, int64_t length,
+                                                       std::span<const Extent> extents);
+  // The bytes of a group's index-th page in the slot-th of its layers.
+  [[nodiscard]] std::span<std::byte> PageBytes(size_t group, int64_t index, size_t slot) const;
+  // The same without what lies past the length, which may be left from another sequence: zeros.
+  void CopyPage(size_t group, int64_t index, size_t slot, std::span<std::byte> out) const;
 
   // What attention sees of a group, for a step whose first new token is at length(). The pages stay
   // where they are until the next call that changes the cache.

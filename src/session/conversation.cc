@@ -57,6 +57,10 @@ Status CheckExtra(const std::string& key, const Json& value) {
               "the conversation's '" + key + "' is not an " + (variables ? "object" : "array"));
 }
 
+std::string Dump(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
 }  // namespace
 
 void Conversation::AddMessage(std::string_view role, std::string_view content) {
@@ -90,11 +94,18 @@ void Conversation::KeepMessages(size_t count) {
     messages_.erase(messages_.begin() + static_cast<std::ptrdiff_t>(count), messages_.end());
 }
 
+std::string Conversation::Saved() const { return Dump(Whole()); }
+
 std::string Conversation::ToJson() const {
+  Json whole = Whole();
+  whole["add_generation_prompt"] = true;
+  return Dump(whole);
+}
+
+nlohmann::ordered_json Conversation::Whole() const {
   Json whole = {{"messages", messages_}};
   whole.update(extras_);
-  whole["add_generation_prompt"] = true;
-  return whole.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return whole;
 }
 
 }  // namespace mirage::session

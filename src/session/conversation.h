@@ -27,10 +27,14 @@ class Conversation {
   void KeepMessages(size_t count);
   [[nodiscard]] size_t message_count() const { return messages_.size(); }
 
+  // What AddJson makes the same conversation of.
+  [[nodiscard]] std::string Saved() const;
   // For a template that is to write the next answer.
   [[nodiscard]] std::string ToJson() const;
 
  private:
+  [[nodiscard]] nlohmann::ordered_json Whole() const;
+
   nlohmann::ordered_json messages_ = nlohmann::ordered_json::array();
   nlohmann::ordered_json extras_ = nlohmann::ordered_json::object();  // tools, documents, vars
 };

@@ -15,8 +15,8 @@ namespace mirage::session {
 namespace {
 
 constexpr int32_t kMostSessions = 4096;
-// Rows of logits in one step, for sequences and guesses, whatever was planned: each is small beside the
-// weights.
+// Rows of logits in one step, for sequences and guesses, whatever was planned: each is small beside
+// the weights.
 constexpr int32_t kLeastLogitRows = 8;
 
 }  // namespace

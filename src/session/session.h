@@ -24,8 +24,10 @@
 #include <string_view>
 #include <vector>
 
+#include "base/byte_source.h"
 #include "base/result.h"
 #include "engine/sequence.h"
+#include "format/session_file.h"
 #include "sample/params.h"
 #include "session/conversation.h"
 #include "session/generation.h"
@@ -70,6 +72,16 @@ class Session : public std::enable_shared_from_this<Session> {
   [[nodiscard]] Status Truncate(uint64_t count);
   [[nodiscard]] Status Clear();
 
+  // An idle session as bytes (format/session_file.h), with the keys and values that are there.
+  [[nodiscard]] Status Save(const format::Sink& sink);
+  [[nodiscard]] Result<uint64_t> SavedBytes();
+  // A session as it was saved. `context` as for Create; what was saved must fit it. kCorrupt,
+  // kUnsupported, kInvalidArgument for one of another model. Where memory for the keys and values
+  // is short, they will be computed again.
+  [[nodiscard]] static Result<std::shared_ptr<Session>> Restore(std::shared_ptr<LoadedModel> model,
+                                                                int64_t context,
+                                                                const ByteSource& source);
+
   [[nodiscard]] Result<std::unique_ptr<Generation>> Start(GenerationOptions options);
 
   [[nodiscard]] SessionStats stats() const;
@@ -90,6 +102,14 @@ class Session : public std::enable_shared_from_this<Session> {
   // Both without mutex_ held.
   [[nodiscard]] Status Settle();       // takes in a run that has finished
   [[nodiscard]] Status BeginChange();  // and refuses after a shutdown
+
+  // The session's own part, and the pages' owner.
+  struct Saved {
+    format::SavedSession session;
+    engine::Sequence::Copy copy;
+  };
+  [[nodiscard]] Result<Saved> MakeSaved();
+  [[nodiscard]] Status TakeSaved(const format::SessionFile& file);
 
   // All with mutex_ held.
   void Conclude(const Started& started, const Run::Outcome& outcome);

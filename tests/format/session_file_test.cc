@@ -43,6 +43,7 @@ SavedSession Example() {
   session.context = 4096;
   session.computed = 70;
   session.cached = 64;
+  session.page_layout = 3;
   for (int32_t i = 0; i < 75; ++i) session.tokens.push_back(i * 3);
   session.conversation = R"({"messages":[{"role":"user","content":"Hi"}]})";
   session.groups = {{256, 3, 0, 2}, {128, 2, 32, 1}};
@@ -97,6 +98,7 @@ TEST(SessionFile, WhatIsWrittenIsRead) {
   EXPECT_EQ(read.context, session.context);
   EXPECT_EQ(read.computed, session.computed);
   EXPECT_EQ(read.cached, session.cached);
+  EXPECT_EQ(read.page_layout, session.page_layout);
   EXPECT_EQ(read.tokens, session.tokens);
   EXPECT_EQ(read.conversation, session.conversation);
   ASSERT_EQ(read.groups.size(), session.groups.size());

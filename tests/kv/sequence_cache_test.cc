@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <utility>
+#include <vector>
 
 #include "tests/kv/kv_host.h"
 
@@ -33,6 +34,76 @@ TEST(SequenceCache, HoldsAPageForEvery32PositionsBegun) {
   ASSERT_TRUE(cache.Reserve(33));
   EXPECT_EQ(host.used(), 2 * kPageBytes);
   EXPECT_EQ(cache.length(), 1);
+}
+
+TEST(SequenceCache, ASharedCacheKeepsThePagesWhenTheFirstLetsGo) {
+  KvHost host;
+  auto pool = host.Pool({Full({0}), Window({1}, 64)});
+  SequenceCache cache(*pool);
+  GrowTo(cache, 200, 10);
+  const uint64_t used = host.used();
+  {
+    const SequenceCache shared = cache.Share();
+    EXPECT_EQ(host.used(), used);
+    EXPECT_EQ(shared.length(), 200);
+    cache.Clear();
+    EXPECT_EQ(host.used(), used);
+  }
+  EXPECT_EQ(host.used(), 0u);
+  EXPECT_TRUE(pool->CheckInvariants());
+}
+
+TEST(SequenceCache, WithPagesTakesExtentsOfACacheOfThatLengthOnly) {
+  KvHost host;
+  auto pool = host.Pool({Full({0}), Window({1}, 64)});
+  SequenceCache cache(*pool);
+  GrowTo(cache, 200, 10);
+  const std::vector<SequenceCache::Extent> good = {cache.extent(0), cache.extent(1)};
+  {
+    const auto other = SequenceCache::WithPages(*pool, 200, good);
+    ASSERT_TRUE(other) << other.error().message;
+    EXPECT_EQ(other->length(), 200);
+    EXPECT_EQ(other->extent(1).first_position, good[1].first_position);
+  }
+  const uint64_t used = host.used();
+  const auto refused = [&](std::vector<SequenceCache::Extent> extents, int64_t length = 200) {
+    const auto made = SequenceCache::WithPages(*pool, length, extents);
+    return !made && made.error().code == Code::kCorrupt;
+  };
+  EXPECT_TRUE(refused({good[0]}));
+  EXPECT_TRUE(refused({{0, 6}, good[1]}));
+  EXPECT_TRUE(refused({{0, 8}, good[1]}));
+  EXPECT_TRUE(refused({{32, 6}, good[1]})) << "a full group begins at 0";
+  EXPECT_TRUE(refused({good[0], {160, 2}})) << "the window is seen from position 137";
+  EXPECT_TRUE(refused({good[0], {129, 3}}));
+  EXPECT_TRUE(refused({good[0], {-32, 8}}));
+  EXPECT_TRUE(refused({good[0], {0, INT64_MAX}}));
+  EXPECT_TRUE(refused({{0, 7}, {INT64_MAX - 31, 3}}));
+  EXPECT_TRUE(refused(good, 100));
+  EXPECT_EQ(host.used(), used);
+}
+
+TEST(SequenceCache, ACopiedPageHasNothingOfWhatLiesPastTheLength) {
+  KvHost host;
+  auto pool = host.Pool({Full({0})});
+  SequenceCache cache(*pool);
+  GrowTo(cache, 40, 40);
+  for (int64_t page = 0; page < 2; ++page)
+    for (std::byte& byte : cache.PageBytes(0, page, 0)) byte = std::byte{0xff};
+  std::vector<std::byte> copy(cache.PageBytes(0, 0, 0).size());
+  const auto values = [&](int64_t page) {  // halves that are not zero
+    cache.CopyPage(0, page, 0, copy);
+    int64_t count = 0;
+    for (size_t i = 0; i < copy.size(); i += 2) {
+      EXPECT_EQ(copy[i], copy[i + 1]);
+      count += copy[i] != std::byte{0} ? 1 : 0;
+    }
+    return count;
+  };
+  const LayerGroup shape = pool->geometry()[0];
+  const int64_t per_position = int64_t{2} * shape.kv_heads * shape.head_dim;
+  EXPECT_EQ(values(0), 32 * per_position);
+  EXPECT_EQ(values(1), 8 * per_position);
 }
 
 TEST(SequenceCache, ReserveBeyondTheLimitChangesNothing) {

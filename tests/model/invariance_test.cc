@@ -178,6 +178,43 @@ TEST_P(Invariance, WherePagesLieDoesNotMatter) {
     pages.Drop(group, std::span(held[group]).subspan(20));
 }
 
+// As when a session is saved and restored: the bytes of its pages are all there is of the past.
+TEST_P(Invariance, PagesCopiedElsewhereGoOnTheSame) {
+  Loaded loaded(GetParam());
+  ASSERT_TRUE(loaded.model);
+  Model& model = *loaded.model;
+  const std::vector<int32_t> tokens = Tokens(loaded, 200, 9);
+  const auto want = RunInChunks(model, tokens, 1);
+  ASSERT_TRUE(want);
+  kv::SequenceCache first(model.pages());
+  constexpr size_t kBefore = 150;
+  for (size_t done = 0; done < kBefore; done += 25) {
+    ASSERT_TRUE(first.Reserve(static_cast<int64_t>(done + 25)));
+    const Slice slice{&first, std::span(tokens).subspan(done, 25), 0};
+    ASSERT_TRUE(model.Forward({&slice, 1}, {}));
+    first.Commit(static_cast<int64_t>(done + 25));
+  }
+  const kv::Geometry& geometry = model.pages().geometry();
+  std::vector<kv::SequenceCache::Extent> extents;
+  for (size_t group = 0; group < geometry.size(); ++group) extents.push_back(first.extent(group));
+  auto second = kv::SequenceCache::WithPages(model.pages(), kBefore, extents);
+  ASSERT_TRUE(second) << second.error().message;
+  for (size_t group = 0; group < geometry.size(); ++group)
+    for (int64_t page = 0; page < extents[group].pages; ++page)
+      for (size_t slot = 0; slot < geometry[group].layers.size(); ++slot)
+        first.CopyPage(group, page, slot, second->PageBytes(group, page, slot));
+  first.Clear();
+  for (size_t done = kBefore; done < tokens.size(); ++done) {
+    ASSERT_TRUE(second->Reserve(static_cast<int64_t>(done + 1)));
+    const Slice slice{&*second, std::span(tokens).subspan(done, 1), 1};
+    ASSERT_TRUE(model.Forward({&slice, 1}, {}));
+    second->Commit(static_cast<int64_t>(done + 1));
+    EXPECT_TRUE(SameBits(model.Logits(0),
+                         std::span(*want).subspan(done * loaded.vocabulary(), loaded.vocabulary())))
+        << "position " << done;
+  }
+}
+
 TEST_P(Invariance, AScoreIsTheLogSoftmaxOfForwardsLogitsHoweverItIsCut) {
   Loaded loaded(GetParam());
   ASSERT_TRUE(loaded.model);

@@ -27,6 +27,8 @@ CLEAN = {
     "src/memory/arena.h": '#include "base/result.h"\n#include <vector>\n',
     "src/memory/CMakeLists.txt": "mirage_room(memory DEPS base platform SOURCES arena.cc)\n",
     "src/platform/file.cc": "#include <fcntl.h>\n",
+    "src/memory/saved.fbs": "",
+    "src/memory/saved.cc": '#include "saved_generated.h"\n',
     "src/platform/cuda_device.cc": "#include <cuda_runtime.h>\n",
     "src/engine/engine.h": "std::string message;  // a logit is fine here\n",
     "src/session/session.h": "int tokens;  // never a logit\n",
@@ -57,6 +59,10 @@ class CheckLayers(unittest.TestCase):
 
     def test_clean_tree_passes(self):
         self.assertEqual(self.check({}), (0, []))
+
+    def test_generated_header_without_its_schema(self):
+        self.expect_one({"src/base/saved.cc": '#include "saved_generated.h"\n'},
+                        'src/base/saved.cc:1: "saved_generated.h": there is no saved.fbs beside the file')
 
     def test_upward_include(self):
         self.expect_one({"src/memory/arena.cc": '\n#include "model/model.h"\n', "src/model/model.h": ""},

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "engine/trace.h"
+#include "session/trace_json.h"
 
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
 
-namespace mirage::engine {
+namespace mirage::session {
 namespace {
 
+using engine::Trace;
+using engine::TraceEvent;
 using Json = nlohmann::json;
 
 TraceEvent Step(int64_t begin, int64_t end, int64_t requests) {
@@ -22,7 +24,7 @@ TraceEvent Step(int64_t begin, int64_t end, int64_t requests) {
 
 // Those with times, without the names of tracks.
 std::vector<Json> Events(const Trace& trace) {
-  const Json whole = Json::parse(trace.WriteJson(), nullptr, false);
+  const Json whole = Json::parse(TraceJson(trace.Events()), nullptr, false);
   EXPECT_FALSE(whole.is_discarded());
   std::vector<Json> events;
   for (const Json& event : whole["traceEvents"])
@@ -65,7 +67,7 @@ TEST(Trace, KeepsTheNewestAndSaysHowManyWereDropped) {
   const std::vector<Json> events = Events(trace);
   ASSERT_EQ(events.size(), 3u);
   for (int i = 0; i < 3; ++i) EXPECT_EQ(events[i]["args"]["requests"], 7 + i);
-  EXPECT_EQ(Json::parse(trace.WriteJson())["otherData"]["events_dropped"], 7);
+  EXPECT_EQ(Json::parse(TraceJson(trace.Events()))["otherData"]["events_dropped"], 7);
 }
 
 TEST(Trace, StoppedKeepsWhatItHasAndStartForgetsIt) {
@@ -87,4 +89,4 @@ TEST(Trace, AnImpossibleSizeIsRefused) {
 }
 
 }  // namespace
-}  // namespace mirage::engine
+}  // namespace mirage::session
