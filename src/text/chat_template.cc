@@ -37,22 +37,27 @@ const Value* FindGiven(const jinja::Dict& dict, std::string_view key) {
   return value == nullptr || value->is_none() ? nullptr : value;
 }
 
-// A message's reasoning under both of its names: `thinking` first, `reasoning_content` last, each
-// only moved in where the message has not got it.
-Result<Value> AliasReasoning(Runtime& runtime, const Value& message) {
+// A message as templates see it: without its nulls, and with its reasoning under both of its names:
+// `thinking` first, `reasoning_content` last, each only moved in where the message has not got it.
+Result<Value> NormalMessage(Runtime& runtime, const Value& message) {
   const jinja::Dict& fields = message.dict();
   const Value* reasoning = nullptr;
   for (const std::string_view name : {"reasoning_content", "thinking", "reasoning"}) {
     if (reasoning == nullptr) reasoning = FindGiven(fields, name);
   }
-  if (reasoning == nullptr) return message;
-  jinja::DictBuilder aliased;
-  MIRAGE_TRY_ASSIGN(Value thinking, runtime.String("thinking"));
-  aliased.Add(std::move(thinking), *reasoning);
-  for (const auto& [key, value] : fields.entries) aliased.Add(key, value);
-  MIRAGE_TRY_ASSIGN(Value content, runtime.String("reasoning_content"));
-  aliased.Add(std::move(content), *reasoning);
-  return runtime.MakeDict(std::move(aliased));
+  jinja::DictBuilder normal;
+  if (reasoning != nullptr) {
+    MIRAGE_TRY_ASSIGN(Value thinking, runtime.String("thinking"));
+    normal.Add(std::move(thinking), *reasoning);
+  }
+  for (const auto& [key, value] : fields.entries) {
+    if (!value.is_none()) normal.Add(key, value);
+  }
+  if (reasoning != nullptr) {
+    MIRAGE_TRY_ASSIGN(Value content, runtime.String("reasoning_content"));
+    normal.Add(std::move(content), *reasoning);
+  }
+  return runtime.MakeDict(std::move(normal));
 }
 
 Result<Value> ReadMessages(Runtime& runtime, const jinja::Dict& input) {
@@ -64,8 +69,8 @@ Result<Value> ReadMessages(Runtime& runtime, const jinja::Dict& input) {
     if (!message.is(Kind::kDict)) {
       return Wrong("render input: messages[" + std::to_string(read.size()) + "] must be an object");
     }
-    MIRAGE_TRY_ASSIGN(Value aliased, AliasReasoning(runtime, message));
-    read.push_back(std::move(aliased));
+    MIRAGE_TRY_ASSIGN(Value normal, NormalMessage(runtime, message));
+    read.push_back(std::move(normal));
   }
   return runtime.List(std::move(read));
 }

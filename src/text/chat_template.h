@@ -5,8 +5,8 @@
 //
 // It renders as transformers' apply_chat_template does: immutable sandbox, trim_blocks,
 // lstrip_blocks, break and continue, the generation tag, raise_exception, strftime_now, tojson as
-// json.dumps. `tools` and `documents` are None unless given, and a message's reasoning answers to
-// `reasoning_content` and to `thinking` alike.
+// json.dumps. `tools` and `documents` are None unless given; what is null in a message is not
+// there, and its reasoning answers to `reasoning_content` and to `thinking` alike.
 //
 // What came with the conversation keeps its mark through every filter, so that the tokenizer can
 // parse special tokens in the template's own text only.

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // What transformers renders, this engine renders: over our own templates in data/jinja, and over
-// the folder that MIRAGE_TEST_TEMPLATES names, if it does (see jinja_make_goldens.py).
+// the published ones in the folder that MIRAGE_TEST_TEMPLATES names, with the goldens beside them
+// that tools/fetch_test_data.sh makes (see jinja_make_goldens.py).
 #include <gtest/gtest.h>
 
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
@@ -20,7 +22,7 @@ namespace {
 namespace fs = std::filesystem;
 using json = nlohmann::ordered_json;  // templates see the order of keys
 
-constexpr int64_t kNowSeconds = 1785067445;  // as in jinja_make_goldens.py
+constexpr int64_t kNowSeconds = 1785067445;  // as in jinja_reference.py
 
 std::string ReadFile(const fs::path& path) {
   std::ifstream file(path, std::ios::binary);
@@ -36,9 +38,8 @@ struct Outcome {
   std::string ToString() const { return error.empty() ? text : "<" + error + "> " + text; }
 };
 
-Outcome RenderCase(const Result<ChatTemplate>& chat_template, const json& input) {
+Outcome RenderCase(const Result<ChatTemplate>& chat_template, const std::string& given) {
   if (!chat_template) return {"syntax", chat_template.error().message};
-  const std::string given = input.dump();
   Result<Rendered> rendered = chat_template->Render({given, kNowSeconds, {}});
   if (rendered) return {"", std::move(rendered->text)};
   const bool refused = rendered.error().code == Code::kRefused;
@@ -67,7 +68,7 @@ TEST(JinjaGolden, OwnTemplatesRenderAsInTransformers) {
       if (!input.contains("messages")) input["messages"] = json::array();
       const Outcome expected = ExpectedOf(one);
       const auto source = one["template"].get<std::string>();
-      const Outcome actual = RenderCase(ChatTemplate::Parse(source), input);
+      const Outcome actual = RenderCase(ChatTemplate::Parse(source), input.dump());
       EXPECT_TRUE(Agrees(actual, expected))
           << entry.path().filename().string() << ": " << source << "\n  expected "
           << expected.ToString() << "\n  actual   " << actual.ToString();
@@ -77,35 +78,49 @@ TEST(JinjaGolden, OwnTemplatesRenderAsInTransformers) {
   EXPECT_GT(cases, 0u);
 }
 
+// Renders one published template over all inputs; returns how many cases differ, and shows two.
+size_t CountDifferences(const fs::path& template_path, const json& results,
+                        const std::map<std::string, std::string>& inputs) {
+  const auto chat_template = ChatTemplate::Parse(ReadFile(template_path));
+  size_t differing = 0;
+  for (const auto& [input, result] : results.items()) {
+    const Outcome expected = ExpectedOf(result);
+    const Outcome actual = RenderCase(chat_template, inputs.at(input));
+    if (Agrees(actual, expected)) continue;
+    if (differing++ < 2) {
+      ADD_FAILURE() << template_path.filename().string() << " with " << input << "\n  expected "
+                    << expected.ToString() << "\n  actual   " << actual.ToString();
+    }
+  }
+  return differing;
+}
+
 TEST(JinjaGolden, PublishedTemplatesRenderAsInTransformers) {
   const char* folder = std::getenv("MIRAGE_TEST_TEMPLATES");
-  if (folder == nullptr) {
-    GTEST_SKIP() << "MIRAGE_TEST_TEMPLATES is not set: no folder of templates with goldens.json";
-  }
-  if (!fs::exists(fs::path(folder) / "goldens.json"))
-    GTEST_SKIP() << folder << " has no goldens.json: jinja_make_goldens.py writes it";
-  const json goldens = json::parse(ReadFile(fs::path(folder) / "goldens.json"));
-  ASSERT_EQ(goldens["now_seconds"].get<int64_t>(), kNowSeconds);
-  size_t cases = 0, differing_cases = 0;
+  if (folder == nullptr) GTEST_SKIP() << "MIRAGE_TEST_TEMPLATES is not set";
+  const fs::path goldens = fs::path(folder) / "goldens";
+  if (!fs::exists(goldens))
+    GTEST_SKIP() << goldens << " is not there: tools/fetch_test_data.sh all makes it";
+  const json given = json::parse(ReadFile(goldens / "inputs.json"));
+  ASSERT_EQ(given["now_seconds"].get<int64_t>(), kNowSeconds);
+  std::map<std::string, std::string> inputs;
+  for (const auto& [name, input] : given["inputs"].items()) inputs[name] = input.dump();
+
+  size_t templates = 0, cases = 0;
   std::vector<std::string> differing;
-  for (const auto& [name, results] : goldens["templates"].items()) {
-    const auto chat_template = ChatTemplate::Parse(ReadFile(fs::path(folder) / name));
-    size_t wrong = 0;
-    for (const auto& [input, result] : results.items()) {
-      const Outcome expected = ExpectedOf(result);
-      const Outcome actual = RenderCase(chat_template, goldens["inputs"][input]);
-      ++cases;
-      if (Agrees(actual, expected)) continue;
-      if (wrong++ < 2) {
-        ADD_FAILURE() << name << " with " << input << "\n  expected " << expected.ToString()
-                      << "\n  actual   " << actual.ToString();
-      }
-    }
-    differing_cases += wrong;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    if (entry.path().extension() != ".jinja") continue;
+    const std::string name = entry.path().filename().string();
+    const json results = json::parse(ReadFile(goldens / (name + ".json")));
+    EXPECT_EQ(results.size(), inputs.size()) << name;
+    const size_t wrong = CountDifferences(entry.path(), results, inputs);
     if (wrong > 0) differing.push_back(name + " (" + std::to_string(wrong) + ")");
+    ++templates;
+    cases += results.size();
   }
-  std::cout << goldens["templates"].size() << " templates, " << cases << " cases; "
-            << differing.size() << " templates differ, in " << differing_cases << " cases\n";
+  EXPECT_GE(templates, 70u);
+  std::cout << templates << " templates, " << cases << " cases; " << differing.size()
+            << " templates differ\n";
   for (const std::string& name : differing) std::cout << "  differs: " << name << "\n";
 }
 

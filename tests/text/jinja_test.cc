@@ -373,6 +373,12 @@ TEST(JinjaInput, NullIsAsGoodAsAbsent) {
             "NoneFalseFalse");
 }
 
+TEST(JinjaInput, WhatIsNullInAMessageIsNotThere) {
+  EXPECT_EQ(TextOf("{{ messages[0].content is defined }}{{ messages[0].a.b }}",
+                   R"({"messages": [{"content": null, "a": {"b": null}}]})"),
+            "FalseNone");
+}
+
 TEST(JinjaInput, ReasoningAnswersToBothItsNames) {
   EXPECT_EQ(TextOf("{{ messages[0].thinking }}{{ messages[1].reasoning_content }}",
                    R"({"messages": [{"role": "a", "reasoning_content": "x"},
