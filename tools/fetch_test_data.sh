@@ -131,6 +131,8 @@ case ${1:-all} in
     fetch_llamacpp_data
     cd "$(dirname "$0")/.."
     make_goldens "$data/templates" tests/text/jinja_make_goldens.py tests/text/jinja_{reference,conversations}.py
+    make_goldens "$data/vocabs" tests/text/tokenizer_make_goldens.py tests/text/tokenizer_{reference,texts}.py \
+      tests/text/vocab_file.py
     ;;
   env)
     printf 'export MIRAGE_TEST_MODELS=%q MIRAGE_TEST_VOCABS=%q MIRAGE_TEST_TEMPLATES=%q\n' \

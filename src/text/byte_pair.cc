@@ -66,6 +66,10 @@ Status BytePairModel::Encode(std::string_view text, bool, std::vector<int32_t>* 
   return {};
 }
 
+bool BytePairModel::IsLeftOut(char byte) const {
+  return tokens_.byte_token(static_cast<unsigned char>(byte)) == kNoToken;
+}
+
 void BytePairModel::EncodePiece(std::string_view piece, SymbolMerger* merger,
                                 std::vector<int32_t>* ids) const {
   const PreTokenizer::Traits& traits = pre_tokenizer_.traits();
@@ -79,7 +83,10 @@ void BytePairModel::EncodePiece(std::string_view piece, SymbolMerger* merger,
   merger->Clear();
   for (size_t at = 0; at < piece.size();) {
     const size_t bytes = traits.space_mark ? Utf8Length(piece[at]) : 1;
-    merger->Add(at, bytes, tokens_.Find(piece.substr(at, bytes)));
+    const int32_t id = tokens_.Find(piece.substr(at, bytes));
+    // A byte that will be left out is left out now: its neighbours may join.
+    if (id != kNoToken || bytes > 1 || unknown_ != kNoToken || !IsLeftOut(piece[at]))
+      merger->Add(at, bytes, id);
     at += bytes;
   }
   merger->Run([&](const SymbolMerger::Symbol& left, const SymbolMerger::Symbol& right) {

@@ -66,6 +66,7 @@ class BytePairModel final : public SubwordModel {
   }
 
  private:
+  [[nodiscard]] bool IsLeftOut(char byte) const;  // a byte without any token, and no unknown one
   void EncodePiece(std::string_view piece, SymbolMerger* merger, std::vector<int32_t>* ids) const;
 
   const TokenTable& tokens_;

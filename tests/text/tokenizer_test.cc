@@ -62,6 +62,15 @@ TEST(BytePair, ATokenSpeltOutsideTheAlphabetIsOutOfReach) {
   EXPECT_EQ(tokenizer->TokenText(literal), "\u200D");
 }
 
+TEST(BytePair, NeighboursOfAByteThatIsLeftOutMayMerge) {
+  SmallVocab vocab("gpt2", "gpt-2");
+  vocab.Add("h");
+  vocab.Add("e");
+  vocab.Merge("h", "e");
+  const auto tokenizer = vocab.Make();
+  EXPECT_EQ(Ids(*tokenizer, "hxe"), (IdList{2}));
+}
+
 TEST(BytePair, SpaceMarkedVocabulariesFallBackToBytes) {
   SmallVocab vocab("gemma4");
   vocab.AddByteTokens();

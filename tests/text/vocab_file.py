@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes vocabularies for the test program encode_main: the flat file that tests/text/vocab_file.h reads.
 
-    vocab_file.py VOCAB.gguf OUT      (needs the gguf package)
+    vocab_file.py VOCAB.gguf OUT
 """
 
 import struct
@@ -24,24 +24,45 @@ def write(path, **fields):
             out.write(struct.pack("<I", len(key)) + key + struct.pack("<Q", len(value)) + value)
 
 
+NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}  # by GGUF type
+STRING, ARRAY = 8, 9
+
+
+def read_value(file, kind):
+    if kind == STRING:
+        return file.read(struct.unpack("<Q", file.read(8))[0]).decode()
+    if kind != ARRAY:
+        return read_numbers(file, kind, 1)[0]
+    kind, count = struct.unpack("<IQ", file.read(12))
+    return read_numbers(file, kind, count) if kind in NUMBERS else [read_value(file, kind) for _ in range(count)]
+
+
+def read_numbers(file, kind, count):
+    layout = f"<{count}{NUMBERS[kind]}"
+    return struct.unpack(layout, file.read(struct.calcsize(layout)))
+
+
 def from_gguf(path):
-    import gguf
-    import numpy as np
-    fields = gguf.GGUFReader(path).fields
+    with open(path, "rb") as file:
+        magic, _, _, count = struct.unpack("<4sIQQ", file.read(24))
+        assert magic == b"GGUF", path
+        fields = {}
+        for _ in range(count):
+            key = read_value(file, STRING)
+            fields[key] = read_value(file, *struct.unpack("<I", file.read(4)))
     out = {}
     keep = ("model pre tokens merges bos_token_id eos_token_id unknown_token_id seperator_token_id padding_token_id "
             "cls_token_id mask_token_id add_bos_token add_eos_token add_sep_token add_space_prefix "
             "remove_extra_whitespaces").split()
     for key in keep:
-        field = fields.get("tokenizer.ggml." + key)
-        if field is not None:
-            out[key] = field.contents()
+        if "tokenizer.ggml." + key in fields:
+            out[key] = fields["tokenizer.ggml." + key]
     if "general.name" in fields:
-        out["name"] = fields["general.name"].contents()
-    for key, dtype in (("scores", "<f4"), ("token_type", "u1"), ("precompiled_charsmap", "u1")):
-        field = fields.get("tokenizer.ggml." + key)
-        if field is not None:
-            out[key] = np.array(field.contents()).astype(dtype).tobytes()
+        out["name"] = fields["general.name"]
+    for key, code in (("scores", "f"), ("token_type", "B"), ("precompiled_charsmap", "B")):
+        if "tokenizer.ggml." + key in fields:
+            values = fields["tokenizer.ggml." + key]
+            out[key] = struct.pack(f"<{len(values)}{code}", *values)
     return out
 
 
