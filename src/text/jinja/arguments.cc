@@ -20,7 +20,7 @@ Result<Bound> Bound::To(const char* function, const CallArguments& call,
                  " argument(s) but " + std::to_string(call.positional.size()) + " were given");
   }
   for (size_t i = 0; i < call.positional.size(); ++i) bound.values_[i] = &call.positional[i];
-  for (const auto& [key, value] : call.named) {
+  for (const auto& [key, value, origin] : call.named) {
     const auto at = std::find(parameters.begin(), parameters.end(), key);
     if (at == parameters.end()) {
       return Wrong(name + " got an unexpected keyword argument '" + key + "'");

@@ -209,7 +209,7 @@ Result<Value> Interpreter::EvalCall(const CallExpr& expr, const ScopePtr& scope,
     if (arguments.FindNamed("caller") != nullptr) {
       return Wrong("got multiple values for keyword argument 'caller'");
     }
-    arguments.named.emplace_back("caller", *caller);
+    arguments.named.push_back({"caller", *caller});
   }
   return Call(callee, std::move(arguments));
 }
@@ -229,7 +229,7 @@ Result<CallArguments> Interpreter::EvalArguments(const Arguments& arguments,
   }
   for (const auto& [name, argument] : arguments.named) {
     MIRAGE_TRY_ASSIGN(Value value, Eval(*argument, scope));
-    values.named.emplace_back(name, std::move(value));
+    values.named.push_back({name, std::move(value)});
   }
   if (arguments.more_named == nullptr) return values;
   MIRAGE_TRY_ASSIGN(const Value more, Eval(*arguments.more_named, scope));
@@ -240,12 +240,12 @@ Result<CallArguments> Interpreter::EvalArguments(const Arguments& arguments,
   for (const auto& [key, value] : more.dict().entries) {
     if (!key.is_string()) return Wrong("keywords must be strings");
     const std::string_view name = key.bytes();
-    const auto repeated = [name](const auto& named) { return named.first == name; };
+    const auto repeated = [name](const auto& named) { return named.name == name; };
     const auto end = values.named.begin() + static_cast<ptrdiff_t>(spelled);
     if (std::any_of(values.named.begin(), end, repeated)) {
       return Wrong("got multiple values for keyword argument '" + std::string(name) + "'");
     }
-    values.named.emplace_back(name, value);
+    values.named.push_back({std::string(name), value, key.text().StrictestOrigin()});
   }
   return values;
 }
@@ -277,9 +277,9 @@ Result<Value> Interpreter::CallMacro(const Macro& macro, CallArguments arguments
       code.name.empty() ? std::string("the caller") : "macro '" + code.name + "'";
   const auto take_named = [&](std::string_view name) -> std::optional<Value> {
     const auto at = std::find_if(arguments.named.begin(), arguments.named.end(),
-                                 [&](const auto& named) { return named.first == name; });
+                                 [&](const auto& named) { return named.name == name; });
     if (at == arguments.named.end()) return std::nullopt;
-    Value value = std::move(at->second);
+    Value value = std::move(at->value);
     arguments.named.erase(at);
     return value;
   };
@@ -305,14 +305,14 @@ Result<Value> Interpreter::CallMacro(const Macro& macro, CallArguments arguments
   }
   if (code.uses_kwargs) {
     DictBuilder builder;
-    for (auto& [name, value] : arguments.named) {
-      MIRAGE_TRY_ASSIGN(Value key, runtime_.String(name));
-      builder.Add(std::move(key), std::move(value));
+    for (NamedArgument& argument : arguments.named) {
+      MIRAGE_TRY_ASSIGN(Value key, runtime_.String(argument.name, argument.origin));
+      builder.Add(std::move(key), std::move(argument.value));
     }
     MIRAGE_TRY_ASSIGN(Value kwargs, runtime_.MakeDict(std::move(builder)));
     scope->Set(ast_.kwargs, std::move(kwargs));
   } else if (!arguments.named.empty()) {
-    return Wrong(described + " takes no keyword argument '" + arguments.named.front().first + "'");
+    return Wrong(described + " takes no keyword argument '" + arguments.named.front().name + "'");
   }
   const size_t taken = std::min(arguments.positional.size(), code.parameters.size());
   if (code.uses_varargs) {

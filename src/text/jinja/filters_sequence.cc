@@ -346,7 +346,7 @@ Result<Value> SliceFilter(Runtime& runtime, const Value& value, const CallArgume
 }
 
 Result<Value> MapAttribute(Runtime& runtime, const Value& value, const CallArguments& call) {
-  for (const auto& [name, argument] : call.named) {
+  for (const auto& [name, argument, origin] : call.named) {
     if (name != "attribute" && name != "default") {
       return Wrong("Unexpected keyword argument '" + name + "'");
     }

@@ -204,8 +204,8 @@ Result<Value> FormatFilter(Runtime& runtime, const Value& value, const CallArgum
     return FormatPercent(runtime, soft, arguments);
   }
   DictBuilder builder;
-  for (const auto& [name, argument] : call.named) {
-    MIRAGE_TRY_ASSIGN(Value key, runtime.String(name));
+  for (const auto& [name, argument, origin] : call.named) {
+    MIRAGE_TRY_ASSIGN(Value key, runtime.String(name, origin));
     builder.Add(std::move(key), argument);
   }
   MIRAGE_TRY_ASSIGN(const Value arguments, runtime.MakeDict(std::move(builder)));

@@ -166,12 +166,10 @@ Result<Value> ToJson(Runtime& runtime, const Value& value, const CallArguments& 
   style.sort_keys = bound.Truth(3, false);
   if (const Value* indent = bound.GetUnlessNone(1)) {
     if (indent->is_string()) {
-      style.indent = std::string(indent->bytes());
+      style.indent = indent->text_ptr();
     } else {
       MIRAGE_TRY_ASSIGN(const int64_t width, bound.Int(1, 0));
-      const auto spaces = static_cast<uint64_t>(std::max<int64_t>(width, 0));
-      MIRAGE_TRY(runtime.budget().CheckStringBytes(spaces));
-      style.indent = std::string(spaces, ' ');
+      MIRAGE_TRY_ASSIGN(style.indent, Repeat(runtime.budget(), *ConstantText(" "), width));
     }
   }
   if (const Value* separators = bound.GetUnlessNone(2)) {

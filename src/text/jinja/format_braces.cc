@@ -30,7 +30,8 @@ int64_t ParseDigits(std::string_view digits) {
   return value;
 }
 
-Result<FormatSpec> ParseSpec(std::string_view text) {
+Result<FormatSpec> ParseSpec(const Text& given) {
+  const std::string_view text = given.bytes();
   FormatSpec spec;
   size_t at = 0;
   const auto current = [&] { return at < text.size() ? text[at] : '\0'; };
@@ -41,6 +42,7 @@ Result<FormatSpec> ParseSpec(std::string_view text) {
   const size_t behind_fill = text.empty() ? 0 : Utf8Length(text[0]);
   if (behind_fill < text.size() && std::string_view("<>=^").find(text[behind_fill]) != kNone) {
     spec.fill = text.substr(0, behind_fill);
+    spec.fill_origin = given.OriginAt(0);
     at = behind_fill;
   }
   spec.align = take("<>=^");
@@ -143,7 +145,7 @@ class BracesFormatter {
       MIRAGE_TRY_ASSIGN(spec, Expand(text, at + 1, end, levels - 1));
     }
     MIRAGE_TRY_ASSIGN(value, Convert(conversion, std::move(value)));
-    return FormatValue(value, spec->bytes());
+    return FormatValue(value, *spec);
   }
 
   Result<Value> Convert(char conversion, Value value) {
@@ -206,14 +208,14 @@ class BracesFormatter {
     return arguments_.positional[index];
   }
 
-  Result<TextPtr> FormatValue(const Value& value, std::string_view spec_text) {
+  Result<TextPtr> FormatValue(const Value& value, const Text& spec_text) {
     MIRAGE_TRY_ASSIGN(TextPtr text, FormatPlain(value, spec_text));
     if (!format_.is_markup() || value.is_markup()) return text;
     return EscapeHtml(runtime_.budget(), *text);
   }
 
-  Result<TextPtr> FormatPlain(const Value& value, std::string_view spec_text) {
-    if (spec_text.empty()) return ToText(runtime_, value);
+  Result<TextPtr> FormatPlain(const Value& value, const Text& spec_text) {
+    if (spec_text.size() == 0) return ToText(runtime_, value);
     Budget& budget = runtime_.budget();
     const std::string type_name(TypeName(value));
     MIRAGE_TRY_ASSIGN(const FormatSpec spec, ParseSpec(spec_text));

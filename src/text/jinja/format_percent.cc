@@ -138,7 +138,7 @@ class PercentFormatter {
     if (at_ >= bytes().size()) return Wrong("incomplete format");
     spec.type = bytes()[at_++];
     if (spec.type == '%') {
-      out_.Append("%", Origin::kTemplate);
+      out_.Append("%", format_.text().OriginAt(at_ - 1));
       return {};
     }
     if (!keyed) {

@@ -13,7 +13,7 @@ namespace mirage::text::jinja {
 namespace {
 
 Result<TextPtr> FillText(Budget& budget, const FormatSpec& spec) {
-  return MakeText(budget, spec.fill, Origin::kTemplate);
+  return MakeText(budget, spec.fill, spec.fill_origin);
 }
 
 void ToUpperAscii(std::string* text) {

@@ -15,6 +15,7 @@ inline constexpr int64_t kMaxFormatPrecision = 1000;
 
 struct FormatSpec {
   std::string fill = " ";  // one character
+  Origin fill_origin = Origin::kTemplate;
   char align = '\0';       // '<' '>' '^' '=', or the type's own
   char sign = '-';         // '-' '+' ' '
   bool alternate = false;  // '#': the prefix 0x, 0o, 0b

@@ -58,8 +58,8 @@ Result<Value> DictOf(Runtime& runtime, const CallArguments& call) {
       builder.Add(std::move(items[0]), std::move(items[1]));
     }
   }
-  for (const auto& [name, value] : call.named) {
-    MIRAGE_TRY_ASSIGN(Value key, runtime.String(name));
+  for (const auto& [name, value, origin] : call.named) {
+    MIRAGE_TRY_ASSIGN(Value key, runtime.String(name, origin));
     builder.Add(std::move(key), value);
   }
   return runtime.MakeDict(std::move(builder));
@@ -132,8 +132,8 @@ Result<Value> StrftimeNow(Runtime& runtime, const Value&, const CallArguments& c
     return LimitReached("a time format's bytes", kMaxTimeFormatBytes);
   }
   MIRAGE_TRY_ASSIGN(const std::string text, FormatTime(format->bytes(), runtime.now_seconds()));
-  // The format may be the conversation's; then so is what comes of it.
-  return runtime.String(text, format->OriginAt(0));
+  // The format may be the conversation's, or hold some of it; then so is what comes of it.
+  return runtime.String(text, format->StrictestOrigin());
 }
 
 Result<Value> Lipsum(Runtime&, const Value&, const CallArguments&) {

@@ -8,8 +8,6 @@
 // place and its last value.
 
 #include <functional>
-#include <optional>
-#include <string>
 #include <string_view>
 
 #include "base/result.h"
@@ -25,9 +23,9 @@ Result<Value> ReadJson(Runtime& runtime, std::string_view json,
 struct JsonStyle {
   bool ensure_ascii = false;
   bool sort_keys = false;
-  std::optional<std::string> indent;  // what one level is indented by
-  TextPtr item_separator;             // absent: ", ", or "," with an indent
-  TextPtr key_separator;              // absent: ": "
+  TextPtr indent;          // what one level is indented by; absent: all on one line
+  TextPtr item_separator;  // absent: ", ", or "," with an indent
+  TextPtr key_separator;   // absent: ": "
 };
 
 Result<TextPtr> WriteJson(Runtime& runtime, const Value& value, const JsonStyle& style);

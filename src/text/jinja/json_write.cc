@@ -110,16 +110,16 @@ class Writer {
   }
 
   void BreakLine(size_t level) {
-    if (!style_.indent) return;
+    if (style_.indent == nullptr) return;
     Plain("\n");
-    for (size_t i = 0; i < level && !out_.overflowed(); ++i) Plain(*style_.indent);
+    for (size_t i = 0; i < level && !out_.overflowed(); ++i) out_.Append(*style_.indent);
   }
 
   void SeparateItems(size_t level) {
     if (style_.item_separator != nullptr) {
       out_.Append(*style_.item_separator);
     } else {
-      Plain(style_.indent ? "," : ", ");
+      Plain(style_.indent != nullptr ? "," : ", ");
     }
     BreakLine(level);
   }

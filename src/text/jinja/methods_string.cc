@@ -279,7 +279,7 @@ Result<Value> FormatMapMethod(Runtime& runtime, const Value& value, const CallAr
   if (!bound.At(0).is(Kind::kDict)) return Wrong("format_map() needs a mapping");
   CallArguments arguments;
   for (const auto& [key, item] : bound.At(0).dict().entries) {
-    if (key.is_string()) arguments.named.emplace_back(key.bytes(), item);
+    if (key.is_string()) arguments.named.push_back({std::string(key.bytes()), item});
   }
   return FormatBraces(runtime, value, arguments);
 }

@@ -96,7 +96,9 @@ Status AppendNamespace(Runtime& runtime, const Namespace& name_space, int depth,
   for (const auto& [name, value] : name_space.members) {
     if (!first) out->Append(", ", Origin::kTemplate);
     first = false;
-    out->Append("'" + name + "': ", Origin::kTemplate);
+    // A name may have come by namespace(**mapping), and its mark is not kept.
+    out->Append("'" + name + "'", Origin::kInput);
+    out->Append(": ", Origin::kTemplate);
     MIRAGE_TRY(AppendReprAt(runtime, value, depth, out));
   }
   out->Append("}>", Origin::kTemplate);

@@ -175,8 +175,8 @@ Result<Value> Runtime::MissingElement(const Value& object, const Value& key) {
 }
 
 const Value* CallArguments::FindNamed(std::string_view name) const {
-  for (const auto& [key, value] : named) {
-    if (key == name) return &value;
+  for (const NamedArgument& argument : named) {
+    if (argument.name == name) return &argument.value;
   }
   return nullptr;
 }

@@ -85,10 +85,16 @@ class Runtime {
   std::vector<std::function<void()>> at_end_;
 };
 
+struct NamedArgument {
+  std::string name;
+  Value value;
+  Origin origin = Origin::kTemplate;  // of the name: `**mapping` may bring the input's
+};
+
 // The arguments of one call: `f(1, 2, key=3)`.
 struct CallArguments {
   std::vector<Value> positional;
-  std::vector<std::pair<std::string, Value>> named;
+  std::vector<NamedArgument> named;
 
   const Value* FindNamed(std::string_view name) const;
 };

@@ -35,6 +35,11 @@ class Text final : public Object {
 
   Origin OriginAt(size_t byte) const;
 
+  // kInput if any byte is the input's: for what cannot keep a mark for every byte.
+  Origin StrictestOrigin() const {
+    return bytes_.empty() ? Origin::kTemplate : changes_.empty() ? first_ : Origin::kInput;
+  }
+
   // Visits (begin, end, origin) of each run of one origin inside [begin, end).
   template <typename Visit>
   void ForEachRun(size_t begin, size_t end, Visit&& visit) const {
