@@ -3,7 +3,6 @@
 
 #include <utility>
 
-#include "text/byte_fallback.h"
 #include "text/unicode.h"
 
 namespace mirage::text {
@@ -61,8 +60,8 @@ Status BytePairModel::Encode(std::string_view text, bool, std::vector<int32_t>* 
   }
   PreTokenizer::Scratch scratch;
   SymbolMerger merger;
-  for (const std::string_view piece : pre_tokenizer_.Split(text, &scratch))
-    EncodePiece(piece, &merger, ids);
+  pre_tokenizer_.Split(text, &scratch,
+                       [&](std::string_view piece) { EncodePiece(piece, &merger, ids); });
   return {};
 }
 
@@ -80,6 +79,17 @@ void BytePairModel::EncodePiece(std::string_view piece, SymbolMerger* merger,
       return;
     }
   }
+  ByteFallback fallback(tokens_, unknown_, ids);
+  // Lines are long; the pieces of other families are words.
+  if (seams_)
+    seams_->ForEachPart(piece, [&](std::string_view part) { Merge(part, merger, &fallback); });
+  else
+    Merge(piece, merger, &fallback);
+}
+
+void BytePairModel::Merge(std::string_view piece, SymbolMerger* merger,
+                          ByteFallback* fallback) const {
+  const PreTokenizer::Traits& traits = pre_tokenizer_.traits();
   merger->Clear();
   for (size_t at = 0; at < piece.size();) {
     const size_t bytes = traits.space_mark ? Utf8Length(piece[at]) : 1;
@@ -92,9 +102,8 @@ void BytePairModel::EncodePiece(std::string_view piece, SymbolMerger* merger,
   merger->Run([&](const SymbolMerger::Symbol& left, const SymbolMerger::Symbol& right) {
     return merges_.Find(left.id, right.id);
   });
-  ByteFallback fallback(tokens_, unknown_, ids);
   merger->ForEach([&](const SymbolMerger::Symbol& symbol) {
-    fallback.Append(symbol.id, piece.substr(symbol.begin, symbol.bytes));
+    fallback->Append(symbol.id, piece.substr(symbol.begin, symbol.bytes));
   });
 }
 

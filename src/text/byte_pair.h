@@ -15,8 +15,10 @@
 #include <vector>
 
 #include "base/result.h"
+#include "text/byte_fallback.h"
 #include "text/hash.h"
 #include "text/pre_tokenizer.h"
+#include "text/seams.h"
 #include "text/subword_model.h"
 #include "text/symbol_merger.h"
 #include "text/token_table.h"
@@ -57,22 +59,26 @@ class BytePairModel final : public SubwordModel {
       : tokens_(tokens),
         pre_tokenizer_(std::move(pre_tokenizer)),
         merges_(std::move(merges)),
-        unknown_(unknown) {}
+        unknown_(unknown) {
+    if (pre_tokenizer_.traits().space_mark) seams_.emplace(tokens);
+  }
 
   [[nodiscard]] Status Encode(std::string_view text, bool after_special,
                               std::vector<int32_t>* ids) const override;
   [[nodiscard]] size_t heap_bytes() const override {
-    return pre_tokenizer_.heap_bytes() + merges_.heap_bytes();
+    return pre_tokenizer_.heap_bytes() + merges_.heap_bytes() + (seams_ ? seams_->heap_bytes() : 0);
   }
 
  private:
   [[nodiscard]] bool IsLeftOut(char byte) const;  // a byte without any token, and no unknown one
   void EncodePiece(std::string_view piece, SymbolMerger* merger, std::vector<int32_t>* ids) const;
+  void Merge(std::string_view piece, SymbolMerger* merger, ByteFallback* fallback) const;
 
   const TokenTable& tokens_;
   PreTokenizer pre_tokenizer_;
   MergeTable merges_;
   int32_t unknown_;
+  std::optional<Seams> seams_;
 };
 
 }  // namespace mirage::text

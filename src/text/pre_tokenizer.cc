@@ -181,11 +181,11 @@ bool IsDigit(std::string_view text, size_t at, CategoryMask digits) {
   return at < text.size() && PropertiesOf(DecodeUtf8(text, &at)).in(digits);
 }
 
-void SplitDigits(const DigitGroups& groups, std::string_view text,
-                 std::vector<std::string_view>* out) {
+template <typename Emit>
+void SplitDigits(const DigitGroups& groups, std::string_view text, Emit&& emit) {
   size_t emitted = 0;
   const auto cut = [&](size_t at) {
-    if (at > emitted) out->push_back(text.substr(emitted, at - emitted));
+    if (at > emitted) emit(text.substr(emitted, at - emitted));
     emitted = std::max(emitted, at);
   };
   for (size_t at = 0; at < text.size();) {
@@ -234,21 +234,29 @@ size_t PreTokenizer::heap_bytes() const {
   return bytes;
 }
 
-const std::vector<std::string_view>& PreTokenizer::Split(std::string_view text,
-                                                         Scratch* scratch) const {
-  scratch->pieces_.assign(1, text);
-  for (const auto& stage : stages_) {
-    scratch->next_.clear();
-    for (const std::string_view piece : scratch->pieces_) {
-      if (const auto* regex = std::get_if<SplitRegex>(&stage))
-        regex->Split(piece, &scratch->regex_,
-                     [&](std::string_view part) { scratch->next_.push_back(part); });
-      else
-        SplitDigits(std::get<DigitGroups>(stage), piece, &scratch->next_);
-    }
-    scratch->pieces_.swap(scratch->next_);
+uint64_t PreTokenizer::Scratch::steps() const {
+  uint64_t steps = 0;
+  for (const SplitRegex::Scratch& stage : stages_) steps += stage.steps();
+  return steps;
+}
+
+void PreTokenizer::Split(std::string_view text, Scratch* scratch, const Emit& emit) const {
+  scratch->stages_.resize(stages_.size());
+  SplitFrom(0, text, scratch, emit);
+}
+
+// The pieces of one stage go through the next one by one.
+void PreTokenizer::SplitFrom(size_t stage, std::string_view piece, Scratch* scratch,
+                             const Emit& emit) const {
+  if (stage == stages_.size()) {
+    emit(piece);
+    return;
   }
-  return scratch->pieces_;
+  const auto next = [&](std::string_view part) { SplitFrom(stage + 1, part, scratch, emit); };
+  if (const auto* regex = std::get_if<SplitRegex>(&stages_[stage]))
+    regex->Split(piece, &scratch->stages_[stage], next);
+  else
+    SplitDigits(std::get<DigitGroups>(stages_[stage]), piece, next);
 }
 
 }  // namespace mirage::text

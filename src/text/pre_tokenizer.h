@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string_view>
 #include <variant>
 #include <vector>
@@ -47,19 +48,21 @@ class PreTokenizer {
 
   class Scratch {
    public:
-    [[nodiscard]] uint64_t steps() const { return regex_.steps(); }
+    [[nodiscard]] uint64_t steps() const;
 
    private:
     friend class PreTokenizer;
-    SplitRegex::Scratch regex_;
-    std::vector<std::string_view> pieces_, next_;
+    std::vector<SplitRegex::Scratch> stages_;
   };
 
-  // The pieces of well-formed UTF-8, in order. Valid until the next call with this scratch.
-  [[nodiscard]] const std::vector<std::string_view>& Split(std::string_view text,
-                                                           Scratch* scratch) const;
+  using Emit = std::function<void(std::string_view piece)>;
+
+  // Calls emit for the pieces of well-formed UTF-8, in order; keeps none of them.
+  void Split(std::string_view text, Scratch* scratch, const Emit& emit) const;
 
  private:
+  void SplitFrom(size_t stage, std::string_view piece, Scratch* scratch, const Emit& emit) const;
+
   std::vector<std::variant<SplitRegex, DigitGroups>> stages_;
   Traits traits_;
   bool known_ = true;

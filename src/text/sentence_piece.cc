@@ -30,20 +30,23 @@ Status SentencePieceModel::Encode(std::string_view text, bool after_special,
     text = owned;
   }
   SymbolMerger merger;
-  for (size_t at = 0; at < text.size();) {
-    const size_t bytes = Utf8Length(text[at]);
-    merger.Add(at, bytes, tokens_.Find(text.substr(at, bytes)));
-    at += bytes;
-  }
-  merger.Run([&](const SymbolMerger::Symbol& left,
-                 const SymbolMerger::Symbol& right) -> std::optional<SymbolMerger::Merge> {
-    const int32_t id = tokens_.Find(text.substr(left.begin, left.bytes + right.bytes));
-    if (id == kNoToken) return std::nullopt;
-    return SymbolMerger::Merge{RankOf(tokens_.score(id)), id};
-  });
   ByteFallback fallback(tokens_, unknown_, ids);
-  merger.ForEach([&](const SymbolMerger::Symbol& symbol) {
-    fallback.Append(symbol.id, text.substr(symbol.begin, symbol.bytes));
+  seams_.ForEachPart(text, [&](std::string_view part) {
+    merger.Clear();
+    for (size_t at = 0; at < part.size();) {
+      const size_t bytes = Utf8Length(part[at]);
+      merger.Add(at, bytes, tokens_.Find(part.substr(at, bytes)));
+      at += bytes;
+    }
+    merger.Run([&](const SymbolMerger::Symbol& left,
+                   const SymbolMerger::Symbol& right) -> std::optional<SymbolMerger::Merge> {
+      const int32_t id = tokens_.Find(part.substr(left.begin, left.bytes + right.bytes));
+      if (id == kNoToken) return std::nullopt;
+      return SymbolMerger::Merge{RankOf(tokens_.score(id)), id};
+    });
+    merger.ForEach([&](const SymbolMerger::Symbol& symbol) {
+      fallback.Append(symbol.id, part.substr(symbol.begin, symbol.bytes));
+    });
   });
   return {};
 }

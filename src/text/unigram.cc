@@ -89,49 +89,84 @@ Result<std::string> UnigramModel::Normalize(std::string_view text) const {
   return ReadSpaceMarks(out);
 }
 
-Status UnigramModel::Encode(std::string_view text, bool, std::vector<int32_t>* ids) const {
-  MIRAGE_TRY_ASSIGN(const std::string normalized, Normalize(text));
-  const std::string_view view = normalized;
+// The ids of the best cuts of text that comes letter by letter. Where no token reaches further than
+// the letters so far, every cut ends there: what is before is decided, and its memory used again.
+class UnigramModel::Lattice {
+ public:
+  Lattice(const UnigramModel& model, std::string_view text, std::vector<int32_t>* ids)
+      : model_(model), text_(text), ids_(ids), best_(1) {
+    best_[0].score = 0;
+  }
 
-  // best[end]: the best cut of view[0, end), by its last token.
+  void Run() {
+    for (size_t begin = 0; begin < text_.size(); begin += Utf8Length(text_[begin])) {
+      if (begin == base_ + best_.size() - 1) Decide();
+      ConsiderTokensAt(begin);
+    }
+    Decide();
+  }
+
+ private:
+  // best_[i]: the best cut of the text up to base_ + i, by its last token.
   struct Cut {
     double score = -std::numeric_limits<double>::infinity();
     uint32_t begin = 0;
     int32_t id = kNoToken;  // none: an unknown code point
   };
-  std::vector<Cut> best(view.size() + 1);
-  best[0].score = 0;
-  for (size_t begin = 0; begin < view.size();) {
-    const size_t letter = Utf8Length(view[begin]);
+
+  void ConsiderTokensAt(size_t begin) {
+    const size_t letter = Utf8Length(text_[begin]);
     bool letter_is_token = false;
-    const auto consider = [&](int32_t id, size_t bytes, double score) {
-      Cut& cut = best[begin + bytes];
-      if (best[begin].score + score > cut.score)
-        cut = {best[begin].score + score, static_cast<uint32_t>(begin), id};
-    };
-    index_.ForEachPrefix(view.substr(begin), [&](int32_t id, size_t bytes) {
+    model_.index_.ForEachPrefix(text_.substr(begin), [&](int32_t id, size_t bytes) {
       letter_is_token |= bytes == letter;
-      consider(id, bytes, tokens_.score(id));
+      Consider(begin, id, bytes, model_.tokens_.score(id));
     });
-    if (!letter_is_token) consider(kNoToken, letter, unknown_score_);
-    begin += letter;
+    if (!letter_is_token) Consider(begin, kNoToken, letter, model_.unknown_score_);
   }
 
-  const size_t first_id = ids->size();
-  bool after_unknown = false;
-  for (size_t end = view.size(); end > 0; end = best[end].begin) {
-    const Cut& cut = best[end];
-    if (cut.id != kNoToken) {
-      ids->push_back(cut.id);
-    } else if (byte_fallback_) {
-      for (size_t at = end; at > cut.begin; --at)
-        ids->push_back(tokens_.byte_token(static_cast<unsigned char>(view[at - 1])));
-    } else if (!after_unknown) {
-      ids->push_back(options_.unknown);
-    }
-    after_unknown = cut.id == kNoToken;
+  void Consider(size_t begin, int32_t id, size_t bytes, double score) {
+    const size_t end = begin - base_ + bytes;
+    if (end >= best_.size()) best_.resize(end + 1);
+    const double total = best_[begin - base_].score + score;
+    if (total > best_[end].score) best_[end] = {total, static_cast<uint32_t>(begin), id};
   }
-  std::reverse(ids->begin() + static_cast<ptrdiff_t>(first_id), ids->end());
+
+  // Appends the tokens up to the end of best_, where the next begin.
+  void Decide() {
+    const size_t end = base_ + best_.size() - 1;
+    ends_.clear();
+    for (size_t at = end; at > base_; at = best_[at - base_].begin) ends_.push_back(at);
+    for (; !ends_.empty(); ends_.pop_back()) Append(best_[ends_.back() - base_], ends_.back());
+    const double score = best_.back().score;
+    base_ = end;
+    best_.assign(1, {});
+    best_[0].score = score;
+  }
+
+  void Append(const Cut& cut, size_t end) {
+    if (cut.id != kNoToken) {
+      ids_->push_back(cut.id);
+    } else if (model_.byte_fallback_) {
+      for (size_t at = cut.begin; at < end; ++at)
+        ids_->push_back(model_.tokens_.byte_token(static_cast<unsigned char>(text_[at])));
+    } else if (!after_unknown_) {
+      ids_->push_back(model_.options_.unknown);
+    }
+    after_unknown_ = cut.id == kNoToken;
+  }
+
+  const UnigramModel& model_;
+  std::string_view text_;
+  std::vector<int32_t>* ids_;
+  size_t base_ = 0;
+  std::vector<Cut> best_;
+  std::vector<size_t> ends_;
+  bool after_unknown_ = false;
+};
+
+Status UnigramModel::Encode(std::string_view text, bool, std::vector<int32_t>* ids) const {
+  MIRAGE_TRY_ASSIGN(const std::string normalized, Normalize(text));
+  Lattice(*this, normalized, ids).Run();
   return {};
 }
 

@@ -47,6 +47,8 @@ class UnigramModel final : public SubwordModel {
   }
 
  private:
+  class Lattice;
+
   UnigramModel(const TokenTable& tokens, Charsmap charsmap, Options options);
   [[nodiscard]] Result<std::string> Normalize(std::string_view text) const;
 

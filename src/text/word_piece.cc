@@ -60,6 +60,16 @@ std::u32string WordPieceModel::Normalize(std::string_view text) const {
 }
 
 Status WordPieceModel::Encode(std::string_view text, bool, std::vector<int32_t>* ids) const {
+  // No word and no normalization reaches across white space.
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find_first_of(" \t\n\r", begin), text.size());
+    if (end > begin) EncodePart(text.substr(begin, end - begin), ids);
+    begin = end + 1;
+  }
+  return {};
+}
+
+void WordPieceModel::EncodePart(std::string_view text, std::vector<int32_t>* ids) const {
   const std::u32string letters = Normalize(text);
   const std::u32string_view view = letters;
   size_t begin = 0;
@@ -77,7 +87,6 @@ Status WordPieceModel::Encode(std::string_view text, bool, std::vector<int32_t>*
     }
   }
   end_word(view.size());
-  return {};
 }
 
 void WordPieceModel::EncodeWord(std::u32string_view word, std::vector<int32_t>* ids) const {

@@ -37,6 +37,7 @@ class WordPieceModel final : public SubwordModel {
 
  private:
   [[nodiscard]] std::u32string Normalize(std::string_view text) const;
+  void EncodePart(std::string_view text, std::vector<int32_t>* ids) const;
   void EncodeWord(std::u32string_view word, std::vector<int32_t>* ids) const;
 
   const TokenTable& tokens_;

@@ -54,8 +54,8 @@ void WritePieces(const std::string& name) {
   if (!pre_tokenizer->known()) throw std::runtime_error("no such pre-tokenizer");
   PreTokenizer::Scratch scratch;
   ForEachText([&](const std::string& text) {
-    for (const std::string_view piece : pre_tokenizer->Split(text, &scratch))
-      std::printf("%zu ", piece.size());
+    pre_tokenizer->Split(text, &scratch,
+                         [](std::string_view piece) { std::printf("%zu ", piece.size()); });
   });
 }
 

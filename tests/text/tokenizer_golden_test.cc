@@ -152,8 +152,9 @@ TEST_F(TokenizerGolden, PiecesAreThoseOfThePublishedPreTokenizers) {
     PreTokenizer::Scratch scratch;
     Compare(entry.path(), [&](std::string_view text) {
       std::vector<uint32_t> sizes;
-      for (const std::string_view piece : pre_tokenizer->Split(text, &scratch))
+      pre_tokenizer->Split(text, &scratch, [&](std::string_view piece) {
         sizes.push_back(static_cast<uint32_t>(piece.size()));
+      });
       return sizes;
     });
     ++families;
