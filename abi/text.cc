@@ -34,16 +34,23 @@ Result<const text::Tokenizer*> TokenizerOf(const mirage_model* model) {
   return model->model->RequireTokenizer();
 }
 
-// The template that was given, or else the model's.
-Result<text::ChatTemplate> ChooseTemplate(const mirage_model* model,
-                                          const mirage_render_options& options) {
+// By the template that was given, or else the model's.
+Result<text::Rendered> Render(const mirage_model* model, const mirage_render_options& options,
+                              std::string_view conversation) {
+  const text::Tokenizer* tokenizer = nullptr;
+  if (model != nullptr) {
+    MIRAGE_TRY_ASSIGN(tokenizer, TokenizerOf(model));
+  }
+  std::optional<int64_t> now;
+  if (options.now != kClock) now = options.now;
   if (options.chat_template != nullptr)
-    return text::ChatTemplate::Parse(
-        std::string_view(options.chat_template, options.chat_template_bytes));
+    return session::RenderWithTemplate(
+        std::string_view(options.chat_template, options.chat_template_bytes), conversation,
+        tokenizer, now);
   if (model == nullptr)
     return Fail(Code::kInvalidArgument, "neither a model nor options->chat_template is given");
   MIRAGE_TRY_ASSIGN(const text::ChatTemplate* const own, model->model->RequireChatTemplate());
-  return *own;
+  return session::RenderConversation(*own, conversation, tokenizer, now);
 }
 
 }  // namespace
@@ -98,17 +105,8 @@ mirage_status mirage_render(const mirage_model* model, const mirage_render_optio
     MIRAGE_TRY(CheckReserved(given.reserved, "mirage_render_options"));
     MIRAGE_TRY(CheckSpan(conversation, conversation_bytes, "conversation"));
     MIRAGE_TRY(CheckSpan(given.chat_template, given.chat_template_bytes, "options->chat_template"));
-    const text::Tokenizer* tokenizer = nullptr;
-    if (model != nullptr) {
-      MIRAGE_TRY_ASSIGN(tokenizer, TokenizerOf(model));
-    }
-    MIRAGE_TRY_ASSIGN(const text::ChatTemplate chat_template, ChooseTemplate(model, given));
-    std::optional<int64_t> now;
-    if (given.now != kClock) now = given.now;
-    MIRAGE_TRY_ASSIGN(
-        const text::Rendered rendered,
-        session::RenderConversation(
-            chat_template, std::string_view(conversation, conversation_bytes), tokenizer, now));
+    MIRAGE_TRY_ASSIGN(const text::Rendered rendered,
+                      Render(model, given, std::string_view(conversation, conversation_bytes)));
     return WriteArray(rendered.text.data(), rendered.text.size(), text, capacity, text_bytes,
                       "bytes");
   });

@@ -91,7 +91,7 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   std::list<std::unique_ptr<ScoreJob>> arrived_scores;
   std::list<std::weak_ptr<Sequence>> sequences;  // least recently used first
   EngineStats stats;
-  std::thread thread;
+  platform::Thread thread;
   std::mutex join_mutex;
 
   // Engine thread only.
@@ -197,7 +197,7 @@ Status Engine::Impl::StartThread() {
   if (closed) return Fail(Code::kClosed, "the runtime is shut down");
   if (thread.joinable()) return {};
   return Guarded([&]() -> Status {
-    thread = platform::StartThread("mirage-engine", [self = shared_from_this()] { self->Run(); });
+    thread = platform::Thread("mirage-engine", [self = shared_from_this()] { self->Run(); });
     return {};
   });
 }
@@ -229,7 +229,7 @@ void Engine::Impl::Stop() {
   if (!thread.joinable()) return;
   // The last holder of a model may be the engine thread itself; it then ends on its own, holding
   // what it needs.
-  if (thread.get_id() == std::this_thread::get_id())
+  if (thread.is_current())
     thread.detach();
   else
     thread.join();

@@ -26,7 +26,7 @@ class HostTransferEngine final : public TransferEngine {
     workers_.reserve(static_cast<size_t>(std::max(workers, 1)));
     try {
       for (int worker = 0; worker < std::max(workers, 1); ++worker)
-        workers_.push_back(platform::StartThread("mirage-transfer", [this] { Loop(); }));
+        workers_.emplace_back("mirage-transfer", [this] { Loop(); });
     } catch (...) {  // the system refuses another thread: end those that started
       Stop();
       throw;
@@ -73,7 +73,7 @@ class HostTransferEngine final : public TransferEngine {
       stopping_ = true;
     }
     work_came_.notify_all();
-    for (std::thread& worker : workers_) worker.join();
+    for (platform::Thread& worker : workers_) worker.join();
     for (const Job& job : jobs_)
       job.done.Signal(
           Fail(Code::kCancelled, "the transfer engine closed before the transfer began"));
@@ -84,7 +84,7 @@ class HostTransferEngine final : public TransferEngine {
   std::condition_variable work_came_;
   std::deque<Job> jobs_;
   bool stopping_ = false;
-  std::vector<std::thread> workers_;
+  std::vector<platform::Thread> workers_;
 };
 
 }  // namespace

@@ -87,7 +87,7 @@ class QueuedStream final : public HostStream {
  public:
   QueuedStream(ThreadPool& pool, const Clock& clock) : HostStream(pool), state_(clock) {
     inline_ = false;
-    thread_ = StartThread("mirage-stream", [this] { Loop(); });
+    thread_ = Thread("mirage-stream", [this] { Loop(); });
   }
   ~QueuedStream() override {
     {
@@ -157,7 +157,7 @@ class QueuedStream final : public HostStream {
   std::condition_variable changed_;
   std::deque<std::function<void()>> items_;
   bool closing_ = false;
-  std::thread thread_;
+  Thread thread_;
 };
 
 }  // namespace

@@ -45,7 +45,7 @@ struct ThreadPool::Shared {
   std::exception_ptr failure;
 
   std::chrono::nanoseconds spin{kSpin};
-  std::vector<std::thread> workers;
+  std::vector<Thread> workers;
 
   bool HasWork() const { return unclaimed.load() > 0 || stop.load(); }
 
@@ -109,7 +109,7 @@ struct ThreadPool::Shared {
       stop.store(true);
     }
     work_came.notify_all();
-    for (std::thread& worker : workers) worker.join();
+    for (Thread& worker : workers) worker.join();
   }
 };
 
@@ -121,8 +121,8 @@ ThreadPool::ThreadPool(int threads)
   shared_->workers.reserve(static_cast<size_t>(threads_ - 1));
   try {
     for (int thread = 1; thread < threads_; ++thread)
-      shared_->workers.push_back(StartThread(
-          "mirage-compute", [shared = shared_.get(), thread] { shared->WorkerLoop(thread); }));
+      shared_->workers.emplace_back(
+          "mirage-compute", [shared = shared_.get(), thread] { shared->WorkerLoop(thread); });
   } catch (...) {  // the system refuses another thread: end those that started
     shared_->Stop();
     throw;

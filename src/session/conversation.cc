@@ -4,6 +4,8 @@
 
 #include <utility>
 
+#include "session/deep.h"
+
 namespace mirage::session {
 namespace {
 
@@ -68,6 +70,10 @@ void Conversation::AddMessage(std::string_view role, std::string_view content) {
 }
 
 Status Conversation::AddJson(std::string_view json) {
+  return Deep([&] { return AddParsed(json); });
+}
+
+Status Conversation::AddParsed(std::string_view json) {
   MIRAGE_TRY_ASSIGN(Json parsed, ParseBounded(json));
   for (const auto& [key, value] : parsed.items()) {
     if (key == "messages")
@@ -94,12 +100,16 @@ void Conversation::KeepMessages(size_t count) {
     messages_.erase(messages_.begin() + static_cast<std::ptrdiff_t>(count), messages_.end());
 }
 
-std::string Conversation::Saved() const { return Dump(Whole()); }
+std::string Conversation::Saved() const {
+  return Deep([&] { return Dump(Whole()); });
+}
 
 std::string Conversation::ToJson() const {
-  Json whole = Whole();
-  whole["add_generation_prompt"] = true;
-  return Dump(whole);
+  return Deep([&] {
+    Json whole = Whole();
+    whole["add_generation_prompt"] = true;
+    return Dump(whole);
+  });
 }
 
 nlohmann::ordered_json Conversation::Whole() const {

@@ -33,6 +33,7 @@ class Conversation {
   [[nodiscard]] std::string ToJson() const;
 
  private:
+  [[nodiscard]] Status AddParsed(std::string_view json);
   [[nodiscard]] nlohmann::ordered_json Whole() const;
 
   nlohmann::ordered_json messages_ = nlohmann::ordered_json::array();

@@ -9,6 +9,8 @@
 namespace mirage::session {
 namespace {
 
+constexpr size_t kStackBytes = size_t{8} << 20;  // callbacks are the application's
+
 thread_local bool on_dispatch_thread = false;
 
 }  // namespace
@@ -16,7 +18,8 @@ thread_local bool on_dispatch_thread = false;
 void Dispatcher::Start() {
   const std::lock_guard lock(queue_->mutex);
   if (queue_->stopped || thread_.joinable()) return;
-  thread_ = platform::StartThread("mirage-callback", [queue = queue_] { Run(queue); });
+  thread_ = platform::Thread(
+      "mirage-callback", [queue = queue_] { Run(queue); }, kStackBytes);
 }
 
 void Dispatcher::Post(std::weak_ptr<Client> client) {
@@ -49,7 +52,7 @@ void Dispatcher::Run(const std::shared_ptr<Queue>& queue) {
 }
 
 void Dispatcher::Stop() {
-  std::thread thread;
+  platform::Thread thread;
   {
     const std::lock_guard lock(queue_->mutex);
     queue_->stopped = true;
@@ -57,7 +60,7 @@ void Dispatcher::Stop() {
   }
   queue_->wake.notify_all();
   if (!thread.joinable()) return;
-  if (thread.get_id() == std::this_thread::get_id())
+  if (thread.is_current())
     thread.detach();
   else
     thread.join();

@@ -14,7 +14,8 @@
 #include <deque>
 #include <memory>
 #include <mutex>
-#include <thread>
+
+#include "platform/thread.h"
 
 namespace mirage::session {
 
@@ -53,7 +54,7 @@ class Dispatcher {
   static void Run(const std::shared_ptr<Queue>& queue);
 
   std::shared_ptr<Queue> queue_;
-  std::thread thread_;  // guarded by queue_->mutex until stopped
+  platform::Thread thread_;  // guarded by queue_->mutex until stopped
 };
 
 }  // namespace mirage::session

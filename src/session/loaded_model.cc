@@ -48,7 +48,7 @@ Status LoadedModel::ReadText() {
                     metadata.GetOr<std::string>("tokenizer.chat_template", ""));
   if (!source.empty()) {
     // A template this build cannot read costs the model its chat, not its life.
-    Result<text::ChatTemplate> chat_template = text::ChatTemplate::Parse(source);
+    Result<text::ChatTemplate> chat_template = ParseTemplate(source);
     if (chat_template)
       chat_template_ = *std::move(chat_template);
     else

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <string>
 
+#include "session/deep.h"
 #include "text/unicode.h"
 
 namespace mirage::session {
@@ -22,11 +23,8 @@ int64_t SecondsSince1970() {
       .count();
 }
 
-}  // namespace
-
-Result<text::Rendered> RenderConversation(const text::ChatTemplate& chat_template,
-                                          std::string_view json, const text::Tokenizer* tokenizer,
-                                          std::optional<int64_t> now) {
+Result<text::Rendered> Render(const text::ChatTemplate& chat_template, std::string_view json,
+                              const text::Tokenizer* tokenizer, std::optional<int64_t> now) {
   text::RenderInput input;
   input.json = json;
   if (tokenizer != nullptr) {
@@ -35,6 +33,27 @@ Result<text::Rendered> RenderConversation(const text::ChatTemplate& chat_templat
   }
   input.now_seconds = now.has_value() ? *now : SecondsSince1970();
   return chat_template.Render(input);
+}
+
+}  // namespace
+
+Result<text::Rendered> RenderConversation(const text::ChatTemplate& chat_template,
+                                          std::string_view json, const text::Tokenizer* tokenizer,
+                                          std::optional<int64_t> now) {
+  return Deep([&] { return Render(chat_template, json, tokenizer, now); });
+}
+
+Result<text::Rendered> RenderWithTemplate(std::string_view source, std::string_view json,
+                                          const text::Tokenizer* tokenizer,
+                                          std::optional<int64_t> now) {
+  return Deep([&]() -> Result<text::Rendered> {
+    MIRAGE_TRY_ASSIGN(const text::ChatTemplate chat_template, text::ChatTemplate::Parse(source));
+    return Render(chat_template, json, tokenizer, now);
+  });
+}
+
+Result<text::ChatTemplate> ParseTemplate(std::string_view source) {
+  return Deep([&] { return text::ChatTemplate::Parse(source); });
 }
 
 Result<std::vector<int32_t>> TokenizeRendered(const text::Rendered& rendered,

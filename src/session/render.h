@@ -2,6 +2,9 @@
 #pragma once
 
 // A conversation's JSON through a chat template, to text or to tokens.
+//
+// Templates and JSON nest deeper than a caller's stack may allow: they are read and rendered on a
+// stack of the library's own.
 
 #include <cstdint>
 #include <optional>
@@ -20,6 +23,15 @@ namespace mirage::session {
                                                         std::string_view json,
                                                         const text::Tokenizer* tokenizer,
                                                         std::optional<int64_t> now);
+
+// The same with a template given as source.
+[[nodiscard]] Result<text::Rendered> RenderWithTemplate(std::string_view source,
+                                                        std::string_view json,
+                                                        const text::Tokenizer* tokenizer,
+                                                        std::optional<int64_t> now);
+
+// Fails as text::ChatTemplate::Parse does.
+[[nodiscard]] Result<text::ChatTemplate> ParseTemplate(std::string_view source);
 
 // Control tokens come from the template's own words only. Begins with the begin token if the
 // model's texts do.

@@ -390,6 +390,40 @@ static void a_forked_child_is_told_and_the_parent_goes_on(void** state) {
   mirage_generation_close(generation);
 }
 
+/* A conversation and a template nested as deep as they may be. */
+static void render_deeply(const fixture* f) {
+  enum { JSON_DEPTH = 55, TEMPLATE_DEPTH = 200 };
+  static const char kIf[] = "{% if true %}";
+  static const char kEnd[] = "{% endif %}";
+  mirage_render_options options;
+  char* json = (char*)malloc(4096);
+  char* source = (char*)malloc(TEMPLATE_DEPTH * 32);
+  char text[16];
+  size_t bytes = 0;
+  size_t json_bytes = 0;
+  size_t source_bytes = 0;
+  int i = 0;
+  json_bytes += (size_t)sprintf(json, "{\"messages\": [{\"role\": \"user\", \"content\": ");
+  for (i = 0; i < JSON_DEPTH; ++i) json[json_bytes++] = '[';
+  for (i = 0; i < JSON_DEPTH; ++i) json[json_bytes++] = ']';
+  json_bytes += (size_t)sprintf(json + json_bytes, "}]}");
+  for (i = 0; i < TEMPLATE_DEPTH; ++i, source_bytes += sizeof kIf - 1)
+    memcpy(source + source_bytes, kIf, sizeof kIf - 1);
+  source[source_bytes++] = 'x';
+  for (i = 0; i < TEMPLATE_DEPTH; ++i, source_bytes += sizeof kEnd - 1)
+    memcpy(source + source_bytes, kEnd, sizeof kEnd - 1);
+  mirage_render_options_init(&options, sizeof options);
+  options.chat_template = source;
+  options.chat_template_bytes = source_bytes;
+  assert_ok(
+      mirage_render(f->model, &options, json, json_bytes, text, sizeof text, &bytes, &last_error));
+  assert_int_equal(bytes, 1);
+  assert_ok(mirage_session_clear(f->session, &last_error));
+  assert_ok(mirage_session_append_conversation(f->session, json, json_bytes, &last_error));
+  free(source);
+  free(json);
+}
+
 static void* live_on_a_small_stack(void* argument) {
   fixture* f = NULL;
   mirage_generation_options options = greedy(6);
@@ -397,6 +431,7 @@ static void* live_on_a_small_stack(void* argument) {
   open_fixture((void**)&f);
   append_user(f->session, "hello");
   assert_int_equal(generate(f->session, &options).token_count, 6);
+  render_deeply(f);
   close_fixture((void**)&f);
   return NULL;
 }
