@@ -17,6 +17,8 @@ import torch
 import transformers
 
 NEAR_TIE = 0.3
+ENDS = ("<|im_end|>", "<|endoftext|>", "<eos>", "<end_of_turn>")
+END = -1  # llama.cpp says that the text ends here, and not with which token
 MODELS = ("smollm2-135m.gguf", "gemma3-270m.gguf")
 PROMPTS = (
     "The capital of France is",
@@ -73,10 +75,11 @@ def by_transformers(folder, name, steps):
         ids = tokenizer(prompt).input_ids
         made.append({"prompt": prompt, "ids": ids, **continue_greedily(model, ids, steps)})
         print(name, repr(prompt), repr(tokenizer.decode(made[-1]["tokens"])), flush=True)
-    return made
+    ends = [i for i in tokenizer.convert_tokens_to_ids(list(ENDS)) if i not in (None, tokenizer.unk_token_id)]
+    return made, ends
 
 
-def ask_llamacpp(path, continuations):
+def ask_llamacpp(path, continuations, ends):
     import xllamacpp
     parameters = xllamacpp.CommonParams()
     parameters.model.path = str(path)
@@ -87,7 +90,8 @@ def ask_llamacpp(path, continuations):
         for step, token in enumerate(one["tokens"]):
             answer = server.handle_completions({
                 "prompt": one["ids"] + one["tokens"][:step], "n_predict": 1, "temperature": 0, "logprobs": 1})
-            theirs = answer["choices"][0]["logprobs"]["content"][0]["top_logprobs"][0]["id"]
+            told = answer["choices"][0]["logprobs"]  # nothing when it ends the text
+            theirs = told["content"][0]["top_logprobs"][0]["id"] if told else token if token in ends else END
             if theirs != token:
                 one["llamacpp"][str(step)] = theirs
 
@@ -99,8 +103,8 @@ def main():
     args = parser.parse_args()
     models = {}
     for name in MODELS:
-        models[name] = by_transformers(args.folder, name, args.steps)
-        ask_llamacpp(args.folder / name, models[name])
+        models[name], ends = by_transformers(args.folder, name, args.steps)
+        ask_llamacpp(args.folder / name, models[name], ends)
     head = {"transformers": transformers.__version__, "torch": torch.__version__, "near_tie": NEAR_TIE}
     with open(pathlib.Path(__file__).parent / "greedy.json", "w", encoding="utf-8") as out:
         out.write(json.dumps(head)[:-1] + ', "models": {\n')
