@@ -90,7 +90,7 @@ void BytePairModel::EncodePiece(std::string_view piece, SymbolMerger* merger,
 void BytePairModel::Merge(std::string_view piece, SymbolMerger* merger,
                           ByteFallback* fallback) const {
   const PreTokenizer::Traits& traits = pre_tokenizer_.traits();
-  merger->Clear();
+  merger->Clear(piece.size());
   for (size_t at = 0; at < piece.size();) {
     const size_t bytes = traits.space_mark ? Utf8Length(piece[at]) : 1;
     const int32_t id = tokens_.Find(piece.substr(at, bytes));

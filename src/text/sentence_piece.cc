@@ -32,7 +32,7 @@ Status SentencePieceModel::Encode(std::string_view text, bool after_special,
   SymbolMerger merger;
   ByteFallback fallback(tokens_, unknown_, ids);
   seams_.ForEachPart(text, [&](std::string_view part) {
-    merger.Clear();
+    merger.Clear(part.size());
     for (size_t at = 0; at < part.size();) {
       const size_t bytes = Utf8Length(part[at]);
       merger.Add(at, bytes, tokens_.Find(part.substr(at, bytes)));

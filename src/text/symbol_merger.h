@@ -29,7 +29,11 @@ class SymbolMerger {
     int32_t id;     // of the joined token
   };
 
-  void Clear() { symbols_.clear(); }
+  // For a text of at most `most` symbols.
+  void Clear(size_t most) {
+    symbols_.clear();
+    symbols_.reserve(most);  // growing would hold twice as much and the old ones
+  }
   void Add(size_t begin, size_t bytes, int32_t id) {
     const auto index = static_cast<int32_t>(symbols_.size());
     if (index > 0) symbols_.back().next = index;

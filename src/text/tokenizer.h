@@ -10,7 +10,9 @@
 // normalizer drops.
 //
 // Text is UTF-8; a maximal ill-formed part counts as U+FFFD. Time is linear or n log n in the text
-// for every input. Immutable after Create: any thread.
+// for every input. Encoding words takes 5 to 10 bytes of memory for each byte of text, its ids
+// included; text without a seam, such as a megabyte of one letter, at most 64.
+// Immutable after Create: any thread.
 
 #include <cstddef>
 #include <cstdint>
