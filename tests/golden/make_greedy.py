@@ -7,7 +7,8 @@
 The weights are those of the GGUF files, dequantized to float32 while loading. Every step records the token and by how
 much its logit leads ("gaps"); where others are within NEAR_TIE of it, which ("near"). llama.cpp (package xllamacpp,
 on the CPU, its own int8 activations and float16 cache) is then asked for its token after the same prefix; where that is
-another one, it is recorded too ("llamacpp"). See README.md for the packages.
+another one, it is recorded too ("llamacpp"); it does not say where that ends the text or is part of a letter only.
+See README.md for the packages.
 """
 import argparse
 import json
@@ -17,8 +18,6 @@ import torch
 import transformers
 
 NEAR_TIE = 0.3
-ENDS = ("<|im_end|>", "<|endoftext|>", "<eos>", "<end_of_turn>")
-END = -1  # llama.cpp says that the text ends here, and not with which token
 MODELS = ("smollm2-135m.gguf", "gemma3-270m.gguf")
 PROMPTS = (
     "The capital of France is",
@@ -75,11 +74,10 @@ def by_transformers(folder, name, steps):
         ids = tokenizer(prompt).input_ids
         made.append({"prompt": prompt, "ids": ids, **continue_greedily(model, ids, steps)})
         print(name, repr(prompt), repr(tokenizer.decode(made[-1]["tokens"])), flush=True)
-    ends = [i for i in tokenizer.convert_tokens_to_ids(list(ENDS)) if i not in (None, tokenizer.unk_token_id)]
-    return made, ends
+    return made
 
 
-def ask_llamacpp(path, continuations, ends):
+def ask_llamacpp(path, continuations):
     import xllamacpp
     parameters = xllamacpp.CommonParams()
     parameters.model.path = str(path)
@@ -90,10 +88,9 @@ def ask_llamacpp(path, continuations, ends):
         for step, token in enumerate(one["tokens"]):
             answer = server.handle_completions({
                 "prompt": one["ids"] + one["tokens"][:step], "n_predict": 1, "temperature": 0, "logprobs": 1})
-            told = answer["choices"][0]["logprobs"]  # nothing when it ends the text
-            theirs = told["content"][0]["top_logprobs"][0]["id"] if told else token if token in ends else END
-            if theirs != token:
-                one["llamacpp"][str(step)] = theirs
+            told = answer["choices"][0]["logprobs"]  # nothing for an end of text, or a part of a letter
+            if told and told["content"][0]["top_logprobs"][0]["id"] != token:
+                one["llamacpp"][str(step)] = told["content"][0]["top_logprobs"][0]["id"]
 
 
 def main():
@@ -103,8 +100,8 @@ def main():
     args = parser.parse_args()
     models = {}
     for name in MODELS:
-        models[name], ends = by_transformers(args.folder, name, args.steps)
-        ask_llamacpp(args.folder / name, models[name], ends)
+        models[name] = by_transformers(args.folder, name, args.steps)
+        ask_llamacpp(args.folder / name, models[name])
     head = {"transformers": transformers.__version__, "torch": torch.__version__, "near_tie": NEAR_TIE}
     with open(pathlib.Path(__file__).parent / "greedy.json", "w", encoding="utf-8") as out:
         out.write(json.dumps(head)[:-1] + ', "models": {\n')
