@@ -43,6 +43,8 @@ Status LoadedModel::ReadText() {
   MIRAGE_TRY_ASSIGN(tokenizer_, text::Tokenizer::Create(std::move(vocabulary)));
   if (!tokenizer_->warning().empty())
     runtime_->log().Log(LogLevel::kWarning, "text", tokenizer_->warning());
+  if (!tokenizer_->note().empty())
+    runtime_->log().Log(LogLevel::kInfo, "text", tokenizer_->note());
 
   MIRAGE_TRY_ASSIGN(const std::string source,
                     metadata.GetOr<std::string>("tokenizer.chat_template", ""));

@@ -93,8 +93,8 @@ Status Tokenizer::BuildBytePair(const VocabData& data, Alphabet alphabet,
   const int32_t unknown = pre_tokenizer.traits().space_mark ? special_.unk : kNoToken;
   const size_t missing = BytesWithoutToken(tokens_);
   if (missing > 0 && unknown == kNoToken)
-    warnings->push_back("tokenizer.ggml.tokens: " + std::to_string(missing) +
-                        " bytes have no token and are dropped from text");
+    note_ = "tokenizer.ggml.tokens: " + std::to_string(missing) +
+            " bytes have no token and are dropped from text";
   model_ = std::make_unique<BytePairModel>(tokens_, std::move(pre_tokenizer), std::move(merges),
                                            unknown);
   return {};
@@ -258,6 +258,7 @@ bool Tokenizer::is_end_of_generation(int32_t id) const {
 size_t Tokenizer::heap_bytes() const {
   return sizeof(*this) + tokens_.heap_bytes() + model_->heap_bytes() +
          control_tokens_->heap_bytes() + user_defined_tokens_->heap_bytes() + warning_.capacity() +
+         note_.capacity() +
          (special_.end_of_generation.capacity() + special_.strips_left.capacity() +
           special_.strips_right.capacity()) *
              sizeof(int32_t);

@@ -97,6 +97,8 @@ class Tokenizer {
 
   // What was doubtful in the file and how it was taken, one line each: "" when nothing was.
   [[nodiscard]] const std::string& warning() const { return warning_; }
+  // What is only worth knowing; empty for none.
+  [[nodiscard]] const std::string& note() const { return note_; }
   [[nodiscard]] size_t heap_bytes() const;
 
  private:
@@ -133,6 +135,7 @@ class Tokenizer {
   int32_t prefix_ = kNoToken, suffix_ = kNoToken;  // what add_special puts around a text
   bool space_prefix_ = false;
   std::string warning_;
+  std::string note_;
 };
 
 }  // namespace mirage::text
