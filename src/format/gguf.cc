@@ -52,6 +52,7 @@ class ShardReader {
   Result<MetadataEntry> ReadEntry();
   Status ReadValue(MetadataEntry& entry);
   Status SkipArray(const MetadataEntry& entry);
+  Status SkipBools(uint64_t count);
   Status ReadAlignment();
   Status ReadTensors(uint64_t tensors);
   Result<TensorInfo> ReadTensor();
@@ -180,10 +181,22 @@ Status ShardReader::ReadValue(MetadataEntry& entry) {
   return {};
 }
 
+Status ShardReader::SkipBools(uint64_t count) {
+  for (uint64_t i = 0; i < count; ++i) {
+    MIRAGE_TRY_ASSIGN(const uint8_t value, cursor_.Read<uint8_t>());
+    if (value > 1)
+      return Fail(Code::kCorrupt, "element " + std::to_string(i) + " is bool " +
+                                      std::to_string(value) + " at byte " +
+                                      std::to_string(cursor_.position() - 1));
+  }
+  return {};
+}
+
 Status ShardReader::SkipArray(const MetadataEntry& entry) {
   if (entry.element_type != ValueType::kString) {
     const uint64_t element_bytes = FixedBytes(entry.element_type);
     MIRAGE_TRY(cursor_.NeedItems(entry.count, element_bytes, "elements"));
+    if (entry.element_type == ValueType::kBool) return SkipBools(entry.count);
     return cursor_.Skip(entry.count * element_bytes);
   }
   MIRAGE_TRY(cursor_.NeedItems(entry.count, sizeof(uint64_t), "strings"));

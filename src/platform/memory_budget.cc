@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "platform/memory_budget.h"
 
+#include <sys/sysinfo.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 #include "platform/cgroup.h"
+#include "platform/os_error.h"
 #include "platform/text_file.h"
 
 namespace mirage::platform {
@@ -15,14 +19,21 @@ struct MachineMemory {
   uint64_t available_bytes = 0;
 };
 
+// Without /proc, as in some sandboxes, the kernel still says what is free, though not which of its
+// caches it would give up.
+Result<MachineMemory> AskKernel() {
+  struct sysinfo facts;
+  if (sysinfo(&facts) != 0) return Fail(OsError("sysinfo", errno));
+  const uint64_t unit = facts.mem_unit;
+  return MachineMemory{facts.totalram * unit, (facts.freeram + facts.bufferram) * unit};
+}
+
 Result<MachineMemory> ReadMachineMemory(const std::string& root) {
   constexpr uint64_t kKib = 1024;
-  const std::string path = root + "/proc/meminfo";
-  const std::string text = ReadText(path).value_or("");
+  const std::string text = ReadText(root + "/proc/meminfo").value_or("");
   const std::optional<uint64_t> total = FindNumber(text, "MemTotal");
   const std::optional<uint64_t> available = FindNumber(text, "MemAvailable");
-  if (!total || !available)
-    return Fail(Code::kIo, path + " has no MemTotal or no MemAvailable line");
+  if (!total || !available) return AskKernel();
   return MachineMemory{*total * kKib, *available * kKib};
 }
 

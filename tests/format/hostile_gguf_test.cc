@@ -171,6 +171,17 @@ TEST(HostileGguf, AnUnknownValueTypeIsRefused) {
   ExpectError(Simple().AddRawKey("odd", 0xFFFFFFFF, {}).Build(), Code::kCorrupt, {"4294967295"});
 }
 
+TEST(HostileGguf, AnArraysBoolsAreZeroOrOneToo) {
+  // Element type, count, elements.
+  std::vector<std::byte> array(4 + 8 + 3);
+  array[0] = static_cast<std::byte>(ValueType::kBool);
+  array[4] = std::byte{3};
+  array[12] = std::byte{1};
+  array[14] = std::byte{2};
+  ExpectError(Simple().AddRawKey("flags", static_cast<uint32_t>(ValueType::kArray), array).Build(),
+              Code::kCorrupt, {"'flags'", "element 2", "bool 2"});
+}
+
 TEST(HostileGguf, ABoolThatIsNeitherZeroNorOneIsRefused) {
   const std::byte two{2};
   ExpectError(

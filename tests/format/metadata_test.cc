@@ -166,17 +166,6 @@ TEST(Metadata, AnElementOutOfRangeIsNamedByItsByteInTheFile) {
   }
 }
 
-TEST(Metadata, ABoolInAnArrayIsZeroOrOne) {
-  std::vector<std::byte> value;
-  GgufBuilder::Put(static_cast<uint32_t>(ValueType::kBool), value);
-  GgufBuilder::Put(uint64_t{2}, value);
-  GgufBuilder::Put(uint8_t{1}, value);
-  GgufBuilder::Put(uint8_t{2}, value);
-  GgufBuilder builder;
-  builder.AddRawKey("flags", static_cast<uint32_t>(ValueType::kArray), value);
-  ExpectCorrupt(Read(builder).Get<std::vector<bool>>("flags"), "bool 2 at byte");
-}
-
 TEST(Metadata, PerLayerValuesAreAScalarForAllOrOneEach) {
   GgufBuilder builder;
   builder.AddKey("same", uint32_t{8}).AddKey("each", std::vector<uint32_t>{1, 2, 3});
