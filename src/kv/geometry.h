@@ -41,6 +41,12 @@ struct LayerGroup {
 
 using Geometry = std::vector<LayerGroup>;
 
+// The oldest position that a query at `position` sees.
+[[nodiscard]] constexpr int64_t FirstSeen(const LayerGroup& group, int64_t position) {
+  if (group.kind != CacheKind::kWindow || position < group.window) return 0;
+  return position - group.window + 1;
+}
+
 // The most pages of one group that a sequence of up to `tokens` tokens holds while `step` of them
 // are computed. A window's ends fall anywhere in a page.
 [[nodiscard]] constexpr int64_t PagesFor(const LayerGroup& group, int64_t tokens, int64_t step) {

@@ -2,6 +2,7 @@
 #include "kv/page_pool.h"
 
 #include <algorithm>
+#include <cstring>
 #include <functional>
 #include <limits>
 #include <string>
@@ -98,9 +99,15 @@ void PagePool::Drop(size_t group, std::span<const PageNumber> pages) {
       --groups_[group].holders[page];
 }
 
-int32_t PagePool::holders(size_t group, PageNumber page) const {
+uint32_t PagePool::holders(size_t group, PageNumber page) const {
   const std::lock_guard lock(mutex_);
   return page < groups_[group].holders.size() ? groups_[group].holders[page] : 0;
+}
+
+void PagePool::Copy(size_t group_index, PageNumber from, PageNumber to) {
+  const uint64_t bytes = geometry_[group_index].page_bytes();
+  for (const memory::Range& range : groups_[group_index].ranges)
+    std::memcpy(range.base + to * bytes, range.base + from * bytes, bytes);
 }
 
 kernels::KvLayer PagePool::layer(int32_t layer) const {
@@ -121,7 +128,7 @@ Status PagePool::CheckInvariants() const {
   for (size_t g = 0; g < groups_.size(); ++g) {
     const Group& group = groups_[g];
     uint64_t held_here = 0;
-    for (const uint16_t holders : group.holders) held_here += holders > 0;
+    for (const uint32_t holders : group.holders) held_here += holders > 0;
     for (const PageNumber page : group.free)
       if (group.holders[page] != 0)
         return Fail(Code::kInternal, "page " + std::to_string(page) + " is free and held");
@@ -130,6 +137,25 @@ Status PagePool::CheckInvariants() const {
     held += held_here;
   }
   if (held != stats_.pages_held) return Fail(Code::kInternal, "held pages are miscounted");
+  return {};
+}
+
+Status PagePool::CheckHolders(const HoldCounts& counts, bool exact) const {
+  const std::lock_guard lock(mutex_);
+  for (size_t g = 0; g < groups_.size(); ++g) {
+    const std::vector<uint32_t>& holders = groups_[g].holders;
+    for (const auto& [page, count] : counts[g])
+      if (page >= holders.size() || holders[page] < count)
+        return Fail(Code::kInternal, "page " + std::to_string(page) + " of group " +
+                                         std::to_string(g) + " has fewer holders than hold it");
+    if (!exact) continue;
+    for (PageNumber page = 0; page < holders.size(); ++page) {
+      const auto known = counts[g].find(page);
+      if (holders[page] != (known == counts[g].end() ? 0 : known->second))
+        return Fail(Code::kInternal, "page " + std::to_string(page) + " of group " +
+                                         std::to_string(g) + " has more holders than hold it");
+    }
+  }
   return {};
 }
 

@@ -12,6 +12,7 @@
 // Any thread.
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -25,6 +26,7 @@
 namespace mirage::kv {
 
 using PageNumber = uint32_t;
+using HoldCounts = std::vector<std::map<PageNumber, uint32_t>>;  // per group: page and its holders
 
 struct PoolStats {
   uint64_t pages_held = 0;  // over all groups
@@ -43,11 +45,13 @@ class PagePool {
   // Takes `count` pages of a group, lowest numbers first, with one holder each. All or nothing:
   // kOutOfMemory with the bytes changes nothing.
   [[nodiscard]] Status Take(size_t group, int64_t count, std::vector<PageNumber>* out);
-  // One more holder.
+  // One more holder of pages that are held.
   void Share(size_t group, std::span<const PageNumber> pages);
   // One holder less; the last one frees the page. Allocates nothing, so it never fails.
   void Drop(size_t group, std::span<const PageNumber> pages);
-  [[nodiscard]] int32_t holders(size_t group, PageNumber page) const;
+  [[nodiscard]] uint32_t holders(size_t group, PageNumber page) const;
+  // Copies a page's bytes, in every layer of the group, from one held page to another.
+  void Copy(size_t group, PageNumber from, PageNumber to);
 
   // What the ledger has left for pages of this and every other pool.
   [[nodiscard]] uint64_t available_bytes() const { return arena_.ledger().available(); }
@@ -59,11 +63,14 @@ class PagePool {
 
   // free + held == total and every held page is backed. Tests and debug builds.
   [[nodiscard]] Status CheckInvariants() const;
+  // No page has fewer holders than `counts` (made by the holders' CountHolds) says; with `exact`,
+  // none has more either.
+  [[nodiscard]] Status CheckHolders(const HoldCounts& counts, bool exact) const;
 
  private:
   struct Group {
     std::vector<memory::Range> ranges;  // per layer of the group
-    std::vector<uint16_t> holders;      // per page; 0: free
+    std::vector<uint32_t> holders;      // per page; 0: free
     std::vector<PageNumber> free;       // min-heap
     PageNumber next_unused = 0;         // pages from here on were never taken
     PageNumber capacity = 0;

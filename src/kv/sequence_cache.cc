@@ -28,17 +28,82 @@ SequenceCache& SequenceCache::operator=(SequenceCache&& other) noexcept {
   return *this;
 }
 
-Status SequenceCache::Reserve(int64_t end) {
-  bool enough = true;
-  for (const Table& table : tables_)
-    enough =
-        enough && end <= table.first_position + static_cast<int64_t>(table.pages.size()) * kPage;
-  if (enough) return {};  // as in 31 of 32 decode steps
-
-  std::vector<size_t> before;  // pages of each group
-  for (const Table& table : tables_) before.push_back(table.pages.size());
+SequenceCache SequenceCache::Fork() const {
+  SequenceCache fork;
+  if (pool_ == nullptr) return fork;
+  fork.tables_ = tables_;
   for (size_t group = 0; group < tables_.size(); ++group) {
-    Table& table = tables_[group];
+    PageTable& table = fork.tables_[group];
+    const int64_t used = std::max<int64_t>(0, length_ - table.first_position);
+    table.pages.resize(CeilDiv(static_cast<uint64_t>(used), kPage));
+    pool_->Share(group, table.pages);
+  }
+  fork.pool_ = pool_;
+  fork.length_ = length_;
+  return fork;
+}
+
+// Pages taken to be written in the place of shared ones.
+class SequenceCache::PageCopies {
+ public:
+  explicit PageCopies(SequenceCache& cache) : cache_(cache) {}
+  PageCopies(const PageCopies&) = delete;
+  PageCopies& operator=(const PageCopies&) = delete;
+  // Lets go of the copies that were not used, or of the shared pages whose place they took.
+  ~PageCopies() {
+    for (const Copy& copy : copies_) cache_.pool_->Drop(copy.group, copy.page);
+  }
+
+  // One for each page that the next position lies in and that others hold, too.
+  [[nodiscard]] Status Take() {
+    if (cache_.length_ % kPage == 0) return {};  // the next position begins a page of its own
+    for (size_t group = 0; group < cache_.tables_.size(); ++group) {
+      const PageTable& table = cache_.tables_[group];
+      const auto index = static_cast<size_t>((cache_.length_ - table.first_position) / kPage);
+      if (cache_.pool_->holders(group, table.pages[index]) == 1) continue;
+      Copy& copy = copies_.emplace_back(Copy{group, index, {}});
+      MIRAGE_TRY(cache_.pool_->Take(group, 1, &copy.page));
+    }
+    return {};
+  }
+
+  void PutInPlace() {
+    for (Copy& copy : copies_) {
+      PageNumber& place = cache_.tables_[copy.group].pages[copy.index];
+      cache_.pool_->Copy(copy.group, place, copy.page.front());
+      std::swap(place, copy.page.front());
+    }
+  }
+
+ private:
+  struct Copy {
+    size_t group;
+    size_t index;  // in the table
+    std::vector<PageNumber> page;
+  };
+  SequenceCache& cache_;
+  std::vector<Copy> copies_;
+};
+
+Status SequenceCache::Reserve(int64_t end) {
+  PageCopies copies(*this);
+  MIRAGE_TRY(copies.Take());
+  if (!Covers(end)) MIRAGE_TRY(Grow(end));  // covered in 31 of 32 decode steps
+  copies.PutInPlace();
+  return {};
+}
+
+bool SequenceCache::Covers(int64_t end) const {
+  return std::all_of(tables_.begin(), tables_.end(), [&](const PageTable& table) {
+    return end <= table.first_position + static_cast<int64_t>(table.pages.size()) * kPage;
+  });
+}
+
+Status SequenceCache::Grow(int64_t end) {
+  std::vector<size_t> before;  // pages of each group
+  for (const PageTable& table : tables_) before.push_back(table.pages.size());
+  for (size_t group = 0; group < tables_.size(); ++group) {
+    PageTable& table = tables_[group];
     const int64_t have = table.first_position + static_cast<int64_t>(table.pages.size()) * kPage;
     if (end <= have) continue;
     if (Status taken =
@@ -56,10 +121,9 @@ void SequenceCache::Commit(int64_t end) {
   for (size_t group = 0; group < tables_.size(); ++group) {
     const LayerGroup& shape = pool_->geometry()[group];
     if (shape.kind != CacheKind::kWindow) continue;
-    // The next query is at `end` and sees (end - window, end].
-    Table& table = tables_[group];
-    const int64_t oldest_seen = std::max<int64_t>(0, end - shape.window + 1);
-    const int64_t unseen = (oldest_seen - table.first_position) / kPage;
+    // The next query is at `end`.
+    PageTable& table = tables_[group];
+    const int64_t unseen = (FirstSeen(shape, end) - table.first_position) / kPage;
     if (unseen <= 0) continue;
     const auto count =
         static_cast<size_t>(std::min<int64_t>(unseen, static_cast<int64_t>(table.pages.size())));
@@ -82,9 +146,7 @@ int64_t SequenceCache::Truncate(int64_t tokens) {
     const LayerGroup& shape = pool_->geometry()[group];
     // A query at `left` sees (left - window, left]; whatever of that was dropped has to be computed
     // again, and since it depends on positions dropped before it, from the start.
-    if (shape.kind == CacheKind::kWindow &&
-        tables_[group].first_position > std::max<int64_t>(0, left - shape.window + 1))
-      left = 0;
+    if (tables_[group].first_position > FirstSeen(shape, left)) left = 0;
   }
   length_ = left;
   if (left == 0)
@@ -170,8 +232,35 @@ void SequenceCache::CopyPage(size_t group, int64_t index, size_t slot,
   }
 }
 
+std::optional<PageNumber> SequenceCache::PageAt(size_t group, int64_t position) const {
+  const PageTable& table = tables_[group];
+  const int64_t index = (position - table.first_position) / kPage;
+  if (position < table.first_position || index >= static_cast<int64_t>(table.pages.size()))
+    return std::nullopt;
+  return table.pages[static_cast<size_t>(index)];
+}
+
+void SequenceCache::ReplacePage(size_t group, int64_t position, PageNumber same) {
+  PageTable& table = tables_[group];
+  PageNumber& place = table.pages[static_cast<size_t>((position - table.first_position) / kPage)];
+  pool_->Share(group, std::span(&same, 1));
+  pool_->Drop(group, std::span(&place, 1));
+  place = same;
+}
+
+void SequenceCache::Adopt(int64_t length, std::vector<PageTable> tables) {
+  Clear();
+  length_ = length;
+  tables_ = std::move(tables);
+}
+
+void SequenceCache::CountHolds(HoldCounts* counts) const {
+  for (size_t group = 0; group < tables_.size(); ++group)
+    for (const PageNumber page : tables_[group].pages) ++(*counts)[group][page];
+}
+
 kernels::SequenceView SequenceCache::View(size_t group, int32_t row0, int32_t tokens) const {
-  const Table& table = tables_[group];
+  const PageTable& table = tables_[group];
   return {table.pages.data(), table.first_position, length_, row0, tokens};
 }
 

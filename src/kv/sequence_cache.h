@@ -10,17 +10,28 @@
 // back step leaves everything as it was. Positions are absolute; pages stay aligned to multiples
 // of 32.
 //
+// Pages may be shared with forks and with a PrefixCache. A page is only written by one that holds
+// it alone: Reserve first puts a copy in the place of the shared page that the next position lies
+// in. So a fork costs nothing until it goes another way, and then one page.
+//
 // One thread at a time.
 
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <optional>
 #include <vector>
 
 #include "base/result.h"
 #include "kv/page_pool.h"
 
 namespace mirage::kv {
+
+// Of one group: pages[i] holds positions [first_position + 32 i, + 32).
+struct PageTable {
+  int64_t first_position = 0;
+  std::vector<PageNumber> pages;
+};
 
 class SequenceCache {
  public:
@@ -32,6 +43,9 @@ class SequenceCache {
 
   // Positions whose keys and values are there.
   [[nodiscard]] int64_t length() const { return length_; }
+
+  // Another cache of the same committed positions, by shared pages.
+  [[nodiscard]] SequenceCache Fork() const;
 
   // Makes positions [length, end) writable. All or nothing; kOutOfMemory changes nothing.
   [[nodiscard]] Status Reserve(int64_t end);
@@ -66,21 +80,31 @@ class SequenceCache {
   // The same without what lies past the length, which may be left from another sequence: zeros.
   void CopyPage(size_t group, int64_t index, size_t slot, std::span<std::byte> out) const;
 
+  // The page that holds a position; none when it was never there or has been let go.
+  [[nodiscard]] std::optional<PageNumber> PageAt(size_t group, int64_t position) const;
+  // Puts a page of the same content in the place of the one that holds `position`.
+  void ReplacePage(size_t group, int64_t position, PageNumber same);
+  // Holds `length` positions in `tables` from now on, whose pages have been shared for it, instead
+  // of what it held.
+  void Adopt(int64_t length, std::vector<PageTable> tables);
+  // Adds one for each page held.
+  void CountHolds(HoldCounts* counts) const;
+
   // What attention sees of a group, for a step whose first new token is at length(). The pages stay
   // where they are until the next call that changes the cache.
   [[nodiscard]] kernels::SequenceView View(size_t group, int32_t row0, int32_t tokens) const;
 
  private:
-  struct Table {
-    int64_t first_position = 0;
-    std::vector<PageNumber> pages;
-  };
+  class PageCopies;
 
+  [[nodiscard]] bool Covers(int64_t end) const;
+  // Takes the pages of every group up to `end`. All or nothing.
+  [[nodiscard]] Status Grow(int64_t end);
   void DropFrom(size_t group, size_t first_index);
 
   PagePool* pool_ = nullptr;
   int64_t length_ = 0;
-  std::vector<Table> tables_;
+  std::vector<PageTable> tables_;
 };
 
 }  // namespace mirage::kv

@@ -317,5 +317,86 @@ TEST(PagesFor, IsTheMostASequenceHoldsToWithinTheEndsOfAWindow) {
       }
 }
 
+TEST(SequenceCache, AForkHoldsTheSamePagesAndCostsNothing) {
+  KvHost host;
+  auto pool = host.Pool({Full({0, 2}), Window({1}, 40)});
+  SequenceCache cache(*pool);
+  GrowTo(cache, 100, 10);
+  ASSERT_TRUE(cache.Reserve(200));  // what a running step writes is not the fork's
+  const uint64_t used = host.used();
+  const SequenceCache fork = cache.Fork();
+  EXPECT_EQ(host.used(), used);
+  EXPECT_EQ(fork.length(), 100);
+  EXPECT_EQ(fork.View(1, 0, 0).first_position, cache.View(1, 0, 0).first_position);
+  for (int64_t position = 64; position < 100; position += 32)
+    for (const size_t group : {0, 1})
+      EXPECT_EQ(fork.PageAt(group, position), cache.PageAt(group, position));
+  EXPECT_TRUE(cache.PageAt(0, 128));
+  EXPECT_FALSE(fork.PageAt(0, 128));
+  EXPECT_FALSE(fork.PageAt(1, 0));  // the window has passed it
+}
+
+TEST(SequenceCache, TheFirstToWriteIntoASharedPageWritesIntoACopy) {
+  KvHost host;
+  auto pool = host.Pool({Full({0, 1})});
+  SequenceCache cache(*pool);
+  GrowTo(cache, 40, 40);
+  for (const int32_t layer : {0, 1}) Mark(*pool, layer, *cache.PageAt(0, 39), 39, 7);
+  SequenceCache fork = cache.Fork();
+  const uint64_t used = host.used();
+  ASSERT_TRUE(fork.Reserve(41));
+  EXPECT_EQ(host.used(), used + 2 * kPageBytes);  // one page of both layers
+  EXPECT_EQ(fork.PageAt(0, 0), cache.PageAt(0, 0));
+  EXPECT_NE(fork.PageAt(0, 40), cache.PageAt(0, 40));
+  for (const int32_t layer : {0, 1}) EXPECT_EQ(MarkAt(*pool, layer, *fork.PageAt(0, 39), 39), 7u);
+  // Now alone with its page, the other one writes where it is.
+  const PageNumber own = *cache.PageAt(0, 40);
+  ASSERT_TRUE(cache.Reserve(41));
+  EXPECT_EQ(cache.PageAt(0, 40), own);
+}
+
+TEST(SequenceCache, AForkAtTheBorderOfAPageCopiesNothing) {
+  KvHost host;
+  auto pool = host.Pool({Full({0})});
+  SequenceCache cache(*pool);
+  GrowTo(cache, 64, 64);
+  SequenceCache fork = cache.Fork();
+  ASSERT_TRUE(fork.Reserve(65));
+  EXPECT_EQ(host.used(), 3 * kPageBytes);
+}
+
+TEST(SequenceCache, ATruncatedSequenceWritesIntoACopyOfWhatOthersHold) {
+  KvHost host;
+  auto pool = host.Pool({Full({0})});
+  SequenceCache cache(*pool);
+  GrowTo(cache, 64, 64);
+  Mark(*pool, 0, *cache.PageAt(0, 20), 20, 1);
+  const SequenceCache fork = cache.Fork();
+  EXPECT_EQ(cache.Truncate(20), 20);
+  ASSERT_TRUE(cache.Reserve(21));
+  Mark(*pool, 0, *cache.PageAt(0, 20), 20, 2);
+  EXPECT_EQ(MarkAt(*pool, 0, *fork.PageAt(0, 20), 20), 1u);
+}
+
+TEST(SequenceCache, ACopyThereIsNoRoomForChangesNothing) {
+  KvHost host(2 * 2 * kPageBytes);
+  auto pool = host.Pool({Full({0}), Full({1})});
+  SequenceCache cache(*pool);
+  GrowTo(cache, 20, 20);
+  SequenceCache fork = cache.Fork();
+  auto pressure =
+      memory::Holding::Take(host.ledger, memory::Owner::kSessions, kPageBytes, "pressure");
+  ASSERT_TRUE(pressure);
+  const uint64_t used = host.used();
+  const Status refused = fork.Reserve(21);  // a copy in each group; there is room for one
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::kOutOfMemory);
+  EXPECT_EQ(host.used(), used);
+  EXPECT_EQ(fork.PageAt(0, 0), cache.PageAt(0, 0));
+  EXPECT_EQ(fork.PageAt(1, 0), cache.PageAt(1, 0));
+  pressure->Reset();
+  EXPECT_TRUE(fork.Reserve(21));
+}
+
 }  // namespace
 }  // namespace mirage::kv

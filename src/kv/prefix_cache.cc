@@ -1,0 +1,390 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kv/prefix_cache.h"
+
+#include <algorithm>
+#include <limits>
+#include <new>
+#include <string>
+
+namespace mirage::kv {
+
+namespace {
+
+constexpr int64_t kPage = kernels::kPageTokens;
+
+// Where attending to the positions before costs about as much as everything else of a token.
+constexpr double kAttentionDoublesCostAt = 4096;
+
+// What a window group's page is worth when no end below it needs it (a prompt may still branch off
+// there), and when one does.
+constexpr double kPageOfTheMiddle = 0.5;
+constexpr double kPageOfAnEnd = 2;
+
+int64_t CommonLength(std::span<const int32_t> a, std::span<const int32_t> b) {
+  return std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first - a.begin();
+}
+
+}  // namespace
+
+double EvictionScore(int64_t first_position, int64_t tokens, uint64_t bytes, int64_t idle_ns) {
+  const double cost = static_cast<double>(tokens) *
+                      (1 + static_cast<double>(first_position) / kAttentionDoublesCostAt);
+  return cost /
+         (static_cast<double>(bytes) * (static_cast<double>(std::max<int64_t>(0, idle_ns)) + 1));
+}
+
+int64_t PrefixCache::Find(std::string_view salt, std::span<const int32_t> tokens, int64_t now_ns,
+                          SequenceCache* cache) {
+  const std::lock_guard lock(mutex_);
+  const Path path = Walk(salt, tokens);
+  const int64_t length = UsableLength(path);
+  const int64_t gained = length - cache->length();
+  if (gained < kLeastPartial) return 0;
+  std::vector<PageTable> tables = TablesOf(path, length);
+  for (size_t group = 0; group < tables.size(); ++group) pool_.Share(group, tables[group].pages);
+  cache->Adopt(length, std::move(tables));
+  for (Node* node : path.nodes) node->last_used_ns = now_ns;
+  ++stats_.hits;
+  stats_.hit_tokens += static_cast<uint64_t>(gained);
+  return gained;
+}
+
+PrefixCache::Path PrefixCache::Walk(std::string_view salt, std::span<const int32_t> tokens) {
+  Path path;
+  const auto root = roots_.find(salt);
+  if (root == roots_.end()) return path;
+  const Children* children = &root->second;
+  while (!tokens.empty()) {
+    const auto [node, common] = ClosestChild(*children, tokens);
+    if (common < kLeastPartial) break;
+    path.nodes.push_back(node);
+    path.last_tokens = common;
+    if (common < kPage) break;
+    tokens = tokens.subspan(kPage);
+    children = &node->children;
+  }
+  return path;
+}
+
+// In the order of keys the one with the longest common beginning is beside the place of `tokens`.
+std::pair<PrefixCache::Node*, int64_t> PrefixCache::ClosestChild(const Children& children,
+                                                                 std::span<const int32_t> tokens) {
+  const std::span<const int32_t> page = tokens.first(std::min<size_t>(tokens.size(), kPage));
+  const auto after = children.lower_bound(Key(page.begin(), page.end()));
+  std::pair<Node*, int64_t> closest{nullptr, 0};
+  const auto consider = [&](Children::const_iterator child) {
+    const int64_t common = CommonLength(page, child->first);
+    if (common > closest.second) closest = {child->second, common};
+  };
+  if (after != children.end()) consider(after);
+  if (after != children.begin()) consider(std::prev(after));
+  return closest;
+}
+
+int64_t PrefixCache::UsableLength(const Path& path) const {
+  const Geometry& geometry = pool_.geometry();
+  std::vector<int64_t> run(geometry.size(), 0);  // pages in a row, up to here
+  int64_t usable = 0;
+  for (size_t i = 0; i < path.nodes.size(); ++i) {
+    const int64_t end =
+        static_cast<int64_t>(i) * kPage + (i + 1 == path.nodes.size() ? path.last_tokens : kPage);
+    bool all = true;
+    for (size_t group = 0; group < geometry.size(); ++group) {
+      run[group] = path.nodes[i]->pages[group] ? run[group] + 1 : 0;
+      const int64_t needed = static_cast<int64_t>(i) + 1 - FirstSeen(geometry[group], end) / kPage;
+      all = all && run[group] >= needed;
+    }
+    if (all) usable = end;
+  }
+  return usable;
+}
+
+std::vector<PageTable> PrefixCache::TablesOf(const Path& path, int64_t length) const {
+  const Geometry& geometry = pool_.geometry();
+  std::vector<PageTable> tables(geometry.size());
+  for (size_t group = 0; group < geometry.size(); ++group) {
+    const int64_t first = FirstSeen(geometry[group], length) / kPage;
+    tables[group].first_position = first * kPage;
+    for (int64_t page = first; page * kPage < length; ++page)
+      tables[group].pages.push_back(*path.nodes[static_cast<size_t>(page)]->pages[group]);
+  }
+  return tables;
+}
+
+void PrefixCache::Insert(std::string_view salt, std::span<const int32_t> tokens, bool with_partial,
+                         int64_t now_ns, SequenceCache* cache) noexcept {
+  const std::lock_guard lock(mutex_);
+  auto root = roots_.find(salt);
+  try {
+    if (root == roots_.end()) root = roots_.emplace(std::string(salt), Children()).first;
+    Children* children = &root->second;
+    Node* parent = nullptr;
+    for (int64_t position = 0; !tokens.empty(); position += kPage) {
+      const std::span<const int32_t> page = tokens.first(std::min<size_t>(tokens.size(), kPage));
+      tokens = tokens.subspan(page.size());
+      const bool partial = static_cast<int64_t>(page.size()) < kPage;
+      if (partial && (!with_partial || static_cast<int64_t>(page.size()) < kLeastPartial)) break;
+      auto [node, common] = ClosestChild(*children, page);
+      if (common < static_cast<int64_t>(page.size()))
+        node = Add(*children, parent, page, position, *cache);
+      else if (!partial)
+        Unify(*node, cache);
+      if (node == nullptr) break;
+      node->last_used_ns = now_ns;
+      parent = node;
+      children = &node->children;
+    }
+  } catch (const std::bad_alloc&) {
+    // What was added is whole; the rest is computed again when it is needed.
+  }
+  if (root != roots_.end() && root->second.empty()) roots_.erase(root);
+}
+
+// A node for the pages of `cache` from first_position on; nullptr when it lacks one that all hits
+// need.
+PrefixCache::Node* PrefixCache::Add(Children& siblings, Node* parent,
+                                    std::span<const int32_t> tokens, int64_t first_position,
+                                    const SequenceCache& cache) {
+  const Geometry& geometry = pool_.geometry();
+  std::vector<std::optional<PageNumber>> pages;
+  for (size_t group = 0; group < geometry.size(); ++group) {
+    pages.push_back(cache.PageAt(group, first_position));
+    if (!pages.back() && geometry[group].kind == CacheKind::kFull) return nullptr;
+  }
+  Nodes fresh;
+  Node& node = fresh.emplace_back();
+  const auto place = siblings.emplace(Key(tokens.begin(), tokens.end()), &node).first;
+  node.parent = parent;
+  node.siblings = &siblings;
+  node.place = place;
+  node.self = fresh.begin();
+  node.first_position = first_position;
+  node.pages = std::move(pages);
+  nodes_.splice(nodes_.end(), fresh);
+  ++stats_.nodes;
+  for (size_t group = 0; group < geometry.size(); ++group) {
+    if (!node.pages[group]) continue;
+    pool_.Share(group, std::span(&*node.pages[group], 1));
+    stats_.bytes += geometry[group].bytes_per_page();
+  }
+  // A shorter beginning of the same page is of no more use.
+  if (place != siblings.begin()) {
+    const auto before = std::prev(place);
+    if (CommonLength(before->first, place->first) == static_cast<int64_t>(before->first.size()))
+      Remove(*before->second);
+  }
+  return &node;
+}
+
+// Two pages of the same tokens are one too many. Those the node lacks it learns.
+void PrefixCache::Unify(Node& node, SequenceCache* cache) {
+  for (size_t group = 0; group < node.pages.size(); ++group) {
+    const std::optional<PageNumber> page = cache->PageAt(group, node.first_position);
+    if (!page || page == node.pages[group]) continue;
+    if (node.pages[group]) {
+      cache->ReplacePage(group, node.first_position, *node.pages[group]);
+      continue;
+    }
+    pool_.Share(group, std::span(&*page, 1));
+    node.pages[group] = page;
+    stats_.bytes += pool_.geometry()[group].bytes_per_page();
+  }
+}
+
+bool PrefixCache::Exclusive(const Node& node, size_t group) const {
+  return pool_.holders(group, *node.pages[group]) == 1;
+}
+
+bool PrefixCache::Exclusive(const Node& node) const {
+  for (size_t group = 0; group < node.pages.size(); ++group)
+    if (node.pages[group] && !Exclusive(node, group)) return false;
+  return true;
+}
+
+uint64_t PrefixCache::BytesOf(const Node& node) const {
+  uint64_t bytes = 0;
+  for (size_t group = 0; group < node.pages.size(); ++group)
+    if (node.pages[group]) bytes += pool_.geometry()[group].bytes_per_page();
+  return bytes;
+}
+
+PrefixCache::Victim PrefixCache::WholeNode(Node& node, int64_t now_ns) const {
+  return {EvictionScore(node.first_position, node.tokens(), std::max<uint64_t>(1, BytesOf(node)),
+                        now_ns - node.last_used_ns),
+          &node, std::nullopt};
+}
+
+// Pages that a sequence has let go of while it holds others of the node.
+void PrefixCache::AddPagesOf(Node& node, int64_t now_ns, std::vector<Victim>* victims) const {
+  for (size_t group = 0; group < node.pages.size(); ++group) {
+    const LayerGroup& shape = pool_.geometry()[group];
+    if (shape.kind != CacheKind::kWindow || !node.pages[group] || !Exclusive(node, group)) continue;
+    const double worth = node.to_end >= shape.window ? kPageOfTheMiddle : kPageOfAnEnd;
+    victims->push_back({worth * EvictionScore(node.first_position, node.tokens(),
+                                              shape.bytes_per_page(), now_ns - node.last_used_ns),
+                        &node, group});
+  }
+}
+
+std::vector<PrefixCache::Victim> PrefixCache::Victims(int64_t now_ns) {
+  for (Node& node : nodes_)
+    node.to_end = node.children.empty() ? 0 : std::numeric_limits<int64_t>::max();
+  std::vector<Victim> victims;
+  for (auto it = nodes_.rbegin(); it != nodes_.rend(); ++it) {  // children before parents
+    Node& node = *it;
+    if (node.parent != nullptr)
+      node.parent->to_end = std::min(node.parent->to_end, node.to_end + node.tokens());
+    if (node.children.empty() && Exclusive(node))
+      victims.push_back(WholeNode(node, now_ns));
+    else
+      AddPagesOf(node, now_ns, &victims);
+  }
+  return victims;
+}
+
+uint64_t PrefixCache::Evict(uint64_t bytes, int64_t now_ns) {
+  const std::lock_guard lock(mutex_);
+  const auto dearer = [](const Victim& a, const Victim& b) { return a.score > b.score; };
+  std::vector<Victim> victims = Victims(now_ns);
+  std::make_heap(victims.begin(), victims.end(), dearer);
+  std::set<const Node*> removed;
+  uint64_t freed = 0;
+  while (freed < bytes && !victims.empty()) {
+    std::pop_heap(victims.begin(), victims.end(), dearer);
+    const Victim victim = victims.back();
+    victims.pop_back();
+    if (removed.count(victim.node) != 0) continue;
+    Node* const parent = victim.group ? nullptr : victim.node->parent;
+    freed += GiveUp(victim, &removed);
+    if (parent != nullptr && parent->children.empty() && Exclusive(*parent)) {
+      victims.push_back(WholeNode(*parent, now_ns));
+      std::push_heap(victims.begin(), victims.end(), dearer);
+    }
+  }
+  stats_.evicted_bytes += freed;
+  ForgetEmptyRoots();
+  return freed;
+}
+
+uint64_t PrefixCache::GiveUp(const Victim& victim, std::set<const Node*>* removed) {
+  if (victim.group) return DropPage(*victim.node, *victim.group);
+  removed->insert(victim.node);
+  return Remove(*victim.node);
+}
+
+std::optional<double> PrefixCache::LowestScore(int64_t now_ns) {
+  const std::lock_guard lock(mutex_);
+  const std::vector<Victim> victims = Victims(now_ns);
+  if (victims.empty()) return std::nullopt;
+  return std::min_element(victims.begin(), victims.end(),
+                          [](const Victim& a, const Victim& b) { return a.score < b.score; })
+      ->score;
+}
+
+uint64_t PrefixCache::EvictableBytes() const {
+  const std::lock_guard lock(mutex_);
+  uint64_t bytes = 0;
+  for (const Node& node : nodes_)
+    for (size_t group = 0; group < node.pages.size(); ++group)
+      if (node.pages[group] && Exclusive(node, group))
+        bytes += pool_.geometry()[group].bytes_per_page();
+  return bytes;
+}
+
+bool PrefixCache::ForgetTail(const SequenceCache& cache) {
+  const std::lock_guard lock(mutex_);
+  const size_t before = nodes_.size();
+  for (size_t group = 0; group < pool_.geometry().size(); ++group) {
+    const std::optional<PageNumber> page = cache.PageAt(group, cache.length());
+    if (!page) continue;
+    const auto holder = std::find_if(nodes_.begin(), nodes_.end(),
+                                     [&](const Node& node) { return node.pages[group] == page; });
+    if (holder != nodes_.end()) RemoveSubtree(*holder);
+  }
+  ForgetEmptyRoots();
+  return nodes_.size() != before;
+}
+
+void PrefixCache::Clear() {
+  const std::lock_guard lock(mutex_);
+  while (!nodes_.empty()) Remove(nodes_.back());
+  roots_.clear();
+}
+
+uint64_t PrefixCache::DropPage(Node& node, size_t group) {
+  const bool freed = Exclusive(node, group);
+  pool_.Drop(group, std::span(&*node.pages[group], 1));
+  node.pages[group].reset();
+  const uint64_t bytes = pool_.geometry()[group].bytes_per_page();
+  stats_.bytes -= bytes;
+  return freed ? bytes : 0;
+}
+
+uint64_t PrefixCache::Remove(Node& node) {
+  uint64_t freed = 0;
+  for (size_t group = 0; group < node.pages.size(); ++group)
+    if (node.pages[group]) freed += DropPage(node, group);
+  node.siblings->erase(node.place);
+  nodes_.erase(node.self);
+  --stats_.nodes;
+  return freed;
+}
+
+void PrefixCache::RemoveSubtree(Node& top) {
+  for (Node* node = &top;;) {
+    while (!node->children.empty()) node = node->children.begin()->second;
+    Node* const parent = node->parent;
+    const bool done = node == &top;
+    Remove(*node);
+    if (done) return;
+    node = parent;
+  }
+}
+
+void PrefixCache::ForgetEmptyRoots() {
+  for (auto root = roots_.begin(); root != roots_.end();)
+    root = root->second.empty() ? roots_.erase(root) : std::next(root);
+}
+
+PrefixStats PrefixCache::Stats() const {
+  const std::lock_guard lock(mutex_);
+  return stats_;
+}
+
+void PrefixCache::CountHolds(HoldCounts* counts) const {
+  const std::lock_guard lock(mutex_);
+  for (const Node& node : nodes_)
+    for (size_t group = 0; group < node.pages.size(); ++group)
+      if (node.pages[group]) ++(*counts)[group][*node.pages[group]];
+}
+
+Status PrefixCache::CheckInvariants() const {
+  const std::lock_guard lock(mutex_);
+  uint64_t bytes = 0;
+  for (const Node& node : nodes_) {
+    bytes += BytesOf(node);
+    const std::string name = "the prefix at position " + std::to_string(node.first_position);
+    if (node.place->second != &node) return Fail(Code::kInternal, name + " is not in its place");
+    if (node.tokens() > kPage || node.tokens() < kLeastPartial)
+      return Fail(Code::kInternal, name + " has " + std::to_string(node.tokens()) + " tokens");
+    if (node.tokens() < kPage && !node.children.empty())
+      return Fail(Code::kInternal, name + " goes on after a page that is not full");
+    if (node.first_position != (node.parent == nullptr ? 0 : node.parent->first_position + kPage))
+      return Fail(Code::kInternal, name + " does not follow its parent");
+    const auto next = std::next(node.place);
+    if (next != node.siblings->end() &&
+        CommonLength(node.place->first, next->first) == node.tokens())
+      return Fail(Code::kInternal, name + " is part of another");
+    for (size_t group = 0; group < node.pages.size(); ++group) {
+      if (!node.pages[group] && pool_.geometry()[group].kind == CacheKind::kFull)
+        return Fail(Code::kInternal, name + " lacks a page");
+      if (node.pages[group] && pool_.holders(group, *node.pages[group]) == 0)
+        return Fail(Code::kInternal, name + " has a page that nobody holds");
+    }
+  }
+  if (bytes != stats_.bytes || nodes_.size() != stats_.nodes)
+    return Fail(Code::kInternal, "the prefix cache's sums are wrong");
+  return {};
+}
+
+}  // namespace mirage::kv
