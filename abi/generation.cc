@@ -17,6 +17,8 @@
 namespace mirage::abi {
 namespace {
 
+constexpr int32_t kHighestPriority = 100;
+
 mirage_generation_options DefaultGenerationOptions() {
   const sample::Params sampling;
   mirage_generation_options options{};
@@ -72,6 +74,10 @@ sample::Params ReadSampling(const mirage_generation_options& options) {
 
 Result<session::GenerationOptions> ReadGenerationOptions(const mirage_generation_options& options) {
   MIRAGE_TRY(CheckReserved(options.reserved, "mirage_generation_options"));
+  MIRAGE_TRY(CheckReserved(options.reserved2, "mirage_generation_options"));
+  if (options.priority < -kHighestPriority || options.priority > kHighestPriority)
+    return Fail(Code::kInvalidArgument,
+                "priority is " + std::to_string(options.priority) + "; -100 to 100 are allowed");
   if (options.samples != 1)
     return Fail(Code::kUnsupported, "samples is " + std::to_string(options.samples) +
                                         "; this build gives one answer at a time");
@@ -103,6 +109,7 @@ Result<session::GenerationOptions> ReadGenerationOptions(const mirage_generation
                                                           : std::string());
   }
   read.logprobs = options.logprobs;
+  read.priority = options.priority;
   return read;
 }
 

@@ -30,7 +30,9 @@ MIRAGE_FIELD(mirage_runtime_options, log_callback, 24);
 MIRAGE_FIELD(mirage_runtime_options, log_user_data, 32);
 MIRAGE_FIELD(mirage_runtime_options, log_level, 40);
 MIRAGE_FIELD(mirage_runtime_options, reserved, 44);
-MIRAGE_SIZE(mirage_runtime_options, 48);
+MIRAGE_FIELD(mirage_runtime_options, max_generations, 48);
+MIRAGE_FIELD(mirage_runtime_options, reserved2, 52);
+MIRAGE_SIZE(mirage_runtime_options, 56);
 
 MIRAGE_FIELD(mirage_model_options, struct_size, 0);
 MIRAGE_FIELD(mirage_model_options, load, 4);
@@ -92,7 +94,11 @@ MIRAGE_SIZE(mirage_render_options, 32);
 MIRAGE_FIELD(mirage_session_options, struct_size, 0);
 MIRAGE_FIELD(mirage_session_options, reserved, 4);
 MIRAGE_FIELD(mirage_session_options, context, 8);
-MIRAGE_SIZE(mirage_session_options, 16);
+MIRAGE_FIELD(mirage_session_options, cache_salt, 16);
+MIRAGE_FIELD(mirage_session_options, cache_salt_bytes, 24);
+MIRAGE_FIELD(mirage_session_options, private_cache, 32);
+MIRAGE_FIELD(mirage_session_options, reserved2, 36);
+MIRAGE_SIZE(mirage_session_options, 40);
 
 MIRAGE_FIELD(mirage_token_logprob, token, 0);
 MIRAGE_FIELD(mirage_token_logprob, logprob, 4);
@@ -148,7 +154,9 @@ MIRAGE_FIELD(mirage_generation_options, callback, 128);
 MIRAGE_FIELD(mirage_generation_options, callback_user_data, 136);
 MIRAGE_FIELD(mirage_generation_options, sampler, 144);
 MIRAGE_FIELD(mirage_generation_options, reserved, 148);
-MIRAGE_SIZE(mirage_generation_options, 152);
+MIRAGE_FIELD(mirage_generation_options, priority, 152);
+MIRAGE_FIELD(mirage_generation_options, reserved2, 156);
+MIRAGE_SIZE(mirage_generation_options, 160);
 
 MIRAGE_FIELD(mirage_plan_options, struct_size, 0);
 MIRAGE_FIELD(mirage_plan_options, sessions, 4);
@@ -185,7 +193,8 @@ MIRAGE_FIELD(mirage_memory, kv_bytes, 56);
 MIRAGE_FIELD(mirage_memory, tables_bytes, 64);
 MIRAGE_FIELD(mirage_memory, workspace_bytes, 72);
 MIRAGE_FIELD(mirage_memory, sessions_bytes, 80);
-MIRAGE_SIZE(mirage_memory, 88);
+MIRAGE_FIELD(mirage_memory, prefix_bytes, 88);
+MIRAGE_SIZE(mirage_memory, 96);
 
 MIRAGE_FIELD(mirage_runtime_stats, struct_size, 0);
 MIRAGE_FIELD(mirage_runtime_stats, threads, 4);

@@ -46,6 +46,7 @@ Result<session::RuntimeOptions> ReadRuntimeOptions(const mirage_runtime_options*
       const mirage_runtime_options options,
       ReadOptions(given, DefaultRuntimeOptions(), kFirstRuntimeOptions, "mirage_runtime_options"));
   MIRAGE_TRY(CheckReserved(options.reserved, "mirage_runtime_options"));
+  MIRAGE_TRY(CheckReserved(options.reserved2, "mirage_runtime_options"));
   if (options.device != nullptr && std::strcmp(options.device, "cpu") != 0)
     return Fail(Code::kUnsupported,
                 "device '" + std::string(options.device) + "': this build runs on 'cpu' only");
@@ -55,6 +56,7 @@ Result<session::RuntimeOptions> ReadRuntimeOptions(const mirage_runtime_options*
   session::RuntimeOptions read;
   read.threads = options.threads;
   read.memory_limit = LimitOf(options.memory_limit);
+  read.max_generations = options.max_generations;
   read.log = MakeLogSink(options);
   return read;
 }
@@ -113,6 +115,7 @@ mirage_status mirage_runtime_get_memory(const mirage_runtime* runtime, mirage_me
     filled.tables_bytes = held(memory::Owner::kTables);
     filled.workspace_bytes = held(memory::Owner::kWorkspace);
     filled.sessions_bytes = held(memory::Owner::kSessions);
+    filled.prefix_bytes = runtime->runtime->PrefixBytes();
     return WriteOut(memory, filled, "memory");
   });
 }

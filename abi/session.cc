@@ -27,14 +27,28 @@ mirage_status mirage_session_open(mirage_model* model, const mirage_session_opti
     MIRAGE_TRY(CheckPointer(out, "out"));
     MIRAGE_TRY(CheckHandle(model, "model"));
     MIRAGE_TRY_ASSIGN(const mirage_session_options given, ReadSessionOptions(options));
+    MIRAGE_TRY_ASSIGN(engine::PrefixSharing sharing, ReadSharing(given));
     auto handle = std::make_unique<mirage_session>();
-    MIRAGE_TRY_ASSIGN(handle->session, session::Session::Create(model->model, given.context));
+    MIRAGE_TRY_ASSIGN(handle->session,
+                      session::Session::Create(model->model, given.context, std::move(sharing)));
     *out = handle.release();
     return {};
   });
 }
 
 void mirage_session_close(mirage_session* session) { CloseHandle(session); }
+
+mirage_status mirage_session_fork(mirage_session* session, mirage_session** out,
+                                  mirage_error* error) {
+  return Guard(error, [&]() -> Status {
+    MIRAGE_TRY(CheckPointer(out, "out"));
+    MIRAGE_TRY(CheckHandle(session, "session"));
+    auto handle = std::make_unique<mirage_session>();
+    MIRAGE_TRY_ASSIGN(handle->session, session->session->Fork());
+    *out = handle.release();
+    return {};
+  });
+}
 
 mirage_status mirage_session_append_message(mirage_session* session, const char* role,
                                             const char* content, size_t content_bytes,

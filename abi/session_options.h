@@ -3,6 +3,8 @@
 
 // mirage_session_options as a caller gave them.
 
+#include <string>
+
 #include "abi/first_sizes.h"
 #include "abi/handles.h"
 #include "abi/structs.h"
@@ -13,6 +15,22 @@ inline mirage_session_options DefaultSessionOptions() {
   mirage_session_options options{};
   options.struct_size = sizeof options;
   return options;
+}
+
+inline Result<engine::PrefixSharing> ReadSharing(const mirage_session_options& options) {
+  constexpr size_t kMostSaltBytes = 1024;
+  MIRAGE_TRY(CheckReserved(options.reserved2, "mirage_session_options"));
+  MIRAGE_TRY(CheckFlag(options.private_cache, "private_cache"));
+  MIRAGE_TRY(CheckSpan(options.cache_salt, options.cache_salt_bytes, "cache_salt"));
+  if (options.cache_salt_bytes > kMostSaltBytes)
+    return Fail(Code::kInvalidArgument,
+                "cache_salt has " + std::to_string(options.cache_salt_bytes) + " bytes; at most " +
+                    std::to_string(kMostSaltBytes) + " are allowed");
+  engine::PrefixSharing sharing;
+  sharing.enabled = options.private_cache == 0;
+  if (options.cache_salt_bytes > 0)
+    sharing.salt.assign(options.cache_salt, options.cache_salt_bytes);
+  return sharing;
 }
 
 inline Result<mirage_session_options> ReadSessionOptions(const mirage_session_options* given) {

@@ -172,6 +172,9 @@ typedef struct mirage_runtime_options {
   void* log_user_data;              /* kept until the runtime's last handle is closed */
   int32_t log_level;                /* most detail wanted, MIRAGE_LOG_x */
   uint32_t reserved;
+  int32_t max_generations; /* computed at once, the others wait for their turn; 0: as many as there
+                              are */
+  uint32_t reserved2;
 } mirage_runtime_options;
 
 /* mirage_runtime_options_init: defaults into the first `struct_size` bytes of `options`.
@@ -451,14 +454,24 @@ MIRAGE_API mirage_status mirage_render(const mirage_model* model,
  * until the next generation computes it. A conversation is rendered anew for each answer, and what
  * it shares with the tokens computed before is not computed again.
  *
- * While a generation runs, every call but statistics and close returns BUSY. It runs until its DONE
- * event is available.
+ * While a generation runs, every call but statistics, fork and close returns BUSY. It runs until
+ * its DONE event is available.
+ *
+ * Sessions of a model share what they compute: a prompt that begins like an earlier one, of
+ * whatever session, open or closed, finds that beginning's keys and values if they are still there,
+ * and the answer is the same to the bit. They are given up when memory is wanted.
  * ============================================================================================= */
 
 typedef struct mirage_session_options {
   uint32_t struct_size;
   uint32_t reserved;
-  int64_t context; /* tokens it may hold; 0: as much as the model was opened for */
+  int64_t context;        /* tokens it may hold; 0: as much as the model was opened for */
+  const char* cache_salt; /* sessions of unlike salts share nothing, so that from the time an answer
+                             takes no tenant learns what another one asked. NULL: the common salt,
+                             which is empty */
+  size_t cache_salt_bytes; /* at most 1024 */
+  int32_t private_cache;   /* 1: finds nothing of others and leaves nothing to be found */
+  uint32_t reserved2;
 } mirage_session_options;
 
 /* Threads: any. Since 0.1. */
@@ -478,6 +491,18 @@ MIRAGE_API mirage_status mirage_session_open(mirage_model* model,
  * goes on.
  * Threads: any. Since 0.1. */
 MIRAGE_API void mirage_session_close(mirage_session* session);
+
+/* mirage_session_fork: another session that holds what this one holds, shares its keys and values
+ * until one of them goes another way, and has its options. Of a running generation it holds the
+ * tokens computed so far, which may be more than were read; a conversation's running answer is not
+ * a message yet. Both go on independently.
+ *
+ *   out  the new session; close with mirage_session_close().
+ *
+ * Fails with CLOSED, OUT_OF_MEMORY.
+ * Threads: one at a time. Since 0.1. */
+MIRAGE_API mirage_status mirage_session_fork(mirage_session* session, mirage_session** out,
+                                             mirage_error* error);
 
 /* mirage_session_append_message: adds a message to the conversation.
  *
@@ -684,6 +709,9 @@ typedef struct mirage_generation_options {
   void* callback_user_data;       /* kept until the generation is closed */
   int32_t sampler;                /* MIRAGE_SAMPLER_x */
   uint32_t reserved;
+  int32_t priority; /* -100 to 100: a higher one is computed first, and has memory before lower
+                       ones; these wait longer, but not forever. Default 0 */
+  uint32_t reserved2;
 } mirage_generation_options;
 
 /* mirage_generation_options_init: the library's defaults, as in the comments above. A model may
@@ -823,6 +851,8 @@ typedef struct mirage_memory {
   uint64_t tables_bytes;
   uint64_t workspace_bytes;
   uint64_t sessions_bytes;
+  uint64_t prefix_bytes; /* of kv_bytes: held by no session any more, kept for prompts that begin
+                            like earlier ones; given up when memory is wanted */
 } mirage_memory;
 
 /* Threads: any; never waits. Since 0.1. */
@@ -890,7 +920,7 @@ typedef struct mirage_generation_stats {
   int32_t finish;         /* MIRAGE_FINISH_x; NONE until its DONE event was read */
   uint64_t seed;          /* used */
   uint64_t prompt_tokens; /* of the whole prompt */
-  uint64_t cached_tokens; /* of these, computed before and reused */
+  uint64_t cached_tokens; /* of these, computed before, by this session or another, and reused */
   uint64_t output_tokens;
   double wait_s;         /* from the start to the first step it took part in */
   double prompt_s;       /* from there to the first token */

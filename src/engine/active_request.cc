@@ -7,6 +7,13 @@
 
 namespace mirage::engine {
 
+namespace {
+
+// Common tokens that are worth waiting a step for, instead of computing them twice in it.
+constexpr int64_t kWorthWaitingFor = 2 * kernels::kPageTokens;
+
+}  // namespace
+
 ActiveRequest::ActiveRequest(RequestOptions options, sample::Sampler sampler,
                              std::shared_ptr<Request::State> state)
     : options_(std::move(options)),
@@ -92,12 +99,69 @@ void ActiveRequest::EndGuesses(int64_t checked, int64_t accepted) {
   });
 }
 
-void ActiveRequest::CommitTokens(int64_t count) {
+void ActiveRequest::FindPrefix(int64_t now_ns) {
   Sequence& seq = sequence();
-  seq.cache_.Commit(seq.cache_.length() + count);
-  if (pending() <= 1) recomputing_ = false;
+  if (!seq.sharing_.enabled || pending() <= 1) return;
+  int64_t gained = 0;
+  {
+    // The newest token is computed in any case: logits come from that.
+    const std::lock_guard lock(seq.mutex_);
+    gained = runner().prefixes().Find(seq.sharing_.salt,
+                                      std::span(seq.tokens_).first(seq.tokens_.size() - 1), now_ns,
+                                      &seq.cache_);
+    seq.cached_length_ = seq.cache_.length();
+  }
+  if (gained > 0 && !recomputing_)
+    state_->UpdateStats([&](RequestStats& stats) { stats.cached_tokens += gained; });
+}
+
+bool ActiveRequest::ForgetTail() {
+  return sequence().sharing_.enabled && runner().prefixes().ForgetTail(cache());
+}
+
+bool ActiveRequest::Follows(const ActiveRequest& other) const {
+  const Sequence& mine = sequence();
+  const Sequence& theirs = other.sequence();
+  if (&runner() != &other.runner() || !mine.sharing_.enabled || !theirs.sharing_.enabled ||
+      mine.sharing_.salt != theirs.sharing_.salt)
+    return false;
+  if (pending() <= kWorthWaitingFor || other.pending() <= kWorthWaitingFor) return false;
+  const int64_t wanted = cache().length() + kWorthWaitingFor;
+  const auto [mine_end, theirs_end] = std::mismatch(mine.tokens_.begin(), mine.tokens_.end(),
+                                                    theirs.tokens_.begin(), theirs.tokens_.end());
+  return mine_end - mine.tokens_.begin() >= wanted;
+}
+
+Status ActiveRequest::Reserve(int64_t count) {
+  Sequence& seq = sequence();
   const std::lock_guard lock(seq.mutex_);
-  seq.cached_length_ = seq.cache_.length();
+  return seq.cache_.Reserve(seq.cache_.length() + count);
+}
+
+void ActiveRequest::Rollback() {
+  Sequence& seq = sequence();
+  const std::lock_guard lock(seq.mutex_);
+  seq.cache_.Rollback();
+}
+
+// Remembered before the commit, which lets go of pages a window has passed.
+void ActiveRequest::CommitTokens(int64_t count, int64_t now_ns) {
+  Sequence& seq = sequence();
+  const std::lock_guard lock(seq.mutex_);
+  const int64_t begin = seq.cache_.length();
+  const int64_t end = begin + count;
+  if (begin / kernels::kPageTokens != end / kernels::kPageTokens) Remember(end, false, now_ns);
+  seq.cache_.Commit(end);
+  seq.cached_length_ = end;
+  if (pending() <= 1) recomputing_ = false;
+}
+
+void ActiveRequest::Remember(int64_t count, bool with_partial, int64_t now_ns) noexcept {
+  Sequence& seq = sequence();
+  if (!seq.sharing_.enabled) return;
+  runner().prefixes().Insert(seq.sharing_.salt,
+                             std::span(seq.tokens_).first(static_cast<size_t>(count)), with_partial,
+                             now_ns, &seq.cache_);
 }
 
 void ActiveRequest::Preempt() noexcept {
@@ -171,7 +235,7 @@ std::optional<Finish> ActiveRequest::Ending(int64_t now_ns) const {
   return std::nullopt;
 }
 
-void ActiveRequest::End(Finish finish, Error error) noexcept {
+void ActiveRequest::End(Finish finish, Error error, int64_t now_ns) noexcept {
   if (options_.sequence == nullptr) return;
   {
     Sequence& seq = sequence();
@@ -183,6 +247,7 @@ void ActiveRequest::End(Finish finish, Error error) noexcept {
       seq.tokens_.resize(static_cast<size_t>(start_length_));
       seq.cache_.Truncate(start_length_);
     }
+    Remember(seq.cache_.length(), true, now_ns);
     seq.cached_length_ = seq.cache_.length();
     seq.busy_ = false;
   }

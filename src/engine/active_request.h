@@ -31,7 +31,7 @@ class ActiveRequest {
 
   [[nodiscard]] ModelRunner& runner() const { return *sequence().runner_; }
   [[nodiscard]] Request::State& state() const { return *state_; }
-  [[nodiscard]] kv::SequenceCache& cache() const { return sequence().cache_; }
+  [[nodiscard]] const kv::SequenceCache& cache() const { return sequence().cache_; }
 
   // Tokens to compute before the next one can be sampled.
   [[nodiscard]] int64_t pending() const;
@@ -46,8 +46,20 @@ class ActiveRequest {
   // It waits for its reader or for an answer to its logits.
   [[nodiscard]] bool paused() const { return awaiting_accept_ || state_->Full(); }
 
+  // Takes over what other sequences have computed of its pending tokens.
+  void FindPrefix(int64_t now_ns);
+  // The model's prefix cache gives up the pages this one is about to write into; false when it has
+  // none of them.
+  [[nodiscard]] bool ForgetTail();
+  // It may as well wait for what `other` is about to compute of their common beginning.
+  [[nodiscard]] bool Follows(const ActiveRequest& other) const;
+
+  // Pages for `count` pending tokens. All or nothing.
+  [[nodiscard]] Status Reserve(int64_t count);
+  // Gives back what was reserved.
+  void Rollback();
   // `count` pending tokens have been computed.
-  void CommitTokens(int64_t count);
+  void CommitTokens(int64_t count, int64_t now_ns);
   // Gives up the cache, to be computed again.
   void Preempt() noexcept;
   // It was preempted and has not caught up since.
@@ -64,15 +76,18 @@ class ActiveRequest {
   // Why it must end now, if it must: cancelled, past its deadline, or with its last token produced.
   [[nodiscard]] std::optional<Finish> Ending(int64_t now_ns) const;
   // Ends it: the sequence is idle again before anybody can see that it ended.
-  void End(Finish finish, Error error) noexcept;
+  void End(Finish finish, Error error, int64_t now_ns) noexcept;
 
   [[nodiscard]] std::optional<int64_t> deadline_ns() const { return options_.deadline_ns; }
+  [[nodiscard]] int32_t priority() const { return options_.priority; }
 
-  uint64_t last_served = 0;  // the number of the last step it took part in
+  uint64_t last_served = 0;  // the number of the last step it took part in, or before which it came
 
  private:
   [[nodiscard]] Sequence& sequence() const { return *options_.sequence; }
   void Produce(sample::Choice choice, int64_t now_ns);
+  // Lets others find the first `count` tokens. With the sequence's lock held.
+  void Remember(int64_t count, bool with_partial, int64_t now_ns) noexcept;
 
   RequestOptions options_;
   const sample::Sampler sampler_;

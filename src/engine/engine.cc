@@ -12,6 +12,7 @@
 
 #include "engine/active_request.h"
 #include "engine/guarded.h"
+#include "engine/prefix_trees.h"
 #include "engine/request_state.h"
 #include "engine/score_job.h"
 #include "engine/step_plan.h"
@@ -58,14 +59,17 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   void EndFinished();
   void WaitForWork();
   bool StepOf(ModelRunner& runner);
-  [[nodiscard]] std::vector<ActiveRequest*> Candidates(const ModelRunner& runner) const;
+  [[nodiscard]] std::vector<ActiveRequest*> Candidates(const ModelRunner& runner);
+  [[nodiscard]] std::vector<Grant> PlanAndReserve(ModelRunner& runner,
+                                                  std::vector<ActiveRequest*>* candidates);
   [[nodiscard]] bool MayGoOn(const ActiveRequest& request) const;
   [[nodiscard]] StepLimits Limits(ModelRunner& runner) const;
   [[nodiscard]] std::vector<Grant> Reserve(const std::vector<ActiveRequest*>& candidates,
-                                           std::vector<Grant> grants);
+                                           std::vector<Grant> grants,
+                                           std::vector<size_t>* left_out);
   [[nodiscard]] Status ReserveOne(ActiveRequest& request, Grant* grant,
                                   const std::vector<ActiveRequest*>& kept);
-  [[nodiscard]] bool MakeRoomFor(const ActiveRequest* request,
+  [[nodiscard]] bool MakeRoomFor(ActiveRequest* request, uint64_t bytes,
                                  const std::vector<ActiveRequest*>& kept);
   [[nodiscard]] bool AnyoneElseHoldsPages(const ActiveRequest* request, const ScoreJob* job) const;
   [[nodiscard]] Status Execute(ModelRunner& runner, const std::vector<ActiveRequest*>& candidates,
@@ -79,6 +83,7 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   bool ScoreSome();
   void EndRequest(ActiveRequest& request, Finish finish, Error error) noexcept;
   void EndEverything(Finish finish, const Error& error) noexcept;
+  [[nodiscard]] Status CheckInvariants() const;
 
   const Clock& clock;
   const EngineOptions options;
@@ -90,12 +95,14 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   Active arrived;
   std::list<std::unique_ptr<ScoreJob>> arrived_scores;
   std::list<std::weak_ptr<Sequence>> sequences;  // least recently used first
+  PrefixTrees prefixes;                          // has a lock of its own
   EngineStats stats;
   platform::Thread thread;
   std::mutex join_mutex;
 
   // Engine thread only.
-  Active active;  // in order of arrival
+  Active active;  // by priority, then in order of arrival: those before may take pages from those
+                  // after
   std::list<std::unique_ptr<ScoreJob>> scores;
   const ModelRunner* last_runner = nullptr;
   uint64_t step_number = 0;
@@ -129,6 +136,7 @@ Result<std::shared_ptr<Request>> Engine::Submit(RequestOptions options) {
   };
   auto request = std::make_shared<Request>(state);
   impl_->Remember(sequence);
+  impl_->prefixes.Remember(sequence->runner_);
 
   Impl::Active node;
   node.push_back(
@@ -164,6 +172,18 @@ Result<std::vector<double>> Engine::Score(std::shared_ptr<ModelRunner> runner,
   MIRAGE_TRY(impl_->Enqueue(node));
   return result.get();
 }
+
+Result<std::shared_ptr<Sequence>> Engine::Fork(const Sequence& sequence) {
+  std::shared_ptr<Sequence> fork = sequence.Fork();
+  impl_->Remember(fork);
+  return fork;
+}
+
+uint64_t Engine::GiveBackPrefixes(uint64_t bytes) {
+  return impl_->prefixes.Evict(bytes, impl_->clock.NowNs());
+}
+
+uint64_t Engine::PrefixBytes() const { return impl_->prefixes.EvictableBytes(); }
 
 void Engine::Shutdown() { impl_->Stop(); }
 
@@ -245,7 +265,9 @@ void Engine::Impl::Run() {
       if (closed) break;
     }
     const Status status = Guarded([&]() -> Status {
-      if (!Round()) WaitForWork();
+      const bool worked = Round();
+      if (options.check_invariants) MIRAGE_TRY(CheckInvariants());
+      if (!worked) WaitForWork();
       return {};
     });
     if (!status) EndEverything(Finish::kError, status.error());
@@ -279,7 +301,14 @@ bool Engine::Impl::Round() {
 void Engine::Impl::TakeIn() {
   const std::lock_guard lock(mutex);
   woken = false;
-  active.splice(active.end(), arrived);
+  while (!arrived.empty()) {
+    ActiveRequest& request = *arrived.front();
+    request.last_served = step_number;
+    const auto place = std::find_if(active.begin(), active.end(), [&](const auto& other) {
+      return other->priority() < request.priority();
+    });
+    active.splice(place, arrived, arrived.begin());
+  }
   scores.splice(scores.end(), arrived_scores);
 }
 
@@ -307,17 +336,12 @@ void Engine::Impl::WaitForWork() {
 }
 
 bool Engine::Impl::StepOf(ModelRunner& runner) {
-  const std::vector<ActiveRequest*> candidates = Candidates(runner);
-  std::vector<Candidate> counters;
+  std::vector<ActiveRequest*> candidates = Candidates(runner);
   const auto streams = std::count_if(candidates.begin(), candidates.end(),
                                      [](const ActiveRequest* r) { return r->pending() == 1; });
-  const double per_token_share = runner.step_cost.PerTokenShare(streams);
-  for (ActiveRequest* request : candidates) {
-    request->Guess(per_token_share);
-    counters.push_back({request->pending(), request->last_served, request->guesses()});
-  }
+  for (ActiveRequest* request : candidates) request->Guess(runner.step_cost.PerTokenShare(streams));
   const size_t before = active.size();
-  const std::vector<Grant> grants = Reserve(candidates, PlanStep(counters, Limits(runner)));
+  const std::vector<Grant> grants = PlanAndReserve(runner, &candidates);
   if (grants.empty()) return active.size() != before;  // a request that can never fit was ended
 
   const int64_t begin = clock.NowNs();
@@ -337,12 +361,37 @@ bool Engine::Impl::StepOf(ModelRunner& runner) {
   return true;
 }
 
-std::vector<ActiveRequest*> Engine::Impl::Candidates(const ModelRunner& runner) const {
+std::vector<ActiveRequest*> Engine::Impl::Candidates(const ModelRunner& runner) {
   std::vector<ActiveRequest*> candidates;
-  for (const auto& request : active)
-    if (&request->runner() == &runner && !request->paused() && MayGoOn(*request))
-      candidates.push_back(request.get());
+  const int64_t now = clock.NowNs();
+  int32_t running = 0;
+  for (const auto& request : active) {
+    if (request->paused()) continue;
+    if (options.max_running > 0 && ++running > options.max_running) break;
+    if (&request->runner() != &runner || !MayGoOn(*request)) continue;
+    request->FindPrefix(now);
+    const bool follows =
+        std::any_of(candidates.begin(), candidates.end(),
+                    [&](const ActiveRequest* earlier) { return request->Follows(*earlier); });
+    if (!follows) candidates.push_back(request.get());
+  }
   return candidates;
+}
+
+// Whoever finds no room is planned without, so that the step's tokens go to those who do.
+std::vector<Grant> Engine::Impl::PlanAndReserve(ModelRunner& runner,
+                                                std::vector<ActiveRequest*>* candidates) {
+  for (;;) {
+    std::vector<Candidate> counters;
+    for (const ActiveRequest* request : *candidates)
+      counters.push_back({request->pending(), request->last_served, request->priority(),
+                          request->deadline_ns().value_or(INT64_MAX), request->guesses()});
+    std::vector<size_t> left_out;
+    std::vector<Grant> grants = Reserve(*candidates, PlanStep(counters, Limits(runner)), &left_out);
+    if (left_out.empty()) return grants;
+    for (auto it = left_out.rbegin(); it != left_out.rend(); ++it)
+      candidates->erase(candidates->begin() + static_cast<std::ptrdiff_t>(*it));
+  }
 }
 
 // A preempted request starts again only when all it lost fits beside a page more for everybody
@@ -362,13 +411,15 @@ bool Engine::Impl::MayGoOn(const ActiveRequest& request) const {
   for (const kv::LayerGroup& group : request.runner().pages().geometry())
     needed += static_cast<uint64_t>(kv::PagesFor(group, request.pending(), request.pending())) *
               group.bytes_per_page();
-  return needed <= request.runner().pages().available_bytes();
+  const uint64_t available = request.runner().pages().available_bytes();
+  return needed <= available || needed <= available + prefixes.EvictableBytes();
 }
 
 StepLimits Engine::Impl::Limits(ModelRunner& runner) const {
   StepLimits limits;
   limits.tokens = runner.max_step_tokens();
   limits.logit_rows = runner.max_logit_rows();
+  limits.step = step_number;
   const int64_t learnt = runner.step_cost.TokensIn(options.target_step_ns);
   limits.prompt_tokens = std::max(kLeastPromptTokens, learnt > 0 ? learnt : limits.tokens / 4);
   return limits;
@@ -377,21 +428,24 @@ StepLimits Engine::Impl::Limits(ModelRunner& runner) const {
 // Backs the pages of the grants, oldest request first. Whoever finds no room is left out of this
 // step, and ended with the error when there is nobody else who could give room.
 std::vector<Grant> Engine::Impl::Reserve(const std::vector<ActiveRequest*>& candidates,
-                                         std::vector<Grant> grants) {
+                                         std::vector<Grant> grants, std::vector<size_t>* left_out) {
   std::sort(grants.begin(), grants.end(),
             [](const Grant& a, const Grant& b) { return a.candidate < b.candidate; });
   std::vector<Grant> granted;
   std::vector<ActiveRequest*> kept;
   for (Grant grant : grants) {
     ActiveRequest& request = *candidates[grant.candidate];
-    if (request.recomputing() && request.cache().length() == 0 && !MayGoOn(request))
-      continue;  // preempted just now
+    if (request.recomputing() && request.cache().length() == 0 && !MayGoOn(request)) {
+      left_out->push_back(grant.candidate);  // preempted just now
+      continue;
+    }
     Status reserved = Guarded([&] { return ReserveOne(request, &grant, kept); });
     if (reserved) {
       granted.push_back(grant);
       kept.push_back(&request);
       continue;
     }
+    left_out->push_back(grant.candidate);
     request.state().UpdateStats([](RequestStats& s) { ++s.waits_for_pages; });
     starved = true;
     if (kept.empty() && !AnyoneElseHoldsPages(&request, nullptr))
@@ -404,28 +458,29 @@ std::vector<Grant> Engine::Impl::Reserve(const std::vector<ActiveRequest*>& cand
 // too.
 Status Engine::Impl::ReserveOne(ActiveRequest& request, Grant* grant,
                                 const std::vector<ActiveRequest*>& kept) {
-  const auto try_reserve = [&] {
-    return request.cache().Reserve(request.cache().length() + grant->tokens + grant->guesses);
-  };
-  Status reserved = try_reserve();
+  Status reserved = request.Reserve(grant->tokens + grant->guesses);
   if (!reserved && grant->guesses > 0) {  // nobody gives room for guesses
     grant->guesses = 0;
-    reserved = try_reserve();
+    reserved = request.Reserve(grant->tokens);
   }
-  while (!reserved && MakeRoomFor(&request, kept)) reserved = try_reserve();
+  while (!reserved && MakeRoomFor(&request, reserved.error().needed_bytes, kept))
+    reserved = request.Reserve(grant->tokens);
   while (!reserved && grant->tokens > kLeastPartOfGrant) {
     grant->tokens = std::max(kLeastPartOfGrant, grant->tokens / 2);
-    reserved = try_reserve();
+    reserved = request.Reserve(grant->tokens);
   }
   return reserved;
 }
 
-// Takes the pages of one other: an idle session's, least recently used first; a paused request's;
-// those of the youngest request that came after `request`. Older running ones keep theirs: so the
-// oldest always gets on, and none takes turns with another at throwing work away. Those in `kept`
-// are in the step already. request: nullptr for a score, which comes after everybody.
-bool Engine::Impl::MakeRoomFor(const ActiveRequest* request,
+// Takes pages that are kept only to be found again, or else the pages of one other: an idle
+// session's, least recently used first; a paused request's; those of the youngest request that came
+// after `request`. Older running ones keep theirs: so the oldest always gets on, and none takes
+// turns with another at throwing work away. Those in `kept` are in the step already. request:
+// nullptr for a score, which comes after everybody.
+bool Engine::Impl::MakeRoomFor(ActiveRequest* request, uint64_t bytes,
                                const std::vector<ActiveRequest*>& kept) {
+  if (prefixes.Evict(std::max<uint64_t>(1, bytes), clock.NowNs()) > 0) return true;
+  if (request != nullptr && request->ForgetTail()) return true;  // no copy to make room for
   std::vector<std::shared_ptr<Sequence>>
       idle;  // the last reference may be ours: not to be dropped under the lock
   {
@@ -488,7 +543,7 @@ Status Engine::Impl::Execute(ModelRunner& runner, const std::vector<ActiveReques
 // Takes the step back. One that was cancelled ends by itself; else everybody in it fails.
 void Engine::Impl::FailStep(const std::vector<ActiveRequest*>& candidates,
                             const std::vector<Grant>& grants, const Error& error) {
-  for (const Grant& grant : grants) candidates[grant.candidate]->cache().Rollback();
+  for (const Grant& grant : grants) candidates[grant.candidate]->Rollback();
   {
     const std::lock_guard lock(mutex);
     ++stats.rolled_back_steps;
@@ -510,7 +565,7 @@ void Engine::Impl::SampleAndCommit(ModelRunner& runner,
   for (const Grant& grant : grants) {
     ActiveRequest& request = *candidates[grant.candidate];
     const bool sampled = grant.tokens == request.pending();
-    request.CommitTokens(grant.tokens);
+    request.CommitTokens(grant.tokens, clock.NowNs());
     request.last_served = step_number;
     (sampled && grant.tokens == 1 ? decoded : prompt) += static_cast<uint64_t>(grant.tokens);
     if (!sampled) continue;
@@ -536,12 +591,12 @@ Result<int64_t> Engine::Impl::SampleGuesses(ModelRunner& runner, ActiveRequest& 
   int64_t accepted = 0;
   MIRAGE_TRY(request.Sample(runner.Logits(first_row), clock.NowNs()));
   while (accepted < grant.guesses && request.CameTrue(accepted)) {
-    request.CommitTokens(1);
+    request.CommitTokens(1, clock.NowNs());
     ++accepted;
     MIRAGE_TRY(
         request.Sample(runner.Logits(first_row + static_cast<int32_t>(accepted)), clock.NowNs()));
   }
-  if (grant.guesses > 0) request.cache().Rollback();
+  if (grant.guesses > 0) request.Rollback();
   request.EndGuesses(grant.guesses, accepted);
   return accepted;
 }
@@ -556,7 +611,8 @@ bool Engine::Impl::ScoreSome() {
   Status status = Guarded([&]() -> Status {
     if (job.cancelled()) return Fail(Code::kCancelled, "scoring was cancelled");
     Status reserved = job.Reserve(tokens);
-    while (!reserved && MakeRoomFor(nullptr, {})) reserved = job.Reserve(tokens);
+    while (!reserved && MakeRoomFor(nullptr, reserved.error().needed_bytes, {}))
+      reserved = job.Reserve(tokens);
     if (!reserved && AnyoneElseHoldsPages(nullptr, &job)) {
       starved = true;
       return Fail(Code::kBusy, "");
@@ -578,7 +634,7 @@ void Engine::Impl::EndRequest(ActiveRequest& request, Finish finish, Error error
                                [&](const auto& candidate) { return candidate.get() == &request; });
   const std::unique_ptr<ActiveRequest> ended = std::move(*it);
   active.erase(it);
-  ended->End(finish, std::move(error));
+  ended->End(finish, std::move(error), clock.NowNs());
 }
 
 void Engine::Impl::EndEverything(Finish finish, const Error& error) noexcept {
@@ -591,6 +647,26 @@ void Engine::Impl::EndEverything(Finish finish, const Error& error) noexcept {
   }
   const std::lock_guard lock(mutex);
   stats.running = 0;
+}
+
+// What the engine thread alone changes can be compared while others fork and close sessions: they
+// hold pages besides.
+Status Engine::Impl::CheckInvariants() const {
+  std::vector<ModelRunner*> runners;
+  for (const auto& request : active)
+    if (std::find(runners.begin(), runners.end(), &request->runner()) == runners.end())
+      runners.push_back(&request->runner());
+  for (ModelRunner* runner : runners) {
+    kv::HoldCounts counts(runner->pages().geometry().size());
+    for (const auto& request : active)
+      if (&request->runner() == runner) request->cache().CountHolds(&counts);
+    for (const auto& job : scores)
+      if (&job->runner() == runner) job->cache().CountHolds(&counts);
+    MIRAGE_TRY(runner->pages().CheckInvariants());
+    MIRAGE_TRY(runner->prefixes().CheckInvariants());
+    MIRAGE_TRY(runner->prefixes().CheckHolders(std::move(counts), false));
+  }
+  return {};
 }
 
 }  // namespace mirage::engine

@@ -26,9 +26,21 @@
 
 namespace mirage::engine {
 
+#ifdef NDEBUG
+inline constexpr bool kDebugBuild = false;
+#else
+inline constexpr bool kDebugBuild = true;
+#endif
+
 struct EngineOptions {
   // While streams run, a step's prompt part is cut so that the step takes about this long.
   int64_t target_step_ns = 50'000'000;
+  // The most requests that are computed at once, those of the highest priority and then the oldest;
+  // 0: no bound.
+  int32_t max_running = 0;
+  // After every step, compare who holds which page with what the pool and the ledger say; what does
+  // not add up ends all requests with kInternal.
+  bool check_invariants = kDebugBuild;
 };
 
 struct EngineStats {
@@ -53,6 +65,16 @@ class Engine {
   [[nodiscard]] Result<std::vector<double>> Score(std::shared_ptr<ModelRunner> runner,
                                                   std::vector<int32_t> tokens, int64_t first,
                                                   std::function<bool()> cancelled);
+
+  // An idle sequence of the same tokens that shares what is computed of them. While a request runs
+  // on `sequence`: of the tokens there are now.
+  [[nodiscard]] Result<std::shared_ptr<Sequence>> Fork(const Sequence& sequence);
+
+  // Gives back pages kept only to be found again, until `bytes` of them are free. Returns the bytes
+  // freed.
+  uint64_t GiveBackPrefixes(uint64_t bytes);
+  // Bytes of pages that prefix caches hold and no sequence does.
+  [[nodiscard]] uint64_t PrefixBytes() const;
 
   // Cancels everything and joins the thread. Later calls give kClosed. Not from the engine thread.
   void Shutdown();

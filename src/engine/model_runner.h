@@ -14,6 +14,7 @@
 #include "base/result.h"
 #include "engine/step_cost.h"
 #include "kv/page_pool.h"
+#include "kv/prefix_cache.h"
 #include "model/model.h"
 
 namespace mirage::engine {
@@ -33,6 +34,8 @@ class ModelRunner {
   [[nodiscard]] virtual int64_t max_step_tokens() const = 0;
   [[nodiscard]] virtual int32_t max_logit_rows() const = 0;
   [[nodiscard]] virtual kv::PagePool& pages() = 0;
+  // What its sequences share of each other's pages.
+  [[nodiscard]] virtual kv::PrefixCache& prefixes() = 0;
 
   // One pass over the weights for all slices, whose pages are reserved. `cancelled` is polled
   // between layers; true ends the pass with kCancelled. Whatever happens, the caches' committed

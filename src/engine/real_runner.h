@@ -13,13 +13,15 @@ namespace mirage::engine {
 
 class RealRunner final : public ModelRunner {
  public:
-  explicit RealRunner(std::unique_ptr<model::Model> model) : model_(std::move(model)) {}
+  explicit RealRunner(std::unique_ptr<model::Model> model)
+      : model_(std::move(model)), prefixes_(model_->pages()) {}
 
   [[nodiscard]] int32_t vocabulary() const override { return model_->config().vocabulary; }
   [[nodiscard]] int64_t max_context() const override { return model_->plan().context; }
   [[nodiscard]] int64_t max_step_tokens() const override { return model_->plan().step_tokens; }
   [[nodiscard]] int32_t max_logit_rows() const override { return model_->plan().logit_rows; }
   [[nodiscard]] kv::PagePool& pages() override { return model_->pages(); }
+  [[nodiscard]] kv::PrefixCache& prefixes() override { return prefixes_; }
   [[nodiscard]] Status Forward(std::span<const Slice> slices,
                                const std::function<bool()>& cancelled) override {
     return model_->Forward(slices, cancelled);
@@ -35,6 +37,7 @@ class RealRunner final : public ModelRunner {
 
  private:
   std::unique_ptr<model::Model> model_;
+  kv::PrefixCache prefixes_;
 };
 
 }  // namespace mirage::engine

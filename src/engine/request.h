@@ -56,6 +56,7 @@ struct RequestOptions {
   int logprobs = 0;
   int64_t most_guesses = 0;  // tokens guessed ahead in a step and checked by the model; 0: none
   std::optional<int64_t> deadline_ns;  // on the engine's clock
+  int32_t priority = 0;                // those of higher ones come first
   size_t queue_capacity = 256;         // outputs the reader may lag behind
 };
 

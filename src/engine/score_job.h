@@ -31,6 +31,7 @@ class ScoreJob {
     return cache_.length() == static_cast<int64_t>(tokens_.size());
   }
   [[nodiscard]] bool cancelled() const { return cancelled_ && cancelled_(); }
+  [[nodiscard]] const kv::SequenceCache& cache() const { return cache_; }
   [[nodiscard]] bool holds_pages() const { return cache_.length() > 0; }
 
   // Pages for the next at most `tokens` tokens.

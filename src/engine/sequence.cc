@@ -7,10 +7,12 @@
 
 namespace mirage::engine {
 
-Sequence::Sequence(std::shared_ptr<ModelRunner> runner, int64_t context_limit)
+Sequence::Sequence(std::shared_ptr<ModelRunner> runner, int64_t context_limit,
+                   PrefixSharing sharing)
     : runner_(std::move(runner)),
       context_limit_(context_limit > 0 ? std::min(context_limit, runner_->max_context())
                                        : runner_->max_context()),
+      sharing_(std::move(sharing)),
       cache_(runner_->pages()) {}
 
 std::vector<int32_t> Sequence::tokens() const {
@@ -55,7 +57,7 @@ bool Sequence::DropCache() {
 Result<Sequence::Copy> Sequence::Share() const {
   const std::lock_guard lock(mutex_);
   if (busy_) return Fail(Code::kBusy, "a generation runs on the session");
-  return Copy{tokens_, cache_.Share()};
+  return Copy{tokens_, cache_.Fork()};
 }
 
 Status Sequence::Adopt(Copy copy) {
@@ -69,6 +71,15 @@ Status Sequence::Adopt(Copy copy) {
   cache_ = std::move(copy.cache);
   cached_length_ = cache_.length();
   return {};
+}
+
+std::shared_ptr<Sequence> Sequence::Fork() const {
+  auto fork = std::make_shared<Sequence>(runner_, context_limit_, sharing_);
+  const std::lock_guard lock(mutex_);
+  fork->tokens_ = tokens_;
+  fork->cache_ = cache_.Fork();
+  fork->cached_length_ = fork->cache_.length();
+  return fork;
 }
 
 int64_t Sequence::CommonPrefix(std::span<const int32_t> tokens) const {

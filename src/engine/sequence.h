@@ -8,12 +8,16 @@
 // taken by preemption, a window that lost what a rollback needs): the engine computes what is
 // missing before it goes on. Its pages go back when it is destroyed.
 //
+// While a request runs, the engine thread alone changes the cache, under the lock: so it may read
+// it without, and others may fork it.
+//
 // Any thread; calls are short.
 
 #include <cstdint>
 #include <memory>
 #include <mutex>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "base/result.h"
@@ -22,10 +26,17 @@
 
 namespace mirage::engine {
 
+// Whose prefixes a sequence finds, and who finds its own: all of equal salt.
+struct PrefixSharing {
+  bool enabled = true;
+  std::string salt;
+};
+
 class Sequence {
  public:
   // `context_limit`: the most tokens it may ever hold; 0 for the model's.
-  explicit Sequence(std::shared_ptr<ModelRunner> runner, int64_t context_limit = 0);
+  explicit Sequence(std::shared_ptr<ModelRunner> runner, int64_t context_limit = 0,
+                    PrefixSharing sharing = {});
 
   [[nodiscard]] std::vector<int32_t> tokens() const;
   [[nodiscard]] int64_t length() const;  // of tokens
@@ -42,7 +53,7 @@ class Sequence {
   bool DropCache();
 
   // The tokens and, held by a second cache, the pages of the computed ones. kBusy while a request
-  // runs; none may start while the copy is there.
+  // runs.
   struct Copy {
     std::vector<int32_t> tokens;
     kv::SequenceCache cache;
@@ -50,6 +61,9 @@ class Sequence {
   [[nodiscard]] Result<Copy> Share() const;
   // Takes tokens and cache in place of its own, for a sequence that is empty and idle.
   [[nodiscard]] Status Adopt(Copy copy);
+  // An idle one of the same tokens, sharing pages; of a sequence with a running request, the tokens
+  // there are now. Engine::Fork, so that its pages are known there.
+  [[nodiscard]] std::shared_ptr<Sequence> Fork() const;
 
   // The length of the common prefix of the sequence and `tokens`.
   [[nodiscard]] int64_t CommonPrefix(std::span<const int32_t> tokens) const;
@@ -60,8 +74,8 @@ class Sequence {
 
   const std::shared_ptr<ModelRunner> runner_;
   const int64_t context_limit_;
-  mutable std::mutex
-      mutex_;  // guards what follows, except that cache_ belongs to the engine thread while busy
+  const PrefixSharing sharing_;
+  mutable std::mutex mutex_;  // guards what follows
   bool busy_ = false;
   std::vector<int32_t> tokens_;
   int64_t cached_length_ = 0;

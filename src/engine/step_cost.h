@@ -4,9 +4,10 @@
 // StepCost: what a pass of one model takes, learnt from its steps: a fixed part (reading the
 // weights) and one per token.
 //
-// One thread at a time.
+// One thread at a time, except token_ns.
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 
 namespace mirage::engine {
@@ -16,9 +17,10 @@ class StepCost {
   void Learn(int64_t tokens, int64_t elapsed_ns) {
     const auto elapsed = static_cast<double>(elapsed_ns);
     if (tokens <= kFewTokens)
-      Blend(fixed_ns_, elapsed);
+      fixed_ns_ = Blended(fixed_ns_, elapsed);
     else
-      Blend(token_ns_, std::max(0.0, elapsed - fixed_ns_) / static_cast<double>(tokens));
+      token_ns_ =
+          Blended(token_ns_, std::max(0.0, elapsed - fixed_ns_) / static_cast<double>(tokens));
   }
 
   // How many tokens a step of about `ns` holds. At least as long is spent on tokens as on the fixed
@@ -36,14 +38,20 @@ class StepCost {
     return tokens <= 0 ? 0 : tokens / (fixed_ns_ + tokens);
   }
 
+  // Of a token among many; a millisecond while nothing is known.
+  [[nodiscard]] double token_ns() const {
+    const double known = token_ns_;
+    return known > 0 ? known : 1e6;
+  }
+
  private:
   static constexpr int64_t kFewTokens = 4;
-  static void Blend(double& average, double value) {
-    average = average == 0 ? value : 0.8 * average + 0.2 * value;
+  static double Blended(double average, double value) {
+    return average == 0 ? value : 0.8 * average + 0.2 * value;
   }
 
   double fixed_ns_ = 0;
-  double token_ns_ = 0;
+  std::atomic<double> token_ns_ = 0;
 };
 
 }  // namespace mirage::engine

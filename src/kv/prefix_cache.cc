@@ -261,9 +261,23 @@ uint64_t PrefixCache::Evict(uint64_t bytes, int64_t now_ns) {
       std::push_heap(victims.begin(), victims.end(), dearer);
     }
   }
+  while (freed < bytes) {
+    Node* const node = FindWithFreePage();
+    if (node == nullptr) break;
+    freed += RemoveSubtree(*node);
+  }
   stats_.evicted_bytes += freed;
   ForgetEmptyRoots();
   return freed;
+}
+
+// A sequence may hold what grows from a page and, for that page, one of its own of the same tokens:
+// it was forked before its original took over the tree's.
+PrefixCache::Node* PrefixCache::FindWithFreePage() {
+  for (Node& node : nodes_)
+    for (size_t group = 0; group < node.pages.size(); ++group)
+      if (node.pages[group] && Exclusive(node, group)) return &node;
+  return nullptr;
 }
 
 uint64_t PrefixCache::GiveUp(const Victim& victim, std::set<const Node*>* removed) {
@@ -330,13 +344,14 @@ uint64_t PrefixCache::Remove(Node& node) {
   return freed;
 }
 
-void PrefixCache::RemoveSubtree(Node& top) {
+uint64_t PrefixCache::RemoveSubtree(Node& top) {
+  uint64_t freed = 0;
   for (Node* node = &top;;) {
     while (!node->children.empty()) node = node->children.begin()->second;
     Node* const parent = node->parent;
     const bool done = node == &top;
-    Remove(*node);
-    if (done) return;
+    freed += Remove(*node);
+    if (done) return freed;
     node = parent;
   }
 }
@@ -351,11 +366,12 @@ PrefixStats PrefixCache::Stats() const {
   return stats_;
 }
 
-void PrefixCache::CountHolds(HoldCounts* counts) const {
+Status PrefixCache::CheckHolders(HoldCounts counts, bool exact) const {
   const std::lock_guard lock(mutex_);
   for (const Node& node : nodes_)
     for (size_t group = 0; group < node.pages.size(); ++group)
-      if (node.pages[group]) ++(*counts)[group][*node.pages[group]];
+      if (node.pages[group]) ++counts[group][*node.pages[group]];
+  return pool_.CheckHolders(counts, exact);
 }
 
 Status PrefixCache::CheckInvariants() const {

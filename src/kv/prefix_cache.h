@@ -85,7 +85,8 @@ class PrefixCache {
   void Clear();
 
   [[nodiscard]] PrefixStats Stats() const;
-  void CountHolds(HoldCounts* counts) const;
+  // PagePool::CheckHolders of what sequences hold and what the tree holds at one moment.
+  [[nodiscard]] Status CheckHolders(HoldCounts of_sequences, bool exact) const;
   // Shape and sums. Tests and debug builds.
   [[nodiscard]] Status CheckInvariants() const;
 
@@ -136,8 +137,9 @@ class PrefixCache {
   [[nodiscard]] std::vector<Victim> Victims(int64_t now_ns);
   uint64_t GiveUp(const Victim& victim, std::set<const Node*>* removed);
   uint64_t DropPage(Node& node, size_t group);
+  [[nodiscard]] Node* FindWithFreePage();
   uint64_t Remove(Node& node);  // a leaf
-  void RemoveSubtree(Node& node);
+  uint64_t RemoveSubtree(Node& node);
   void ForgetEmptyRoots();
 
   PagePool& pool_;

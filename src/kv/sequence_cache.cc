@@ -164,16 +164,6 @@ void SequenceCache::Clear() {
   }
 }
 
-SequenceCache SequenceCache::Share() const {
-  SequenceCache other(*pool_);
-  for (size_t group = 0; group < tables_.size(); ++group) {
-    other.tables_[group] = tables_[group];
-    pool_->Share(group, tables_[group].pages);
-  }
-  other.length_ = length_;
-  return other;
-}
-
 SequenceCache::Extent SequenceCache::extent(size_t group) const {
   return {tables_[group].first_position, static_cast<int64_t>(tables_[group].pages.size())};
 }

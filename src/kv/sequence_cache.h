@@ -60,10 +60,6 @@ class SequenceCache {
   int64_t Truncate(int64_t tokens);
   void Clear();
 
-  // A second cache of the same positions, holding the same pages. Nobody may compute on either
-  // while both are there.
-  [[nodiscard]] SequenceCache Share() const;
-
   // Which positions a table holds.
   struct Extent {
     int64_t first_position = 0;  // a multiple of 32

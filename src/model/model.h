@@ -50,7 +50,7 @@ struct LoadOptions {
 // One sequence's rows of a pass: tokens at positions [cache->length(), + tokens.size()), their
 // pages reserved.
 struct Slice {
-  kv::SequenceCache* cache = nullptr;
+  const kv::SequenceCache* cache = nullptr;
   std::span<const int32_t> tokens;
   int32_t logit_rows = 0;  // logits are wanted of the last so many tokens
 };

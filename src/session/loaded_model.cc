@@ -71,6 +71,13 @@ Status LoadedModel::LoadWeights(const ModelOptions& options) {
   MIRAGE_TRY_ASSIGN(load.plan, MakePlanRequest(options.context, options.sessions));
   load.model_number = runtime_->NextModelNumber();
   load.progress = options.progress;
+  // As much as it could use of what nobody needs: what is given up is computed again when it is
+  // asked for.
+  if (runtime_->PrefixBytes() > 0) {
+    MIRAGE_TRY_ASSIGN(const Estimate whole,
+                      EstimatePlan(UINT64_MAX, options.context, options.sessions));
+    runtime_->MakeAvailable(whole.plan.total);
+  }
   const model::Host host{*compute->device, compute->arena, *compute->transfer, model::CpuKernels()};
   Result<std::unique_ptr<model::Model>> loaded = model::Model::Load(host, *std::move(file_), load);
   if (!loaded) return Fail(runtime_->AsLimit(std::move(loaded).error()));

@@ -16,20 +16,26 @@ constexpr int kMostThreads = 1024;
 
 }  // namespace
 
-Runtime::Compute::Compute(const Clock& clock, memory::Ledger& ledger, int threads)
+Runtime::Compute::Compute(const Clock& clock, memory::Ledger& ledger, int threads,
+                          engine::EngineOptions options)
     : pool(threads),
       device(platform::MakeHostDevice(pool, clock, platform::HostStreams::kInline)),
       transfer(memory::MakeHostTransferEngine(kTransferWorkers)),
       arena(*device, ledger),
-      engine(clock) {}
+      engine(clock, options) {}
 
 Result<std::shared_ptr<Runtime>> Runtime::Create(RuntimeOptions options) {
   if (options.threads < 0 || options.threads > kMostThreads)
     return Fail(Code::kInvalidArgument, "threads is " + std::to_string(options.threads) +
                                             "; 0 to " + std::to_string(kMostThreads) +
                                             " are allowed");
+  if (options.max_generations < 0)
+    return Fail(Code::kInvalidArgument,
+                "max_generations is " + std::to_string(options.max_generations));
   const int threads = options.threads == 0 ? platform::UsableCores() : options.threads;
-  std::shared_ptr<Runtime> runtime(new Runtime(threads, std::move(options.log)));
+  engine::EngineOptions engine_options;
+  engine_options.max_running = options.max_generations;
+  std::shared_ptr<Runtime> runtime(new Runtime(threads, engine_options, std::move(options.log)));
   MIRAGE_TRY(runtime->SetMemoryLimit(options.memory_limit));
   return runtime;
 }
@@ -57,7 +63,8 @@ Status Runtime::CheckOpen() const {
 Result<Runtime::Compute*> Runtime::compute() {
   const std::lock_guard lock(mutex_);
   if (closed_) return Fail(Code::kClosed, "the runtime was shut down");
-  if (compute_ == nullptr) compute_ = std::make_unique<Compute>(clock_, ledger_, threads_);
+  if (compute_ == nullptr)
+    compute_ = std::make_unique<Compute>(clock_, ledger_, threads_, engine_options_);
   return compute_.get();
 }
 
@@ -66,12 +73,33 @@ engine::EngineStats Runtime::EngineStats() const {
   return compute_ == nullptr ? engine::EngineStats{} : compute_->engine.Stats();
 }
 
+uint64_t Runtime::PrefixBytes() const {
+  const std::lock_guard lock(mutex_);
+  return compute_ == nullptr ? 0 : compute_->engine.PrefixBytes();
+}
+
+void Runtime::MakeAvailable(uint64_t bytes) {
+  engine::Engine* engine = nullptr;
+  {
+    const std::lock_guard lock(mutex_);
+    if (compute_ == nullptr) return;
+    engine = &compute_->engine;
+  }
+  // A page given back frees nothing while another one lies in its chunk: hence the loop.
+  for (;;) {
+    const uint64_t available = ledger_.available();
+    const uint64_t lacking = ledger_.over_limit() + (bytes > available ? bytes - available : 0);
+    if (lacking == 0 || engine->GiveBackPrefixes(lacking) == 0) return;
+  }
+}
+
 Status Runtime::SetMemoryLimit(std::optional<uint64_t> bytes) {
   platform::MemoryBudgetQuery query;
   query.given_bytes = bytes;
   query.own_bytes = ledger_.Snapshot().used;
   MIRAGE_TRY_ASSIGN(const platform::MemoryBudget budget, platform::DetectMemoryBudget(query));
   ledger_.SetLimit(budget.bytes);
+  MakeAvailable(0);
   const bool is_share = budget.source == platform::BudgetSource::kAvailable;
   memory_limit_.store(is_share ? budget.bytes : budget.limit_bytes, std::memory_order_relaxed);
   return {};

@@ -32,6 +32,7 @@ namespace mirage::session {
 struct RuntimeOptions {
   int threads = 0;                       // 0: one per physical core the process may use
   std::optional<uint64_t> memory_limit;  // bytes; nothing: what the machine allows
+  int32_t max_generations = 0;           // computed at once; 0: no bound
   LogSink log;
 };
 
@@ -49,7 +50,7 @@ class Runtime {
 
   // The parts that compute, made when first asked for.
   struct Compute {
-    Compute(const Clock& clock, memory::Ledger& ledger, int threads);
+    Compute(const Clock& clock, memory::Ledger& ledger, int threads, engine::EngineOptions options);
     platform::ThreadPool pool;
     std::unique_ptr<platform::Device> device;
     std::unique_ptr<memory::TransferEngine> transfer;
@@ -65,6 +66,10 @@ class Runtime {
   [[nodiscard]] const LogSink& log() const { return log_; }
   [[nodiscard]] int threads() const { return threads_; }
   [[nodiscard]] engine::EngineStats EngineStats() const;
+  // Of pages kept only for prompts that begin like earlier ones.
+  [[nodiscard]] uint64_t PrefixBytes() const;
+  // Gives up such pages until `bytes` of the ledger are available, or there are none left.
+  void MakeAvailable(uint64_t bytes);
 
   // The limit as given or detected, the guard for what no ledger counts included.
   [[nodiscard]] uint64_t memory_limit() const {
@@ -83,9 +88,11 @@ class Runtime {
   }
 
  private:
-  Runtime(int threads, LogSink log) : threads_(threads), log_(std::move(log)), ledger_(0) {}
+  Runtime(int threads, engine::EngineOptions engine_options, LogSink log)
+      : threads_(threads), engine_options_(engine_options), log_(std::move(log)), ledger_(0) {}
 
   const int threads_;
+  const engine::EngineOptions engine_options_;
   const LogSink log_;
   const SteadyClock clock_;
   memory::Ledger ledger_;

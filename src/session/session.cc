@@ -29,12 +29,11 @@ void Append(std::vector<int32_t>& to, std::span<const int32_t> tokens) {
 
 }  // namespace
 
-Session::Session(std::shared_ptr<LoadedModel> model, int64_t context)
-    : model_(std::move(model)),
-      sequence_(std::make_shared<engine::Sequence>(model_->runner(), context)) {}
+Session::Session(std::shared_ptr<LoadedModel> model, std::shared_ptr<engine::Sequence> sequence)
+    : model_(std::move(model)), sequence_(std::move(sequence)) {}
 
 Result<std::shared_ptr<Session>> Session::Create(std::shared_ptr<LoadedModel> model,
-                                                 int64_t context) {
+                                                 int64_t context, engine::PrefixSharing sharing) {
   MIRAGE_TRY(model->runtime().CheckOpen());
   if (model->runner() == nullptr)
     return Fail(Code::kInvalidArgument,
@@ -44,7 +43,23 @@ Result<std::shared_ptr<Session>> Session::Create(std::shared_ptr<LoadedModel> mo
     return Fail(Code::kInvalidArgument, "a context of " + std::to_string(context) +
                                             " tokens; the model was opened for " +
                                             std::to_string(most));
-  return std::shared_ptr<Session>(new Session(std::move(model), context == 0 ? most : context));
+  auto sequence = std::make_shared<engine::Sequence>(model->runner(), context == 0 ? most : context,
+                                                     std::move(sharing));
+  return std::shared_ptr<Session>(new Session(std::move(model), std::move(sequence)));
+}
+
+Result<std::shared_ptr<Session>> Session::Fork() {
+  MIRAGE_TRY(model_->runtime().CheckOpen());
+  MIRAGE_TRY_ASSIGN(Runtime::Compute* const compute, model_->runtime().compute());
+  if (Status settled = Settle(); !settled && settled.error().code != Code::kBusy)
+    return Fail(std::move(settled).error());
+  const std::lock_guard lock(mutex_);
+  MIRAGE_TRY_ASSIGN(std::shared_ptr<engine::Sequence> sequence, compute->engine.Fork(*sequence_));
+  std::shared_ptr<Session> fork(new Session(model_, std::move(sequence)));
+  fork->content_ = content_;
+  fork->conversation_ = conversation_;
+  fork->waiting_ = waiting_;
+  return fork;
 }
 
 Status Session::Settle() {
@@ -237,6 +252,7 @@ Result<std::unique_ptr<Generation>> Session::Start(GenerationOptions options) {
   Append(request.stop_tokens, options.stop_tokens);
   request.stop_rule = MakeStopRule(text);
   request.logprobs = options.logprobs;
+  request.priority = options.priority;
   if (options.deadline_ms.has_value())
     request.deadline_ns = model_->runtime().clock().NowNs() + *options.deadline_ms * kNanosPerMilli;
   Result<std::shared_ptr<engine::Request>> submitted = compute->engine.Submit(std::move(request));

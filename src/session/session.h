@@ -10,8 +10,8 @@
 //              are kept and the rest replaced
 //
 // The first append decides between conversation and tokens, Clear undoes that. While a run is
-// unfinished every change is refused with kBusy. A run that has finished is settled by the next
-// call: its answer joins the conversation.
+// unfinished every change, but not a fork, is refused with kBusy. A run that has finished is
+// settled by the next call: its answer joins the conversation.
 //
 // One thread at a time, except stats.
 
@@ -45,6 +45,7 @@ struct GenerationOptions {
   std::vector<int32_t> stop_tokens;  // besides the model's own
   std::vector<std::string> stop_strings;
   int logprobs = 0;
+  int32_t priority = 0;
 };
 
 struct SessionStats {
@@ -60,7 +61,10 @@ class Session : public std::enable_shared_from_this<Session> {
  public:
   // `context` 0: the model's. Fails with kInvalidArgument above it or for a model without weights.
   [[nodiscard]] static Result<std::shared_ptr<Session>> Create(std::shared_ptr<LoadedModel> model,
-                                                               int64_t context);
+                                                               int64_t context,
+                                                               engine::PrefixSharing sharing = {});
+  // Another one that holds the same; while a run is unfinished, with the tokens it has by now.
+  [[nodiscard]] Result<std::shared_ptr<Session>> Fork();
 
   [[nodiscard]] Status AppendMessage(std::string_view role, std::string_view content);
   [[nodiscard]] Status AppendConversation(std::string_view json);
@@ -97,7 +101,7 @@ class Session : public std::enable_shared_from_this<Session> {
     std::vector<int32_t> undo;  // what waits after a rollback
   };
 
-  Session(std::shared_ptr<LoadedModel> model, int64_t context);
+  Session(std::shared_ptr<LoadedModel> model, std::shared_ptr<engine::Sequence> sequence);
 
   // Both without mutex_ held.
   [[nodiscard]] Status Settle();       // takes in a run that has finished

@@ -85,17 +85,18 @@ static void init_plan(void* o, size_t n) { mirage_plan_options_init((mirage_plan
 
 static const struct {
   const char* name;
-  size_t size; /* in this release, which is the first of all of them */
+  size_t size;  /* in this release */
+  size_t first; /* in the release that brought it */
   options_init init;
   options_call call;
 } kOptions[] = {
-    {"mirage_runtime_options", sizeof(mirage_runtime_options), init_runtime, with_runtime},
-    {"mirage_model_options", sizeof(mirage_model_options), init_model, with_model},
-    {"mirage_render_options", sizeof(mirage_render_options), init_render, with_render},
-    {"mirage_session_options", sizeof(mirage_session_options), init_session, with_session},
-    {"mirage_generation_options", sizeof(mirage_generation_options), init_generation,
+    {"mirage_runtime_options", sizeof(mirage_runtime_options), 48, init_runtime, with_runtime},
+    {"mirage_model_options", sizeof(mirage_model_options), 40, init_model, with_model},
+    {"mirage_render_options", sizeof(mirage_render_options), 32, init_render, with_render},
+    {"mirage_session_options", sizeof(mirage_session_options), 16, init_session, with_session},
+    {"mirage_generation_options", sizeof(mirage_generation_options), 152, init_generation,
      with_generation},
-    {"mirage_plan_options", sizeof(mirage_plan_options), init_plan, with_plan},
+    {"mirage_plan_options", sizeof(mirage_plan_options), 32, init_plan, with_plan},
 };
 enum { OPTIONS = sizeof kOptions / sizeof kOptions[0] };
 
@@ -121,7 +122,9 @@ static void options_shorter_than_the_first_release_are_refused(void** state) {
   for (i = 0; i < OPTIONS; ++i) {
     space options;
     kOptions[i].init(&options, kOptions[i].size);
-    options.struct_size = (uint32_t)kOptions[i].size - 1;
+    options.struct_size = (uint32_t)kOptions[i].first;
+    assert_ok(kOptions[i].call((fixture*)*state, &options));
+    options.struct_size = (uint32_t)kOptions[i].first - 1;
     assert_status(MIRAGE_INVALID_ARGUMENT, kOptions[i].call((fixture*)*state, &options));
     assert_message_has(kOptions[i].name);
     options.struct_size = 0;
@@ -182,6 +185,11 @@ static void reserved_fields_must_be_zero(void** state) {
   assert_status(MIRAGE_UNSUPPORTED, with_generation(f, &generation));
   assert_status(MIRAGE_UNSUPPORTED, with_render(f, &render));
   assert_status(MIRAGE_UNSUPPORTED, with_plan(f, &plan));
+  runtime.reserved = session.reserved = generation.reserved = 0;
+  runtime.reserved2 = session.reserved2 = generation.reserved2 = 1;
+  assert_status(MIRAGE_UNSUPPORTED, with_runtime(f, &runtime));
+  assert_status(MIRAGE_UNSUPPORTED, with_session(f, &session));
+  assert_status(MIRAGE_UNSUPPORTED, with_generation(f, &generation));
 }
 
 static void initialising_nothing_is_harmless(void** state) {

@@ -43,7 +43,7 @@ TEST_P(Batching, TokensDependOnNeitherArrivalNorCompanyNorPreemption) {
   // Seed 0 has all the memory there is; the others too little for everybody.
   FakeHost host(GetParam() == 0 ? UINT64_MAX : 40 * FakeModel::kPageBytes);
   auto model = FakeModel::Make(host);
-  Engine engine(host.clock);
+  Engine engine(host.clock, {.check_invariants = true});
   struct Case {
     std::vector<int32_t> prompt;
     int64_t count;
@@ -68,7 +68,7 @@ TEST_P(Batching, TokensDependOnNeitherArrivalNorCompanyNorPreemption) {
   }
   EXPECT_EQ(model->broken_pages, 0);
   EXPECT_EQ(model->overlapping_passes, 0);
-  EXPECT_EQ(host.used(), 0u) << "pages outlived their sequences";
+  ExpectOnlyPrefixesHeld(host, {model});
   if (GetParam() == 0) {
     EXPECT_EQ(preemptions + waits, 0);
   } else {

@@ -85,6 +85,13 @@ inline std::shared_ptr<Request> MustSubmit(Engine& engine, RequestOptions option
   return nullptr;
 }
 
+// With all sequences gone, every page is held by a prefix cache, or by nobody.
+inline void ExpectOnlyPrefixesHeld(const FakeHost& host,
+                                   const std::vector<std::shared_ptr<FakeModel>>& models) {
+  for (const auto& model : models) model->prefixes().Clear();
+  EXPECT_EQ(host.used(), 0u) << "pages outlived their sequences";
+}
+
 // Holds whoever passes while it is closed.
 class Gate {
  public:

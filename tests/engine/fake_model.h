@@ -89,6 +89,7 @@ class FakeModel final : public ModelRunner {
   int64_t max_step_tokens() const override { return options_.step_tokens; }
   int32_t max_logit_rows() const override { return options_.logit_rows; }
   kv::PagePool& pages() override { return *pages_; }
+  kv::PrefixCache& prefixes() override { return prefixes_; }
   [[nodiscard]] int layers() const { return layers_; }
 
   Status Forward(std::span<const Slice> slices, const std::function<bool()>& cancelled) override {
@@ -224,6 +225,7 @@ class FakeModel final : public ModelRunner {
 
   const Options options_;
   const std::unique_ptr<kv::PagePool> pages_;
+  kv::PrefixCache prefixes_{*pages_};
   int layers_ = 0;
   std::vector<float> logits_;
   std::atomic<bool> running_{false};

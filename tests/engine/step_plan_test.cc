@@ -53,18 +53,24 @@ TEST(PlanStep, StreamsLeaveAPromptSomeRoomHoweverManyTheyAre) {
 }
 
 TEST(PlanStep, GuessesTakeWhatIsLeftOverInTurn) {
+  const auto stream = [](int64_t pending, int64_t guesses) {
+    Candidate candidate;
+    candidate.pending = pending;
+    candidate.guesses = guesses;
+    return candidate;
+  };
   const auto plan = [](std::vector<Candidate> candidates, const StepLimits& limits) {
     std::vector<int64_t> guesses;
     for (const Grant& grant : PlanStep(candidates, limits)) guesses.push_back(grant.guesses);
     return guesses;
   };
-  EXPECT_EQ(plan({{1, 0, 5}, {1, 0, 2}}, {64, 16, 16}), (std::vector<int64_t>{5, 2}));
+  EXPECT_EQ(plan({stream(1, 5), stream(1, 2)}, {64, 16, 16}), (std::vector<int64_t>{5, 2}));
   // Rows: one for each stream, three are left.
-  EXPECT_EQ(plan({{1, 0, 5}, {1, 0, 5}}, {64, 5, 16}), (std::vector<int64_t>{2, 1}));
-  EXPECT_EQ(plan({{1, 0, 5}, {1, 0, 5}}, {64, 2, 16}), (std::vector<int64_t>{0, 0}));
+  EXPECT_EQ(plan({stream(1, 5), stream(1, 5)}, {64, 5, 16}), (std::vector<int64_t>{2, 1}));
+  EXPECT_EQ(plan({stream(1, 5), stream(1, 5)}, {64, 2, 16}), (std::vector<int64_t>{0, 0}));
   // Tokens: a prompt takes its part first.
-  EXPECT_EQ(plan({{1, 0, 5}, {30, 0, 0}}, {20, 8, 64}), (std::vector<int64_t>{0, 0}));
-  EXPECT_EQ(plan({{1, 0, 5}, {17, 0, 0}}, {20, 8, 64}), (std::vector<int64_t>{2, 0}));
+  EXPECT_EQ(plan({stream(1, 5), stream(30, 0)}, {20, 8, 64}), (std::vector<int64_t>{0, 0}));
+  EXPECT_EQ(plan({stream(1, 5), stream(17, 0)}, {20, 8, 64}), (std::vector<int64_t>{2, 0}));
 }
 
 TEST(PlanStep, StreamsThatWaitedLongestComeFirst) {
@@ -79,6 +85,35 @@ TEST(PlanStep, APromptsLastTokenWaitsForARowOfLogits) {
   EXPECT_EQ(Plan({1, 1, 10}, {64, 2, 16}), (Grants{{0, 1}, {1, 1}, {2, 9}}));
   // Part of a prompt needs no row.
   EXPECT_EQ(Plan({1, 30}, {64, 1, 16}), (Grants{{0, 1}, {1, 16}}));
+}
+
+TEST(PlanStep, ALongPromptLeavesHalfOfItsPartToMuchShorterOnes) {
+  EXPECT_EQ(Plan({1000, 1, 30, 20}, {512, 8, 64}), (Grants{{1, 1}, {3, 20}, {2, 12}, {0, 32}}));
+  EXPECT_EQ(Plan({1000, 1, 300}, {512, 8, 64}), (Grants{{1, 1}, {0, 64}}));  // not so much shorter
+  EXPECT_EQ(Plan({1000, 1, 5}, {512, 8, 64}), (Grants{{1, 1}, {2, 5}, {0, 59}}));
+}
+
+TEST(PlanStep, HigherPrioritiesComeFirst) {
+  const std::vector<Candidate> candidates = {{1, 5, 0}, {1, 7, 2}, {100, 0, 0}, {50, 0, 1}};
+  std::vector<size_t> order;
+  for (const Grant& grant : PlanStep(candidates, {64, 8, 40, 8})) order.push_back(grant.candidate);
+  EXPECT_EQ(order, (std::vector<size_t>{1, 0, 3}));
+}
+
+TEST(PlanStep, WhoeverWasLeftOutForLongComesBeforeHigherPriorities) {
+  const std::vector<Candidate> candidates = {{1, 99, 9}, {1, 100 - kStarvedSteps, -1}, {1, 99, 9}};
+  std::vector<size_t> order;
+  for (const Grant& grant : PlanStep(candidates, {64, 2, 40, 100}))
+    order.push_back(grant.candidate);
+  EXPECT_EQ(order, (std::vector<size_t>{1, 0}));
+}
+
+TEST(PlanStep, PromptsOfOnePriorityGoByTheirDeadlines) {
+  const std::vector<Candidate> candidates = {{60, 0, 0}, {60, 0, 0, 900}, {60, 0, 0, 500}};
+  std::vector<size_t> order;
+  for (const Grant& grant : PlanStep(candidates, {512, 8, 100, 0}))
+    order.push_back(grant.candidate);
+  EXPECT_EQ(order, (std::vector<size_t>{2, 1}));
 }
 
 TEST(PlanStep, NothingToDoIsAnEmptyPlan) {

@@ -213,6 +213,24 @@ TEST(PrefixCache, ForgettingAPageForgetsWhatGrowsFromIt) {
   EXPECT_EQ(tree.Found(Text(1, 128)), 32);
 }
 
+TEST(PrefixCache, APageThatOnlyTheTreeHoldsIsGivenUpThoughAForkHoldsWhatGrowsFromIt) {
+  Tree tree;
+  const Tokens tokens = Text(1, 64);
+  tree.Remember(Text(1, 32));
+  SequenceCache fork;
+  {
+    SequenceCache cache(*tree.pool);
+    ASSERT_TRUE(Compute(*tree.pool, tokens, &cache));
+    cache.Commit(64);
+    fork = cache.Fork();
+    tree.prefixes.Insert("", tokens, false, 1, &cache);
+  }
+  EXPECT_EQ(tree.prefixes.EvictableBytes(), kPageBytes);
+  EXPECT_EQ(tree.prefixes.Evict(UINT64_MAX, 2), kPageBytes);
+  EXPECT_EQ(tree.host.used(), 2 * kPageBytes);
+  EXPECT_EQ(FirstWrong(*tree.pool, tokens, fork), -1);
+}
+
 TEST(PrefixCache, ItsEndGivesBackItsPages) {
   KvHost host;
   auto pool = host.Pool({Full({0})});

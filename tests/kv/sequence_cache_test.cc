@@ -43,7 +43,7 @@ TEST(SequenceCache, ASharedCacheKeepsThePagesWhenTheFirstLetsGo) {
   GrowTo(cache, 200, 10);
   const uint64_t used = host.used();
   {
-    const SequenceCache shared = cache.Share();
+    const SequenceCache shared = cache.Fork();
     EXPECT_EQ(host.used(), used);
     EXPECT_EQ(shared.length(), 200);
     cache.Clear();
