@@ -21,10 +21,14 @@ static saved save(mirage_session* session) {
   return made;
 }
 
+/* With nothing but what was saved: what others computed is not found. */
 static mirage_session* restore(mirage_model* model, const saved* from) {
   mirage_session* session = NULL;
-  assert_ok(
-      mirage_session_restore_memory(model, from->data, from->bytes, NULL, &session, &last_error));
+  mirage_session_options options;
+  mirage_session_options_init(&options, sizeof options);
+  options.private_cache = 1;
+  assert_ok(mirage_session_restore_memory(model, from->data, from->bytes, &options, &session,
+                                          &last_error));
   return session;
 }
 
