@@ -132,6 +132,21 @@ bool ActiveRequest::Follows(const ActiveRequest& other) const {
   return mine_end - mine.tokens_.begin() >= wanted;
 }
 
+Status ActiveRequest::CheckCanFit() const {
+  const auto tokens = static_cast<int64_t>(sequence().tokens_.size());
+  uint64_t needed = 0;
+  for (const kv::LayerGroup& group : runner().pages().geometry())
+    needed += static_cast<uint64_t>(kv::PagesFor(group, tokens, 1) -
+                                    (group.kind == kv::CacheKind::kWindow ? 1 : 0)) *
+              group.bytes_per_page();
+  const uint64_t most = runner().pages().most_bytes();
+  if (needed <= most) return {};
+  return OutOfMemory("keys and values of " + std::to_string(tokens) + " tokens need " +
+                         std::to_string(needed) + " bytes; at most " + std::to_string(most) +
+                         " could be had",
+                     needed, most);
+}
+
 Status ActiveRequest::Reserve(int64_t count) {
   Sequence& seq = sequence();
   const std::lock_guard lock(seq.mutex_);

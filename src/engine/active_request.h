@@ -54,6 +54,8 @@ class ActiveRequest {
   // It may as well wait for what `other` is about to compute of their common beginning.
   [[nodiscard]] bool Follows(const ActiveRequest& other) const;
 
+  // kOutOfMemory with the numbers when its tokens need more pages than there could ever be.
+  [[nodiscard]] Status CheckCanFit() const;
   // Pages for `count` pending tokens. All or nothing.
   [[nodiscard]] Status Reserve(int64_t count);
   // Gives back what was reserved.

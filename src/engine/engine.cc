@@ -448,7 +448,9 @@ std::vector<Grant> Engine::Impl::Reserve(const std::vector<ActiveRequest*>& cand
     left_out->push_back(grant.candidate);
     request.state().UpdateStats([](RequestStats& s) { ++s.waits_for_pages; });
     starved = true;
-    if (kept.empty() && !AnyoneElseHoldsPages(&request, nullptr))
+    if (Status fits = request.CheckCanFit(); !fits)
+      EndRequest(request, Finish::kError, std::move(fits).error());
+    else if (kept.empty() && !AnyoneElseHoldsPages(&request, nullptr))
       EndRequest(request, Finish::kError, std::move(reserved).error());
   }
   return granted;

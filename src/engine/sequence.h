@@ -17,7 +17,6 @@
 #include <memory>
 #include <mutex>
 #include <span>
-#include <string>
 #include <vector>
 
 #include "base/result.h"
@@ -26,11 +25,7 @@
 
 namespace mirage::engine {
 
-// Whose prefixes a sequence finds, and who finds its own: all of equal salt.
-struct PrefixSharing {
-  bool enabled = true;
-  std::string salt;
-};
+using kv::PrefixSharing;
 
 class Sequence {
  public:

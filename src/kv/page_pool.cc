@@ -110,6 +110,12 @@ void PagePool::Copy(size_t group_index, PageNumber from, PageNumber to) {
     std::memcpy(range.base + to * bytes, range.base + from * bytes, bytes);
 }
 
+uint64_t PagePool::most_bytes() const {
+  const memory::LedgerSnapshot ledger = arena_.ledger().Snapshot();
+  const uint64_t others = ledger.used - ledger.by_owner[static_cast<size_t>(memory::Owner::kKv)];
+  return ledger.limit > others ? ledger.limit - others : 0;
+}
+
 kernels::KvLayer PagePool::layer(int32_t layer) const {
   const size_t group = static_cast<size_t>(group_of_layer_[layer]);
   const LayerGroup& shape = geometry_[group];

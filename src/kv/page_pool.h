@@ -56,6 +56,10 @@ class PagePool {
   // What the ledger has left for pages of this and every other pool.
   [[nodiscard]] uint64_t available_bytes() const { return arena_.ledger().available(); }
 
+  // The most bytes this and every other pool could hold together, with what others than pools hold
+  // now.
+  [[nodiscard]] uint64_t most_bytes() const;
+
   [[nodiscard]] const Geometry& geometry() const { return geometry_; }
   // Where a layer's pages are, for kernels.
   [[nodiscard]] kernels::KvLayer layer(int32_t layer) const;

@@ -37,6 +37,12 @@
 
 namespace mirage::kv {
 
+// Whose prefixes a sequence finds, and who finds its own: all of equal salt.
+struct PrefixSharing {
+  bool enabled = true;
+  std::string salt;
+};
+
 struct PrefixStats {
   uint64_t bytes = 0;  // page bytes the tree holds, those that sequences hold too included
   uint64_t nodes = 0;  // pages of positions

@@ -75,6 +75,28 @@ TEST(Pages, ARequestThatCanNeverFitIsAnErrorWithTheBytesAndNobodyElseSuffers) {
             model->Continue(Prompt(2, 50), 5));
 }
 
+TEST(Pages, ARequestThatCanNeverFitIsToldAtOnceAndNotWhenOthersAreDone) {
+  FakeHost host(5 * kPage);
+  Gate gate;
+  FakeModel::Options options = OneLayer();
+  options.begin = [&](auto slices) -> Status {
+    if (slices.front().cache->length() == 40) gate.Pass();  // in the midst of the small one
+    return {};
+  };
+  auto model = FakeModel::Make(host, options);
+  Engine engine(host.clock);
+  auto small = MustSubmit(engine, Greedy(model, Prompt(1, 20), 60));
+  auto large = MustSubmit(engine, Greedy(model, Prompt(2, 32 * 5 + 1), 5));
+  gate.AwaitArrival();  // the small one is not done
+  const Outcome outcome = Collect(*large);
+  EXPECT_EQ(outcome.error.code, Code::kOutOfMemory);
+  EXPECT_EQ(outcome.error.needed_bytes, 6 * kPage);
+  EXPECT_EQ(outcome.error.available_bytes, 5 * kPage);
+  EXPECT_FALSE(small->finished());
+  gate.Open();
+  EXPECT_EQ(Collect(*small).tokens, model->Continue(Prompt(1, 20), 60));
+}
+
 TEST(Pages, ARequestThatOutgrowsMemoryKeepsWhatItProduced) {
   FakeHost host(3 * kPage);
   auto model = FakeModel::Make(host, OneLayer());
