@@ -6,10 +6,13 @@
 #include <string>
 
 #include "abi/first_sizes.h"
+#include "abi/guard.h"
 #include "abi/handles.h"
 #include "abi/structs.h"
 
 namespace mirage::abi {
+
+inline constexpr size_t kMostSaltBytes = 1024;
 
 inline mirage_session_options DefaultSessionOptions() {
   mirage_session_options options{};
@@ -17,9 +20,16 @@ inline mirage_session_options DefaultSessionOptions() {
   return options;
 }
 
-inline Result<engine::PrefixSharing> ReadSharing(const mirage_session_options& options) {
-  constexpr size_t kMostSaltBytes = 1024;
+inline Result<mirage_session_options> ReadSessionOptions(const mirage_session_options* given) {
+  MIRAGE_TRY_ASSIGN(
+      const mirage_session_options options,
+      ReadOptions(given, DefaultSessionOptions(), kFirstSessionOptions, "mirage_session_options"));
+  MIRAGE_TRY(CheckReserved(options.reserved, "mirage_session_options"));
   MIRAGE_TRY(CheckReserved(options.reserved2, "mirage_session_options"));
+  return options;
+}
+
+inline Result<engine::PrefixSharing> ReadSharing(const mirage_session_options& options) {
   MIRAGE_TRY(CheckFlag(options.private_cache, "private_cache"));
   MIRAGE_TRY(CheckSpan(options.cache_salt, options.cache_salt_bytes, "cache_salt"));
   if (options.cache_salt_bytes > kMostSaltBytes)
@@ -31,14 +41,6 @@ inline Result<engine::PrefixSharing> ReadSharing(const mirage_session_options& o
   if (options.cache_salt_bytes > 0)
     sharing.salt.assign(options.cache_salt, options.cache_salt_bytes);
   return sharing;
-}
-
-inline Result<mirage_session_options> ReadSessionOptions(const mirage_session_options* given) {
-  MIRAGE_TRY_ASSIGN(
-      const mirage_session_options options,
-      ReadOptions(given, DefaultSessionOptions(), kFirstSessionOptions, "mirage_session_options"));
-  MIRAGE_TRY(CheckReserved(options.reserved, "mirage_session_options"));
-  return options;
 }
 
 }  // namespace mirage::abi

@@ -173,7 +173,7 @@ void ActiveRequest::CommitTokens(int64_t count, int64_t now_ns) {
 
 void ActiveRequest::Remember(int64_t count, bool with_partial, int64_t now_ns) noexcept {
   Sequence& seq = sequence();
-  if (!seq.sharing_.enabled) return;
+  if (!seq.sharing_.enabled || seq.from_outside_) return;
   runner().prefixes().Insert(seq.sharing_.salt,
                              std::span(seq.tokens_).first(static_cast<size_t>(count)), with_partial,
                              now_ns, &seq.cache_);

@@ -339,7 +339,8 @@ bool Engine::Impl::StepOf(ModelRunner& runner) {
   std::vector<ActiveRequest*> candidates = Candidates(runner);
   const auto streams = std::count_if(candidates.begin(), candidates.end(),
                                      [](const ActiveRequest* r) { return r->pending() == 1; });
-  for (ActiveRequest* request : candidates) request->Guess(runner.step_cost.PerTokenShare(streams));
+  const double per_token_share = runner.step_cost.PerTokenShare(streams);
+  for (ActiveRequest* request : candidates) request->Guess(per_token_share);
   const size_t before = active.size();
   const std::vector<Grant> grants = PlanAndReserve(runner, &candidates);
   if (grants.empty()) return active.size() != before;  // a request that can never fit was ended
@@ -384,8 +385,8 @@ std::vector<Grant> Engine::Impl::PlanAndReserve(ModelRunner& runner,
   for (;;) {
     std::vector<Candidate> counters;
     for (const ActiveRequest* request : *candidates)
-      counters.push_back({request->pending(), request->last_served, request->priority(),
-                          request->deadline_ns().value_or(INT64_MAX), request->guesses()});
+      counters.push_back({request->pending(), request->last_served, request->guesses(),
+                          request->priority(), request->deadline_ns().value_or(INT64_MAX)});
     std::vector<size_t> left_out;
     std::vector<Grant> grants = Reserve(*candidates, PlanStep(counters, Limits(runner)), &left_out);
     if (left_out.empty()) return grants;

@@ -69,6 +69,7 @@ Status Sequence::Adopt(Copy copy) {
                                         std::to_string(context_limit_));
   tokens_ = std::move(copy.tokens);
   cache_ = std::move(copy.cache);
+  from_outside_ = true;
   cached_length_ = cache_.length();
   return {};
 }
@@ -77,6 +78,7 @@ std::shared_ptr<Sequence> Sequence::Fork() const {
   auto fork = std::make_shared<Sequence>(runner_, context_limit_, sharing_);
   const std::lock_guard lock(mutex_);
   fork->tokens_ = tokens_;
+  fork->from_outside_ = from_outside_;
   fork->cache_ = cache_.Fork();
   fork->cached_length_ = fork->cache_.length();
   return fork;

@@ -48,7 +48,7 @@ class Sequence {
   bool DropCache();
 
   // The tokens and, held by a second cache, the pages of the computed ones. kBusy while a request
-  // runs.
+  // runs; none may start while the copy is there.
   struct Copy {
     std::vector<int32_t> tokens;
     kv::SequenceCache cache;
@@ -56,6 +56,7 @@ class Sequence {
   [[nodiscard]] Result<Copy> Share() const;
   // Takes tokens and cache in place of its own, for a sequence that is empty and idle.
   [[nodiscard]] Status Adopt(Copy copy);
+
   // An idle one of the same tokens, sharing pages; of a sequence with a running request, the tokens
   // there are now. Engine::Fork, so that its pages are known there.
   [[nodiscard]] std::shared_ptr<Sequence> Fork() const;
@@ -74,6 +75,8 @@ class Sequence {
   bool busy_ = false;
   std::vector<int32_t> tokens_;
   int64_t cached_length_ = 0;
+  // It began with keys and values from outside, which others are not to find.
+  bool from_outside_ = false;
   kv::SequenceCache cache_;
 };
 

@@ -37,7 +37,6 @@ class StepCost {
     const double tokens = token_ns_ * static_cast<double>(rows);
     return tokens <= 0 ? 0 : tokens / (fixed_ns_ + tokens);
   }
-
   // Of a token among many; a millisecond while nothing is known.
   [[nodiscard]] double token_ns() const {
     const double known = token_ns_;

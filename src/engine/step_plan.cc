@@ -37,7 +37,7 @@ class Plan {
       given->tokens += tokens;
   }
 
-  // What is left over, a token of each stream in turn.
+  // What is left over, to one after the other.
   void GiveGuesses() {
     for (bool more = true; more;) {
       more = false;

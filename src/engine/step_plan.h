@@ -7,15 +7,13 @@
 // Decode first: requests that only need their next token get it, those that waited longest first,
 // so running streams go on; a few tokens are always left for prompts. When several requests take
 // part the prompt part is bounded, which bounds the time between the streams' tokens and until a
-// cancel is seen.
+// cancel is seen. Guesses take what is left over, a token of each stream in turn.
 //
 // Prompts share their part in order of deadline, then of arrival; but a long one at the head leaves
 // half of it to much shorter ones, which else would wait for all of it.
 //
 // Higher priorities come before lower ones in both. Whoever has been left out for kStarvedSteps
 // comes first all the same: a low priority means later, not never.
-//
-// Guesses take what is left over, a token of each stream in turn.
 
 #include <cstdint>
 #include <span>
@@ -44,9 +42,9 @@ struct StepLimits {
 struct Candidate {
   int64_t pending = 0;       // tokens to compute before the next one can be sampled; 1: decoding
   uint64_t last_served = 0;  // the number of the last step it took part in, or before which it came
+  int64_t guesses = 0;       // decoding: tokens guessed to follow, to be checked in the same pass
   int32_t priority = 0;
   int64_t deadline_ns = INT64_MAX;
-  int64_t guesses = 0;  // decoding: tokens guessed to follow, to be checked in the same pass
 };
 
 struct Grant {

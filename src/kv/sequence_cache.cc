@@ -179,9 +179,7 @@ Result<SequenceCache> SequenceCache::WithPages(PagePool& pool, int64_t length,
   const int64_t last_page = length / kPage + (length % kPage != 0 ? 1 : 0);
   for (size_t group = 0; group < extents.size(); ++group) {
     const auto [first, pages] = extents[group];
-    const int64_t seen_from = geometry[group].kind == CacheKind::kWindow
-                                  ? std::max<int64_t>(0, length - geometry[group].window + 1)
-                                  : 0;
+    const int64_t seen_from = FirstSeen(geometry[group], length);
     if (first < 0 || first % kPage != 0 || first > seen_from || pages < 0 || pages > last_page ||
         first / kPage + pages != last_page)
       return Fail(Code::kCorrupt, "page group " + std::to_string(group) + " holds " +

@@ -131,8 +131,10 @@ Status Session::TakeSaved(const format::SessionFile& file) {
 }
 
 Result<std::shared_ptr<Session>> Session::Restore(std::shared_ptr<LoadedModel> model,
-                                                  int64_t context, const ByteSource& source) {
-  MIRAGE_TRY_ASSIGN(std::shared_ptr<Session> session, Create(std::move(model), context));
+                                                  int64_t context, engine::PrefixSharing sharing,
+                                                  const ByteSource& source) {
+  MIRAGE_TRY_ASSIGN(std::shared_ptr<Session> session,
+                    Create(std::move(model), context, std::move(sharing)));
   MIRAGE_TRY_ASSIGN(const format::SessionFile file, format::SessionFile::Open(source));
   MIRAGE_TRY(session->TakeSaved(file));
   return session;

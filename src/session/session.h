@@ -84,6 +84,7 @@ class Session : public std::enable_shared_from_this<Session> {
   // is short, they will be computed again.
   [[nodiscard]] static Result<std::shared_ptr<Session>> Restore(std::shared_ptr<LoadedModel> model,
                                                                 int64_t context,
+                                                                engine::PrefixSharing sharing,
                                                                 const ByteSource& source);
 
   [[nodiscard]] Result<std::unique_ptr<Generation>> Start(GenerationOptions options);

@@ -23,7 +23,7 @@ RequestOptions Guessing(RequestOptions options, int64_t most) {
 TEST(Speculation, TakesFewerPassesWhereTheAnswerRepeatsItself) {
   FakeHost host;
   auto model = Repetitive(host);
-  Engine engine(host.clock, {.check_invariants = true});
+  Engine engine(host.clock);
   auto request = MustSubmit(engine, Guessing(Greedy(model, Prompt(1, 10), 400), 8));
   const Outcome outcome = Collect(*request);
   EXPECT_EQ(outcome.finish, Finish::kLength);
@@ -39,7 +39,7 @@ TEST(Speculation, TakesFewerPassesWhereTheAnswerRepeatsItself) {
 TEST(Speculation, OffByDefault) {
   FakeHost host;
   auto model = Repetitive(host);
-  Engine engine(host.clock, {.check_invariants = true});
+  Engine engine(host.clock);
   auto request = MustSubmit(engine, Greedy(model, Prompt(1, 10), 100));
   Collect(*request);
   EXPECT_EQ(model->passes, 100);
@@ -49,7 +49,7 @@ TEST(Speculation, OffByDefault) {
 TEST(Speculation, WrongGuessesLeaveNothingBehind) {
   FakeHost host;
   auto model = FakeModel::Make(host);  // remembers everything, so hardly any guess comes true
-  Engine engine(host.clock, {.check_invariants = true});
+  Engine engine(host.clock);
   // A prompt that repeats itself invites guesses.
   std::vector<int32_t> prompt;
   for (int i = 0; i < 60; ++i) prompt.push_back(i % 3);
@@ -64,7 +64,7 @@ TEST(Speculation, WrongGuessesLeaveNothingBehind) {
 TEST(Speculation, SampledTokensAreTheSameToo) {
   FakeHost host;
   auto model = Repetitive(host);
-  Engine engine(host.clock, {.check_invariants = true});
+  Engine engine(host.clock);
   for (const float temperature : {0.3f, 1.0f, 1.7f}) {
     std::vector<std::vector<int32_t>> answers;
     for (const int64_t guesses : {0, 1, 5, 15}) {
@@ -83,7 +83,7 @@ TEST(Speculation, SampledTokensAreTheSameToo) {
 TEST(Speculation, EndsWhereItWouldHaveEnded) {
   FakeHost host;
   auto model = Repetitive(host);
-  Engine engine(host.clock, {.check_invariants = true});
+  Engine engine(host.clock);
   const std::vector<int32_t> prompt = Prompt(1, 10);
   for (const int64_t count : {1, 2, 3, 17, 100, 101}) {
     const Outcome outcome = Collect(*MustSubmit(engine, Guessing(Greedy(model, prompt, count), 8)));
@@ -111,7 +111,7 @@ TEST(Speculation, EndsWhereItWouldHaveEnded) {
 TEST(Speculation, ASlowReaderPausesItWithoutLoss) {
   FakeHost host;
   auto model = Repetitive(host);
-  Engine engine(host.clock, {.check_invariants = true});
+  Engine engine(host.clock);
   RequestOptions options = Guessing(Greedy(model, Prompt(1, 10), 200), 8);
   options.queue_capacity = 3;
   EXPECT_EQ(Collect(*MustSubmit(engine, std::move(options))).tokens,
@@ -126,7 +126,7 @@ TEST_P(SpeculationSeeds, TokensDependOnNothingElse) {
   const auto below = [&](int n) { return static_cast<int>(random() % static_cast<unsigned>(n)); };
   FakeHost host(GetParam() % 2 == 0 ? UINT64_MAX : 40 * FakeModel::kPageBytes);
   auto model = GetParam() % 3 == 0 ? FakeModel::Make(host) : Repetitive(host);
-  Engine engine(host.clock, {.check_invariants = true});
+  Engine engine(host.clock);
   struct Case {
     std::vector<int32_t> prompt;
     int64_t count;

@@ -53,24 +53,18 @@ TEST(PlanStep, StreamsLeaveAPromptSomeRoomHoweverManyTheyAre) {
 }
 
 TEST(PlanStep, GuessesTakeWhatIsLeftOverInTurn) {
-  const auto stream = [](int64_t pending, int64_t guesses) {
-    Candidate candidate;
-    candidate.pending = pending;
-    candidate.guesses = guesses;
-    return candidate;
-  };
   const auto plan = [](std::vector<Candidate> candidates, const StepLimits& limits) {
     std::vector<int64_t> guesses;
     for (const Grant& grant : PlanStep(candidates, limits)) guesses.push_back(grant.guesses);
     return guesses;
   };
-  EXPECT_EQ(plan({stream(1, 5), stream(1, 2)}, {64, 16, 16}), (std::vector<int64_t>{5, 2}));
+  EXPECT_EQ(plan({{1, 0, 5}, {1, 0, 2}}, {64, 16, 16}), (std::vector<int64_t>{5, 2}));
   // Rows: one for each stream, three are left.
-  EXPECT_EQ(plan({stream(1, 5), stream(1, 5)}, {64, 5, 16}), (std::vector<int64_t>{2, 1}));
-  EXPECT_EQ(plan({stream(1, 5), stream(1, 5)}, {64, 2, 16}), (std::vector<int64_t>{0, 0}));
+  EXPECT_EQ(plan({{1, 0, 5}, {1, 0, 5}}, {64, 5, 16}), (std::vector<int64_t>{2, 1}));
+  EXPECT_EQ(plan({{1, 0, 5}, {1, 0, 5}}, {64, 2, 16}), (std::vector<int64_t>{0, 0}));
   // Tokens: a prompt takes its part first.
-  EXPECT_EQ(plan({stream(1, 5), stream(30, 0)}, {20, 8, 64}), (std::vector<int64_t>{0, 0}));
-  EXPECT_EQ(plan({stream(1, 5), stream(17, 0)}, {20, 8, 64}), (std::vector<int64_t>{2, 0}));
+  EXPECT_EQ(plan({{1, 0, 5}, {30, 0, 0}}, {20, 8, 64}), (std::vector<int64_t>{0, 0}));
+  EXPECT_EQ(plan({{1, 0, 5}, {17, 0, 0}}, {20, 8, 64}), (std::vector<int64_t>{2, 0}));
 }
 
 TEST(PlanStep, StreamsThatWaitedLongestComeFirst) {
@@ -94,14 +88,16 @@ TEST(PlanStep, ALongPromptLeavesHalfOfItsPartToMuchShorterOnes) {
 }
 
 TEST(PlanStep, HigherPrioritiesComeFirst) {
-  const std::vector<Candidate> candidates = {{1, 5, 0}, {1, 7, 2}, {100, 0, 0}, {50, 0, 1}};
+  const std::vector<Candidate> candidates = {
+      {1, 5, 0, 0}, {1, 7, 0, 2}, {100, 0, 0, 0}, {50, 0, 0, 1}};
   std::vector<size_t> order;
   for (const Grant& grant : PlanStep(candidates, {64, 8, 40, 8})) order.push_back(grant.candidate);
   EXPECT_EQ(order, (std::vector<size_t>{1, 0, 3}));
 }
 
 TEST(PlanStep, WhoeverWasLeftOutForLongComesBeforeHigherPriorities) {
-  const std::vector<Candidate> candidates = {{1, 99, 9}, {1, 100 - kStarvedSteps, -1}, {1, 99, 9}};
+  const std::vector<Candidate> candidates = {
+      {1, 99, 0, 9}, {1, 100 - kStarvedSteps, 0, -1}, {1, 99, 0, 9}};
   std::vector<size_t> order;
   for (const Grant& grant : PlanStep(candidates, {64, 2, 40, 100}))
     order.push_back(grant.candidate);
@@ -109,7 +105,7 @@ TEST(PlanStep, WhoeverWasLeftOutForLongComesBeforeHigherPriorities) {
 }
 
 TEST(PlanStep, PromptsOfOnePriorityGoByTheirDeadlines) {
-  const std::vector<Candidate> candidates = {{60, 0, 0}, {60, 0, 0, 900}, {60, 0, 0, 500}};
+  const std::vector<Candidate> candidates = {{60, 0}, {60, 0, 0, 0, 900}, {60, 0, 0, 0, 500}};
   std::vector<size_t> order;
   for (const Grant& grant : PlanStep(candidates, {512, 8, 100, 0}))
     order.push_back(grant.candidate);
