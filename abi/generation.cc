@@ -17,6 +17,7 @@
 namespace mirage::abi {
 namespace {
 
+constexpr int32_t kMostDraftTokens = 64;
 constexpr int32_t kHighestPriority = 100;
 
 mirage_generation_options DefaultGenerationOptions() {
@@ -74,7 +75,10 @@ sample::Params ReadSampling(const mirage_generation_options& options) {
 
 Result<session::GenerationOptions> ReadGenerationOptions(const mirage_generation_options& options) {
   MIRAGE_TRY(CheckReserved(options.reserved, "mirage_generation_options"));
-  MIRAGE_TRY(CheckReserved(options.reserved2, "mirage_generation_options"));
+  if (options.draft_tokens < 0 || options.draft_tokens > kMostDraftTokens)
+    return Fail(Code::kInvalidArgument, "draft_tokens is " + std::to_string(options.draft_tokens) +
+                                            "; 0 to " + std::to_string(kMostDraftTokens) +
+                                            " are allowed");
   if (options.priority < -kHighestPriority || options.priority > kHighestPriority)
     return Fail(Code::kInvalidArgument,
                 "priority is " + std::to_string(options.priority) + "; -100 to 100 are allowed");
@@ -110,6 +114,7 @@ Result<session::GenerationOptions> ReadGenerationOptions(const mirage_generation
   }
   read.logprobs = options.logprobs;
   read.priority = options.priority;
+  read.draft_tokens = options.draft_tokens;
   return read;
 }
 
@@ -277,6 +282,8 @@ mirage_status mirage_generation_get_stats(const mirage_generation* generation,
     filled.output_s = Seconds(now.first_token_ns, now.last_token_ns);
     filled.memory_waits = static_cast<uint64_t>(now.waits_for_pages);
     filled.preemptions = static_cast<uint64_t>(now.preemptions);
+    filled.drafted_tokens = static_cast<uint64_t>(now.guessed_tokens);
+    filled.accepted_tokens = static_cast<uint64_t>(now.accepted_tokens);
     return WriteOut(stats, filled, "stats");
   });
 }

@@ -155,7 +155,7 @@ MIRAGE_FIELD(mirage_generation_options, callback_user_data, 136);
 MIRAGE_FIELD(mirage_generation_options, sampler, 144);
 MIRAGE_FIELD(mirage_generation_options, reserved, 148);
 MIRAGE_FIELD(mirage_generation_options, priority, 152);
-MIRAGE_FIELD(mirage_generation_options, reserved2, 156);
+MIRAGE_FIELD(mirage_generation_options, draft_tokens, 156);
 MIRAGE_SIZE(mirage_generation_options, 160);
 
 MIRAGE_FIELD(mirage_plan_options, struct_size, 0);
@@ -237,7 +237,9 @@ MIRAGE_FIELD(mirage_generation_stats, prompt_s, 48);
 MIRAGE_FIELD(mirage_generation_stats, output_s, 56);
 MIRAGE_FIELD(mirage_generation_stats, memory_waits, 64);
 MIRAGE_FIELD(mirage_generation_stats, preemptions, 72);
-MIRAGE_SIZE(mirage_generation_stats, 80);
+MIRAGE_FIELD(mirage_generation_stats, drafted_tokens, 80);
+MIRAGE_FIELD(mirage_generation_stats, accepted_tokens, 88);
+MIRAGE_SIZE(mirage_generation_stats, 96);
 
 MIRAGE_FIELD(mirage_token, struct_size, 0);
 MIRAGE_FIELD(mirage_token, type, 4);

@@ -166,6 +166,11 @@ void SamplingFlags::Add(CLI::App& command) {
       .add_option("--logprobs", logprobs,
                   "Report the K most likely tokens of each step: in the JSON, else on stderr")
       ->check(Whole<int32_t>(0));
+  command
+      .add_option("--draft-tokens", draft_tokens,
+                  "Guess up to N tokens ahead in a step and check them: the same answer, sooner "
+                  "where it repeats what was said")
+      ->check(Whole<int32_t>(0));
   AddAbsentOptions(command, {"--grammar", "--json-schema", "--top-n-sigma", "--dry-multiplier",
                              "--xtc-probability", "--xtc-threshold"});
 }
@@ -191,6 +196,7 @@ GenerationOptions::GenerationOptions(const mirage_model* model, const SamplingFl
   options_.max_tokens = flags.max_tokens;
   options_.ignore_eos = flags.ignore_eos ? 1 : 0;
   options_.logprobs = flags.logprobs;
+  options_.draft_tokens = flags.draft_tokens;
   for (const std::string& text : flags.stop) stop_.push_back({text.data(), text.size()});
   options_.stop_strings = stop_.data();
   options_.stop_string_count = stop_.size();

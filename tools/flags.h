@@ -47,6 +47,7 @@ struct SamplingFlags {
   std::vector<std::string> logit_bias;  // "TOKEN=BIAS"
   bool ignore_eos = false;
   int32_t logprobs = 0;
+  int32_t draft_tokens = 0;
 
   void Add(CLI::App& command);
 };

@@ -51,10 +51,15 @@ Json TimingsJson(const mirage_model_stats& model, const mirage_generation_stats&
   const uint64_t computed = stats.prompt_tokens - stats.cached_tokens;
   const uint64_t decoded =
       stats.output_tokens > 0 ? stats.output_tokens - 1 : 0;  // the first comes with the prompt
-  return {{"load_s", model.load_s},
-          {"prefill_tok_s", PerSecond(computed, stats.prompt_s)},
-          {"decode_tok_s", PerSecond(decoded, stats.output_s)},
-          {"ttft_s", stats.wait_s + stats.prompt_s}};
+  Json timings = {{"load_s", model.load_s},
+                  {"prefill_tok_s", PerSecond(computed, stats.prompt_s)},
+                  {"decode_tok_s", PerSecond(decoded, stats.output_s)},
+                  {"ttft_s", stats.wait_s + stats.prompt_s}};
+  if (stats.drafted_tokens > 0) {
+    timings["drafted_tokens"] = stats.drafted_tokens;
+    timings["accepted_tokens"] = stats.accepted_tokens;
+  }
+  return timings;
 }
 
 Json MemoryJson(const mirage_memory& memory, const mirage_model_stats& model,

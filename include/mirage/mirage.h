@@ -709,9 +709,11 @@ typedef struct mirage_generation_options {
   void* callback_user_data;       /* kept until the generation is closed */
   int32_t sampler;                /* MIRAGE_SAMPLER_x */
   uint32_t reserved;
-  int32_t priority; /* -100 to 100: a higher one is computed first, and has memory before lower
-                       ones; these wait longer, but not forever. Default 0 */
-  uint32_t reserved2;
+  int32_t priority;     /* -100 to 100: a higher one is computed first, and has memory before lower
+                           ones; these wait longer, but not forever. Default 0 */
+  int32_t draft_tokens; /* tokens guessed ahead in a step, at most, from what was said before, and
+                           checked by the model: the same answer, in fewer steps where it repeats
+                           itself or the prompt. 0: none, the default; at most 64 */
 } mirage_generation_options;
 
 /* mirage_generation_options_init: the library's defaults, as in the comments above. A model may
@@ -922,11 +924,13 @@ typedef struct mirage_generation_stats {
   uint64_t prompt_tokens; /* of the whole prompt */
   uint64_t cached_tokens; /* of these, computed before, by this session or another, and reused */
   uint64_t output_tokens;
-  double wait_s;         /* from the start to the first step it took part in */
-  double prompt_s;       /* from there to the first token */
-  double output_s;       /* from the first token to the last */
-  uint64_t memory_waits; /* steps it sat out for want of memory */
-  uint64_t preemptions;  /* times its keys and values were given up, to be computed again */
+  double wait_s;            /* from the start to the first step it took part in */
+  double prompt_s;          /* from there to the first token */
+  double output_s;          /* from the first token to the last */
+  uint64_t memory_waits;    /* steps it sat out for want of memory */
+  uint64_t preemptions;     /* times its keys and values were given up, to be computed again */
+  uint64_t drafted_tokens;  /* guessed ahead and checked */
+  uint64_t accepted_tokens; /* of these, those that the model chose too */
 } mirage_generation_stats;
 
 MIRAGE_API mirage_status mirage_generation_get_stats(const mirage_generation* generation,

@@ -253,6 +253,7 @@ Result<std::unique_ptr<Generation>> Session::Start(GenerationOptions options) {
   request.stop_rule = MakeStopRule(text);
   request.logprobs = options.logprobs;
   request.priority = options.priority;
+  request.most_guesses = options.draft_tokens;
   if (options.deadline_ms.has_value())
     request.deadline_ns = model_->runtime().clock().NowNs() + *options.deadline_ms * kNanosPerMilli;
   Result<std::shared_ptr<engine::Request>> submitted = compute->engine.Submit(std::move(request));

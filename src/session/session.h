@@ -46,6 +46,7 @@ struct GenerationOptions {
   std::vector<std::string> stop_strings;
   int logprobs = 0;
   int32_t priority = 0;
+  int64_t draft_tokens = 0;  // guessed ahead in a step, at most
 };
 
 struct SessionStats {

@@ -528,8 +528,54 @@ static void statistics_count(void** state) {
   mirage_generation_close(generation);
 }
 
+/* A model made to repeat itself: guesses come true. */
+static void drafting_takes_fewer_steps_and_gives_the_same(void** state) {
+  fixture* f = (fixture*)*state;
+  const mirage_logit_bias bias = {65, 1000.0f};
+  mirage_generation_options options = greedy(64);
+  mirage_generation_stats stats;
+  mirage_runtime_stats before;
+  mirage_runtime_stats after;
+  mirage_generation* generation = NULL;
+  answer plain;
+  answer drafted;
+  int i = 0;
+  options.logit_bias = &bias;
+  options.logit_bias_count = 1;
+  assert_ok(mirage_session_clear(f->session, &last_error));
+  append_user(f->session, "hello");
+  plain = generate(f->session, &options);
+  assert_ok(mirage_session_clear(f->session, &last_error));
+  append_user(f->session, "hello");
+  options.draft_tokens = 7;
+  before.struct_size = after.struct_size = sizeof before;
+  stats.struct_size = sizeof stats;
+  assert_ok(mirage_runtime_get_stats(f->runtime, &before, &last_error));
+  generation = start(f->session, &options);
+  drafted = read_answer(generation);
+  assert_ok(mirage_generation_get_stats(generation, &stats, &last_error));
+  mirage_generation_close(generation);
+  assert_ok(mirage_runtime_get_stats(f->runtime, &after, &last_error));
+  assert_int_equal(drafted.token_count, 64);
+  assert_int_equal(plain.token_count, 64);
+  for (i = 0; i < 64; ++i) assert_int_equal(drafted.tokens[i], plain.tokens[i]);
+  assert_true(stats.accepted_tokens > 32);
+  assert_true(stats.drafted_tokens >= stats.accepted_tokens);
+  assert_int_equal(stats.output_tokens, 64);
+  assert_true(after.steps - before.steps < 32);
+  options.draft_tokens = -1;
+  assert_status(MIRAGE_INVALID_ARGUMENT,
+                mirage_generation_start(f->session, &options, &generation, &last_error));
+  options.draft_tokens = 65;
+  assert_status(MIRAGE_INVALID_ARGUMENT,
+                mirage_generation_start(f->session, &options, &generation, &last_error));
+  assert_message_has("65");
+  assert_ok(mirage_session_clear(f->session, &last_error));
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(drafting_takes_fewer_steps_and_gives_the_same),
       cmocka_unit_test(max_tokens_ends_with_length),
       cmocka_unit_test(the_context_ends_with_length),
       cmocka_unit_test(greedy_answers_are_the_same),
