@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Shortage of pages: an ordinary outcome inside, an error only where nothing could help.
 
+#include "tests/engine/blocker.h"
 #include "tests/engine/engine_test.h"
 
 namespace mirage::engine {
@@ -77,23 +78,18 @@ TEST(Pages, ARequestThatCanNeverFitIsAnErrorWithTheBytesAndNobodyElseSuffers) {
 
 TEST(Pages, ARequestThatCanNeverFitIsToldAtOnceAndNotWhenOthersAreDone) {
   FakeHost host(5 * kPage);
-  Gate gate;
-  FakeModel::Options options = OneLayer();
-  options.begin = [&](auto slices) -> Status {
-    if (slices.front().cache->length() == 40) gate.Pass();  // in the midst of the small one
-    return {};
-  };
-  auto model = FakeModel::Make(host, options);
+  auto model = FakeModel::Make(host, OneLayer());
+  FakeHost elsewhere;
   Engine engine(host.clock);
+  Blocker blocker(elsewhere, engine);
   auto small = MustSubmit(engine, Greedy(model, Prompt(1, 20), 60));
   auto large = MustSubmit(engine, Greedy(model, Prompt(2, 32 * 5 + 1), 5));
-  gate.AwaitArrival();  // the small one is not done
+  blocker.gate.Open();
   const Outcome outcome = Collect(*large);
   EXPECT_EQ(outcome.error.code, Code::kOutOfMemory);
   EXPECT_EQ(outcome.error.needed_bytes, 6 * kPage);
   EXPECT_EQ(outcome.error.available_bytes, 5 * kPage);
-  EXPECT_FALSE(small->finished());
-  gate.Open();
+  EXPECT_EQ(large->stats().waits_for_pages, 1);  // it did not wait for what cannot come
   EXPECT_EQ(Collect(*small).tokens, model->Continue(Prompt(1, 20), 60));
 }
 
