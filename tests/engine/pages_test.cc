@@ -16,24 +16,15 @@ FakeModel::Options OneLayer() {
   return options;
 }
 
-// Its first pass waits at the gate, until every request of a test is there.
-FakeModel::Options OneLayerBehind(Gate& gate) {
-  FakeModel::Options options = OneLayer();
-  options.begin = [&gate](auto) -> Status {
-    gate.Pass();
-    return {};
-  };
-  return options;
-}
-
 TEST(Pages, AYoungerRequestWaitsForAnOlderOnesPages) {
   FakeHost host(5 * kPage);
-  Gate gate;
-  auto model = FakeModel::Make(host, OneLayerBehind(gate));
+  auto model = FakeModel::Make(host, OneLayer());
+  FakeHost elsewhere;
   Engine engine(host.clock);
+  Blocker blocker(elsewhere, engine);                                    // until both are there
   auto older = MustSubmit(engine, Greedy(model, Prompt(1, 120), 30));    // 4 to 5 pages
   auto younger = MustSubmit(engine, Greedy(model, Prompt(2, 100), 10));  // 4 pages
-  gate.Open();
+  blocker.gate.Open();
   EXPECT_EQ(Collect(*older).tokens, model->Continue(Prompt(1, 120), 30));
   EXPECT_EQ(Collect(*younger).tokens, model->Continue(Prompt(2, 100), 10));
   EXPECT_GT(younger->stats().waits_for_pages + younger->stats().preemptions, 0);
@@ -42,13 +33,14 @@ TEST(Pages, AYoungerRequestWaitsForAnOlderOnesPages) {
 
 TEST(Pages, AnOlderRequestTakesAYoungersPagesWhichAreComputedAgain) {
   FakeHost host(6 * kPage);
-  Gate gate;
-  auto model = FakeModel::Make(host, OneLayerBehind(gate));
+  auto model = FakeModel::Make(host, OneLayer());
+  FakeHost elsewhere;
   Engine engine(host.clock);
+  Blocker blocker(elsewhere, engine);  // until both are there
   // Both fit at first; the older one grows until only it does.
   auto older = MustSubmit(engine, Greedy(model, Prompt(1, 30), 150));
   auto younger = MustSubmit(engine, Greedy(model, Prompt(2, 30), 100));
-  gate.Open();
+  blocker.gate.Open();
   EXPECT_EQ(Collect(*older).tokens, model->Continue(Prompt(1, 30), 150));
   EXPECT_EQ(Collect(*younger).tokens, model->Continue(Prompt(2, 30), 100));
   EXPECT_EQ(older->stats().preemptions, 0);
@@ -178,8 +170,7 @@ TEST(Pages, APausedRequestHoldsUpNobodyElse) {
 
 TEST(Pages, APausedRequestDoesNotHoldUpOneWhosePagesItTook) {
   FakeHost host(4 * kPage);
-  Gate gate;
-  auto model = FakeModel::Make(host, OneLayerBehind(gate));
+  auto model = FakeModel::Make(host, OneLayer());
   Engine engine(host.clock);
   // The older one grows to three pages, takes the younger one's for that, and then waits for its
   // reader.
@@ -187,7 +178,6 @@ TEST(Pages, APausedRequestDoesNotHoldUpOneWhosePagesItTook) {
   options.queue_capacity = 50;
   auto older = MustSubmit(engine, std::move(options));
   auto younger = MustSubmit(engine, Greedy(model, Prompt(2, 30), 60));
-  gate.Open();
   ASSERT_TRUE(Eventually([&] { return older->stats().output_tokens == 50; }));
   const Outcome outcome = Collect(*younger);
   EXPECT_EQ(outcome.tokens, model->Continue(Prompt(2, 30), 60));
