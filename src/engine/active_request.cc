@@ -190,7 +190,8 @@ void ActiveRequest::Preempt() noexcept {
   state_->UpdateStats([](RequestStats& stats) { ++stats.preemptions; });
 }
 
-Status ActiveRequest::Sample(std::span<float> logits, int64_t now_ns) {
+Status ActiveRequest::Sample(std::span<float> logits, sample::Workspace& workspace,
+                             int64_t now_ns) {
   if (options_.external_sampler) {
     Output output;
     output.kind = Output::Kind::kLogits;
@@ -203,8 +204,12 @@ Status ActiveRequest::Sample(std::span<float> logits, int64_t now_ns) {
   context.history = sequence().tokens_;
   context.output_begin = static_cast<size_t>(output_begin_);
   context.position = static_cast<int64_t>(sequence().tokens_.size());
+  context.sample_index = options_.sample_index;
   context.logprobs = options_.logprobs;
-  MIRAGE_TRY_ASSIGN(sample::Choice choice, sampler_.Sample(logits, context));
+  context.mirostat_mu = mirostat_mu_;
+  if (produced_ < options_.min_tokens) context.forbidden = options_.stop_tokens;
+  MIRAGE_TRY_ASSIGN(sample::Choice choice, sampler_.Sample(logits, context, workspace));
+  mirostat_mu_ = choice.mirostat_mu;
   Produce(std::move(choice), now_ns);
   return {};
 }

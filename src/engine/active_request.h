@@ -67,7 +67,8 @@ class ActiveRequest {
   // It was preempted and has not caught up since.
   [[nodiscard]] bool recomputing() const { return recomputing_; }
   // Chooses the next token from logits and produces it, or hands the logits out.
-  [[nodiscard]] Status Sample(std::span<float> logits, int64_t now_ns);
+  [[nodiscard]] Status Sample(std::span<float> logits, sample::Workspace& workspace,
+                              int64_t now_ns);
   // The token just produced is the index-th guess, and more may follow.
   [[nodiscard]] bool CameTrue(int64_t index) const;
   // Of the first `checked` guesses `accepted` came true; the others are forgotten.
@@ -97,6 +98,7 @@ class ActiveRequest {
   int64_t start_length_ = 0;  // of the sequence before the prompt
   int64_t output_begin_ = 0;  // of the output in the sequence
   int64_t produced_ = 0;
+  std::optional<double> mirostat_mu_;  // after the newest token
   bool awaiting_accept_ = false;
   bool recomputing_ = false;
   std::vector<int32_t> guesses_;

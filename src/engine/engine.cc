@@ -106,6 +106,7 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   std::list<std::unique_ptr<ScoreJob>> scores;
   const ModelRunner* last_runner = nullptr;
   uint64_t step_number = 0;
+  sample::Workspace workspace;
   bool starved = false;  // somebody waits for pages that a thread outside may give back
 };
 
@@ -126,6 +127,12 @@ Result<std::shared_ptr<Request>> Engine::Submit(RequestOptions options) {
     return Fail(Code::kInvalidArgument,
                 "max_tokens is " + std::to_string(options.max_tokens) +
                     "; it is at least 1, or -1 for as many as the context holds");
+  if (options.min_tokens < 0 ||
+      (options.max_tokens != -1 && options.min_tokens > options.max_tokens))
+    return Fail(Code::kInvalidArgument,
+                "min_tokens is " + std::to_string(options.min_tokens) +
+                    ", expected 0 to max_tokens" +
+                    (options.max_tokens == -1 ? "" : ", " + std::to_string(options.max_tokens)));
   MIRAGE_TRY_ASSIGN(sample::Sampler sampler,
                     sample::Sampler::Create(options.sampling, runner.vocabulary()));
   auto state = std::make_shared<Request::State>(std::max<size_t>(1, options.queue_capacity),
@@ -592,12 +599,12 @@ void Engine::Impl::SampleAndCommit(ModelRunner& runner,
 Result<int64_t> Engine::Impl::SampleGuesses(ModelRunner& runner, ActiveRequest& request,
                                             const Grant& grant, int32_t first_row) {
   int64_t accepted = 0;
-  MIRAGE_TRY(request.Sample(runner.Logits(first_row), clock.NowNs()));
+  MIRAGE_TRY(request.Sample(runner.Logits(first_row), workspace, clock.NowNs()));
   while (accepted < grant.guesses && request.CameTrue(accepted)) {
     request.CommitTokens(1, clock.NowNs());
     ++accepted;
-    MIRAGE_TRY(
-        request.Sample(runner.Logits(first_row + static_cast<int32_t>(accepted)), clock.NowNs()));
+    MIRAGE_TRY(request.Sample(runner.Logits(first_row + static_cast<int32_t>(accepted)), workspace,
+                              clock.NowNs()));
   }
   if (grant.guesses > 0) request.Rollback();
   request.EndGuesses(grant.guesses, accepted);

@@ -49,7 +49,9 @@ struct RequestOptions {
   std::vector<int32_t>
       prompt;  // appended to the sequence; may be empty only if the sequence is not
   sample::Params sampling;
+  uint32_t sample_index = 0;         // of several answers to one prompt, which: keys the draws
   bool external_sampler = false;     // outputs are logits, answered by Accept
+  int64_t min_tokens = 0;            // before these were produced no stop token is drawn
   int64_t max_tokens = -1;           // -1: until the context is full
   std::vector<int32_t> stop_tokens;  // the end-of-generation set; empty to ignore it
   std::unique_ptr<StopRule> stop_rule;

@@ -12,11 +12,15 @@
 #include <span>
 
 #include "sample/params.h"
+#include "sample/workspace.h"
 
 namespace mirage::sample {
 
-// history[output_begin..] is output. Ids outside the logits (embeddings in the prompt) are skipped.
+[[nodiscard]] bool HasPenalties(const Params& params);
+
+// history[output_begin..] is output. What is subtracted is multiplied by `scale`. Ids outside the
+// logits (embeddings in the prompt) are skipped.
 void ApplyPenalties(const Params& params, std::span<const int32_t> history, size_t output_begin,
-                    std::span<float> logits);
+                    float scale, std::span<float> logits, Workspace& workspace);
 
 }  // namespace mirage::sample

@@ -8,147 +8,267 @@
 #include <cmath>
 #include <limits>
 
+#include "sample/constraints.h"
 #include "sample/draw.h"
+#include "sample/dry.h"
+#include "sample/logit_scan.h"
+#include "sample/mirostat.h"
 #include "sample/penalties.h"
+#include "sample/temperature.h"
 #include "sample/truncation.h"
+#include "sample/xtc.h"
 
 namespace mirage::sample {
 namespace {
 
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
-
-Status CheckRange(const char* name, float value, float low, float high) {
-  if (value >= low && value <= high) return {};
-  return Fail(Code::kInvalidArgument,
-              fmt::format("{} is {}, expected {} to {}", name, value, low, high));
+// Names the first logit that does not compare, NaN or +inf.
+Status BadLogit(std::span<const float> logits) {
+  size_t i = 0;
+  while (logits[i] < std::numeric_limits<float>::infinity()) ++i;
+  return Fail(Code::kInvalidArgument, fmt::format("the logit of token {} is {}", i, logits[i]));
 }
 
-Status CheckFinite(const char* name, float value) {
-  if (std::isfinite(value)) return {};
-  return Fail(Code::kInvalidArgument,
-              fmt::format("{} is {}, expected a finite number", name, value));
+Result<LogitScan> Scan(std::span<const float> logits, Workspace& workspace) {
+  const LogitScan scan(logits, workspace.block_max);
+  if (!scan.comparable()) return Fail(BadLogit(logits).error());
+  return scan;
 }
 
-Status CheckAtLeast(const char* name, int32_t value, int32_t low) {
-  if (value >= low) return {};
-  return Fail(Code::kInvalidArgument,
-              fmt::format("{} is {}, expected at least {}", name, value, low));
-}
-
-Status CheckBias(const Params& params, int32_t vocabulary) {
-  for (const auto& [token, bias] : params.logit_bias) {
-    if (token < 0 || token >= vocabulary)
-      return Fail(
-          Code::kInvalidArgument,
-          fmt::format("logit_bias names token {}, the vocabulary has {}", token, vocabulary));
-    if (!(bias < kInfinity))
-      return Fail(Code::kInvalidArgument,
-                  fmt::format("logit_bias of token {} is {}, expected a finite number or -inf",
-                              token, bias));
+// The stages of one draw, applied to a row whose bias and masks are in. As long as nothing had to
+// be listed, what remains is the whole row; then the candidates in the workspace. Penalties always
+// go into the row, from where the candidates take their logits again.
+class Chain {
+ public:
+  Chain(const Params& params, const DrawContext& context, std::span<float> logits,
+        Workspace& workspace)
+      : params_(params),
+        context_(context),
+        logits_(logits),
+        workspace_(workspace),
+        remaining_(workspace.remaining) {
+    remaining_.temperature = 1;
   }
-  return {};
-}
 
-// Everything below relies on logits that compare: neither NaN nor +inf.
-Status CheckLogits(std::span<const float> logits) {
-  for (size_t i = 0; i < logits.size(); ++i)
-    if (!(logits[i] < kInfinity))
-      return Fail(Code::kInvalidArgument, fmt::format("the logit of token {} is {}", i, logits[i]));
-  return {};
-}
-
-// The lowest id among the highest logits, or -1 when every token is forbidden.
-int32_t ArgMax(std::span<const float> logits) {
-  float best = -kInfinity;
-  int32_t token = -1;
-  for (size_t i = 0; i < logits.size(); ++i) {
-    if (logits[i] > best) {
-      best = logits[i];
-      token = static_cast<int32_t>(i);
+  // The token, -1 when every token is forbidden.
+  Result<Choice> Run() {
+    if (AlwaysTakesLikeliest()) return RunArgMax();
+    if (params_.mirostat != 0) return RunMirostat();
+    for (const Stage stage : params_.order) {
+      MIRAGE_TRY(Apply(stage));
+      if (listed_ && remaining_.candidates.empty()) return Choice{};
     }
+    MIRAGE_TRY(List());
+    if (remaining_.candidates.empty()) return Choice{};
+    Choice choice;
+    choice.token = Draw(remaining_, Uniform(Purpose::kDraw)).token;
+    return choice;
   }
-  return token;
-}
 
-void ApplyBias(const Params& params, std::span<float> logits) {
-  for (const auto& [token, bias] : params.logit_bias) logits[token] += bias;
-}
+ private:
+  [[nodiscard]] bool Has(Stage stage) const {
+    return std::find(params_.order.begin(), params_.order.end(), stage) != params_.order.end();
+  }
+  [[nodiscard]] bool AlwaysTakesLikeliest() const {
+    return Has(Stage::kTemperature) && TakesLikeliest(params_);
+  }
+  [[nodiscard]] double Uniform(Purpose purpose) const {
+    return sample::Uniform(params_.seed, context_.sample_index, context_.position, purpose);
+  }
 
-bool ChangesLogits(const Params& params) {
-  return !params.logit_bias.empty() || params.repeat_penalty != 1.0f ||
-         params.presence_penalty != 0.0f || params.frequency_penalty != 0.0f;
-}
+  Result<Choice> RunArgMax() {
+    for (const Stage stage : params_.order) MIRAGE_TRY(ApplyPenalty(stage));
+    MIRAGE_TRY_ASSIGN(const LogitScan scan, Scan(logits_, workspace_));
+    Choice choice;
+    choice.token = scan.ArgMax();
+    choice.mirostat_mu = context_.mirostat_mu;
+    return choice;
+  }
 
-std::vector<Candidate> Truncate(const Params& params, std::span<const float> logits) {
-  const size_t top_k = static_cast<size_t>(params.top_k);
-  const bool cuts = top_k > 0 && top_k < logits.size();
-  std::vector<Candidate> candidates = cuts ? HighestLogits(logits, top_k) : AllowedTokens(logits);
-  if (candidates.empty()) return candidates;
-  if (params.typical_p < 1.0f) KeepTypical(params.typical_p, candidates);
-  if (params.top_p < 1.0f) KeepTopP(params.top_p, candidates);
-  if (params.min_p > 0.0f) KeepMinP(params.min_p, candidates);
-  return candidates;
-}
+  // Mirostat takes the place of all stages that truncate.
+  Result<Choice> RunMirostat() {
+    for (const Stage stage : params_.order) {
+      MIRAGE_TRY(ApplyPenalty(stage));
+      if (stage == Stage::kTemperature) MIRAGE_TRY(ApplyTemperature());
+    }
+    MIRAGE_TRY_ASSIGN(const LogitScan scan, Scan(logits_, workspace_));
+    if (scan.ArgMax() < 0) return Choice{};
+    const double mu = context_.mirostat_mu.value_or(FirstMu(params_));
+    // A dynamic temperature may have come out as 0, which leaves nothing to steer.
+    if (!(listed_ && remaining_.candidates.size() == 1))
+      KeepMirostat(params_, mu, scan, workspace_);
+    const Drawn drawn = Draw(remaining_, Uniform(Purpose::kDraw));
+    Choice choice;
+    choice.token = drawn.token;
+    choice.mirostat_mu = NextMu(params_, mu, drawn.probability);
+    return choice;
+  }
 
-double LogSumExp(std::span<const float> logits) {
-  const double max = *std::max_element(logits.begin(), logits.end());
-  double sum = 0;
-  for (const float logit : logits) sum += std::exp(logit - max);
-  return max + std::log(sum);
-}
+  Status Apply(Stage stage) {
+    switch (stage) {
+      case Stage::kPenalties:
+      case Stage::kDry:
+        return ApplyPenalty(stage);
+      case Stage::kTopNSigma:
+        return params_.top_n_sigma > 0 ? ApplyTopNSigma() : Status{};
+      case Stage::kTopK:
+        return params_.top_k > 0 ? ApplyTopK() : Status{};
+      case Stage::kTypical:
+        if (params_.typical_p < 1.0f)
+          return ApplyListed([&] { KeepTypical(params_.typical_p, remaining_); });
+        return {};
+      case Stage::kTopP:
+        if (params_.top_p < 1.0f) return ApplyListed([&] { KeepTopP(params_.top_p, remaining_); });
+        return {};
+      case Stage::kMinP:
+        return params_.min_p > 0.0f ? ApplyMinP() : Status{};
+      case Stage::kXtc:
+        if (Uniform(Purpose::kXtc) < params_.xtc_probability)
+          return ApplyListed([&] { ExcludeTopChoices(params_.xtc_threshold, remaining_); });
+        return {};
+      case Stage::kTemperature:
+        return ApplyTemperature();
+    }
+    return {};
+  }
 
-void FillLogprobs(std::span<const float> original, int count, Choice& choice) {
-  const double log_sum = LogSumExp(original);
-  choice.logprob = static_cast<float>(original[choice.token] - log_sum);
-  for (const Candidate& candidate : HighestLogits(original, static_cast<size_t>(count)))
-    choice.top.push_back({candidate.token, static_cast<float>(candidate.logit - log_sum)});
-}
+  // A stage that changes logits. Under a temperature that came before, what it subtracts is that
+  // much more of the undivided logits.
+  Status ApplyPenalty(Stage stage) {
+    const auto scale = static_cast<float>(remaining_.temperature);
+    const bool penalties = stage == Stage::kPenalties && HasPenalties(params_);
+    const bool dry = stage == Stage::kDry && params_.dry_multiplier > 0;
+    if (penalties)
+      ApplyPenalties(params_, context_.history, context_.output_begin, scale, logits_, workspace_);
+    if (dry) ApplyDry(params_, context_.history, scale, logits_, workspace_);
+    if (!listed_ || !(penalties || dry)) return {};
+    for (Candidate& candidate : remaining_.candidates) {
+      candidate.logit = logits_[static_cast<size_t>(candidate.token)];
+      if (!(candidate.logit < std::numeric_limits<float>::infinity())) return BadLogit(logits_);
+    }
+    std::erase_if(remaining_.candidates, [](const Candidate& candidate) {
+      return candidate.logit == -std::numeric_limits<float>::infinity();
+    });
+    return {};
+  }
+
+  Status ApplyTopNSigma() {
+    if (listed_) return ApplyListed([&] { KeepTopNSigma(params_.top_n_sigma, remaining_); });
+    MIRAGE_TRY_ASSIGN(const LogitScan scan, Scan(logits_, workspace_));
+    listed_ = true;
+    remaining_.candidates.clear();
+    if (scan.ArgMax() < 0) return {};
+    const double bar = scan.max() - params_.top_n_sigma * scan.ComputeMoments().deviation;
+    scan.AtLeast(bar, remaining_.candidates);
+    return {};
+  }
+
+  Status ApplyTopK() {
+    const auto k = static_cast<size_t>(params_.top_k);
+    if (k >= logits_.size()) return {};
+    if (listed_) return ApplyListed([&] { KeepTopK(k, remaining_); });
+    MIRAGE_TRY_ASSIGN(const LogitScan scan, Scan(logits_, workspace_));
+    listed_ = true;
+    scan.Highest(k, remaining_.candidates);
+    return {};
+  }
+
+  Status ApplyMinP() {
+    if (listed_) return ApplyListed([&] { KeepMinP(params_.min_p, remaining_); });
+    MIRAGE_TRY_ASSIGN(const LogitScan scan, Scan(logits_, workspace_));
+    listed_ = true;
+    remaining_.candidates.clear();
+    if (scan.ArgMax() < 0) return {};
+    scan.AtLeast(MinPBar(params_.min_p, scan.max(), remaining_.temperature), remaining_.candidates);
+    return {};
+  }
+
+  Status ApplyTemperature() {
+    if (params_.dynatemp_range > 0) MIRAGE_TRY(List());
+    if (listed_ && remaining_.candidates.empty()) return {};
+    const double chosen = ChooseTemperature(params_, remaining_);
+    if (chosen > 0)
+      remaining_.temperature *= chosen;
+    else
+      KeepTopK(1, remaining_);
+    return {};
+  }
+
+  // Makes what remains a list of candidates.
+  Status List() {
+    if (listed_) return {};
+    MIRAGE_TRY_ASSIGN(const LogitScan scan, Scan(logits_, workspace_));
+    listed_ = true;
+    scan.All(remaining_.candidates);
+    return {};
+  }
+
+  template <typename Rule>
+  Status ApplyListed(Rule rule) {
+    MIRAGE_TRY(List());
+    if (!remaining_.candidates.empty()) rule();
+    return {};
+  }
+
+  const Params& params_;
+  const DrawContext& context_;
+  const std::span<float> logits_;
+  Workspace& workspace_;
+  Remaining& remaining_;
+  bool listed_ = false;
+};
+
+// The log probabilities under the row as the model gave it.
+class Logprobs {
+ public:
+  // Keeps what Fill needs, before the row is changed.
+  static Result<Logprobs> Create(std::span<const float> logits, int count, Workspace& workspace) {
+    MIRAGE_TRY_ASSIGN(const LogitScan scan, Scan(logits, workspace));
+    Logprobs logprobs;
+    logprobs.log_sum_ = scan.max() + std::log(scan.SumWeights(1));
+    scan.Highest(static_cast<size_t>(count), workspace.best);
+    for (const Candidate& candidate : workspace.best)
+      logprobs.top_.push_back(
+          {candidate.token, static_cast<float>(candidate.logit - logprobs.log_sum_)});
+    workspace.original.assign(logits.begin(), logits.end());
+    return logprobs;
+  }
+
+  void Fill(const Workspace& workspace, Choice& choice) {
+    const double logit = workspace.original[static_cast<size_t>(choice.token)];
+    choice.logprob = static_cast<float>(logit - log_sum_);
+    choice.top = std::move(top_);
+  }
+
+ private:
+  double log_sum_ = 0;
+  std::vector<TokenLogprob> top_;
+};
 
 }  // namespace
 
 Result<Sampler> Sampler::Create(Params params, int32_t vocabulary) {
-  MIRAGE_TRY(CheckAtLeast("vocabulary", vocabulary, 1));
-  MIRAGE_TRY(CheckFinite("temperature", params.temperature));
-  MIRAGE_TRY(CheckAtLeast("top_k", params.top_k, 0));
-  MIRAGE_TRY(CheckRange("top_p", params.top_p, 0, 1));
-  MIRAGE_TRY(CheckRange("min_p", params.min_p, 0, 1));
-  MIRAGE_TRY(CheckRange("typical_p", params.typical_p, 0, 1));
-  MIRAGE_TRY(CheckFinite("repeat_penalty", params.repeat_penalty));
-  if (params.repeat_penalty <= 0)
-    return Fail(Code::kInvalidArgument,
-                fmt::format("repeat_penalty is {}, expected above 0", params.repeat_penalty));
-  MIRAGE_TRY(CheckAtLeast("repeat_last_n", params.repeat_last_n, -1));
-  MIRAGE_TRY(CheckFinite("presence_penalty", params.presence_penalty));
-  MIRAGE_TRY(CheckFinite("frequency_penalty", params.frequency_penalty));
-  MIRAGE_TRY(CheckBias(params, vocabulary));
+  MIRAGE_TRY(CheckParams(params, vocabulary));
   return Sampler(std::move(params), vocabulary);
 }
 
-Result<Choice> Sampler::Sample(std::span<float> logits, const DrawContext& context) const {
+Result<Choice> Sampler::Sample(std::span<float> logits, const DrawContext& context,
+                               Workspace& workspace) const {
   if (logits.size() != static_cast<size_t>(vocabulary_))
     return Fail(Code::kInvalidArgument,
                 fmt::format("{} logits for a vocabulary of {}", logits.size(), vocabulary_));
-  MIRAGE_TRY(CheckLogits(logits));
-
-  std::vector<float> original;
-  if (context.logprobs > 0) original.assign(logits.begin(), logits.end());
-  if (ChangesLogits(params_)) {
-    ApplyBias(params_, logits);
-    ApplyPenalties(params_, context.history, context.output_begin, logits);
-    MIRAGE_TRY(CheckLogits(logits));  // finite numbers can still overflow when added
+  std::optional<Logprobs> logprobs;
+  if (context.logprobs > 0) {
+    MIRAGE_TRY_ASSIGN(logprobs, Logprobs::Create(logits, context.logprobs, workspace));
   }
+  if (HasConstraints(params_, context.forbidden))
+    ApplyConstraints(params_, context.history, context.forbidden, logits, workspace);
 
-  Choice choice;
-  if (params_.temperature <= 0) {
-    choice.token = ArgMax(logits);
-  } else if (std::vector<Candidate> candidates = Truncate(params_, logits); !candidates.empty()) {
-    choice.token = Draw(candidates, params_.temperature,
-                        Uniform(params_.seed, context.sample_index, context.position));
-  }
+  MIRAGE_TRY_ASSIGN(Choice choice, Chain(params_, context, logits, workspace).Run());
   if (choice.token < 0)
     return Fail(Code::kInvalidArgument,
-                fmt::format("every one of the {} tokens is forbidden", vocabulary_));
-  if (context.logprobs > 0) FillLogprobs(original, context.logprobs, choice);
+                fmt::format("every one of the {} tokens is forbidden{}", vocabulary_,
+                            ConstraintNames(params_, context.forbidden)));
+  if (logprobs.has_value()) logprobs->Fill(workspace, choice);
   return choice;
 }
 

@@ -4,13 +4,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
-#include <numeric>
+#include <vector>
 
 namespace mirage::sample {
 namespace {
-
-constexpr float kForbidden = -std::numeric_limits<float>::infinity();
 
 // How many items the search below tries first; a peaked distribution needs no more.
 constexpr size_t kFirstPrefix = 128;
@@ -45,60 +42,29 @@ void KeepFewest(std::vector<T>& items, Less before, Mass mass, Enough enough) {
 
 }  // namespace
 
-std::vector<Candidate> HighestLogits(std::span<const float> logits, size_t k) {
-  if (k >= logits.size()) {
-    std::vector<Candidate> all = AllowedTokens(logits);
-    std::sort(all.begin(), all.end(), Before);
-    return all;
-  }
-  std::vector<Candidate> best;
-  if (k == 0) return best;
-  // A buffer of a few times k: when it is full the lower part is dropped, and its k-th becomes the
-  // bar. Each drop frees at least as many slots as it keeps, so the pass is linear in any order.
-  const size_t slots = std::max<size_t>(4 * k, 256);
-  best.reserve(std::min(slots, logits.size()));
-  float bar = kForbidden;
-  const auto keep_best = [&] {
-    if (best.size() <= k) return;
-    std::nth_element(best.begin(), best.begin() + static_cast<ptrdiff_t>(k - 1), best.end(),
-                     Before);
-    best.resize(k);
-    bar = best.back().logit;
-  };
-  for (size_t i = 0; i < logits.size(); ++i) {
-    // A tie with the bar loses: the k held already have lower ids.
-    if (!(logits[i] > bar)) continue;
-    best.push_back({static_cast<int32_t>(i), logits[i]});
-    if (best.size() == slots) keep_best();
-  }
-  keep_best();
-  std::sort(best.begin(), best.end(), Before);
-  return best;
+void KeepTopK(size_t k, Remaining& remaining) {
+  std::vector<Candidate>& candidates = remaining.candidates;
+  if (k >= candidates.size()) return;
+  std::nth_element(candidates.begin(), candidates.begin() + static_cast<ptrdiff_t>(k),
+                   candidates.end(), Before);
+  candidates.resize(k);
 }
 
-std::vector<Candidate> AllowedTokens(std::span<const float> logits) {
-  std::vector<Candidate> allowed;
-  allowed.reserve(logits.size());
-  for (size_t i = 0; i < logits.size(); ++i)
-    if (logits[i] != kForbidden) allowed.push_back({static_cast<int32_t>(i), logits[i]});
-  return allowed;
-}
-
-void KeepTypical(double p, std::vector<Candidate>& candidates) {
+void KeepTypical(double p, Remaining& remaining) {
   struct Surprise {
     double distance;  // of the surprisal from the entropy
     double probability;
     Candidate candidate;
   };
-  const std::vector<double> weights = Weights(candidates);
-  const double total = std::accumulate(weights.begin(), weights.end(), 0.0);
+  const double total = ComputeWeights(remaining);
   double entropy = 0;
-  for (const double weight : weights)
+  for (const double weight : remaining.weights)
     if (weight > 0) entropy -= weight / total * std::log(weight / total);
 
+  std::vector<Candidate>& candidates = remaining.candidates;
   std::vector<Surprise> surprises(candidates.size());
   for (size_t i = 0; i < candidates.size(); ++i) {
-    const double probability = weights[i] / total;
+    const double probability = remaining.weights[i] / total;
     surprises[i] = {std::abs(-std::log(probability) - entropy), probability, candidates[i]};
   }
   const auto nearest = [](const Surprise& a, const Surprise& b) {
@@ -111,20 +77,35 @@ void KeepTypical(double p, std::vector<Candidate>& candidates) {
   for (const Surprise& surprise : surprises) candidates.push_back(surprise.candidate);
 }
 
-void KeepTopP(double p, std::vector<Candidate>& candidates) {
-  const std::vector<double> weights = Weights(candidates);
-  const double needed = p * std::accumulate(weights.begin(), weights.end(), 0.0);
-  const float max = std::min_element(candidates.begin(), candidates.end(), Before)->logit;
+void KeepTopP(double p, Remaining& remaining) {
+  const double needed = p * ComputeWeights(remaining);
+  const double max = HighestLogit(remaining.candidates);
   KeepFewest(
-      candidates, Before,
-      [&](const Candidate& candidate) { return std::exp(double{candidate.logit} - max); },
+      remaining.candidates, Before,
+      [&](const Candidate& candidate) {
+        return std::exp((double{candidate.logit} - max) / remaining.temperature);
+      },
       [&](double sum) { return sum >= needed; });
 }
 
-void KeepMinP(double p, std::vector<Candidate>& candidates) {
+double MinPBar(double p, double max, double temperature) { return max + std::log(p) * temperature; }
+
+void KeepMinP(double p, Remaining& remaining) {
   if (p <= 0) return;
-  const float max = std::min_element(candidates.begin(), candidates.end(), Before)->logit;
-  const double bar = max + std::log(p);
+  const double bar = MinPBar(p, HighestLogit(remaining.candidates), remaining.temperature);
+  std::erase_if(remaining.candidates,
+                [&](const Candidate& candidate) { return candidate.logit < bar; });
+}
+
+void KeepTopNSigma(double n, Remaining& remaining) {
+  std::vector<Candidate>& candidates = remaining.candidates;
+  const double count = static_cast<double>(candidates.size());
+  double mean = 0;
+  for (const Candidate& candidate : candidates) mean += candidate.logit / count;
+  double squares = 0;
+  for (const Candidate& candidate : candidates)
+    squares += (candidate.logit - mean) * (candidate.logit - mean);
+  const double bar = HighestLogit(candidates) - n * std::sqrt(squares / count);
   std::erase_if(candidates, [&](const Candidate& candidate) { return candidate.logit < bar; });
 }
 

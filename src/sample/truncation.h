@@ -3,33 +3,33 @@
 
 // Truncation: which tokens may still be drawn.
 //
-// Each rule keeps a subset of the candidates and never empties it. Probabilities are the softmax,
-// in double and at temperature 1, over the candidates the rule is given: rules compose by
-// renormalizing. Ties are broken by the lower id. Nothing sorts a whole vocabulary.
+// Each rule keeps a subset of the candidates and never empties it. Probabilities are those of the
+// distribution the rule is given, in double: rules compose by renormalizing. Ties are broken by the
+// lower id. Nothing sorts a whole vocabulary.
 
 #include <cstddef>
-#include <span>
-#include <vector>
 
 #include "sample/draw.h"
 
 namespace mirage::sample {
 
-// The `k` highest logits that are not -inf, best first. One pass; k much smaller than the
-// vocabulary.
-[[nodiscard]] std::vector<Candidate> HighestLogits(std::span<const float> logits, size_t k);
-
-// Every token whose logit is not -inf, in id order.
-[[nodiscard]] std::vector<Candidate> AllowedTokens(std::span<const float> logits);
+// The `k` likeliest candidates; k of at least 1.
+void KeepTopK(size_t k, Remaining& remaining);
 
 // Locally typical sampling (arXiv 2202.00666): the candidates whose surprisal is nearest the
 // entropy, the fewest whose probability passes p.
-void KeepTypical(double p, std::vector<Candidate>& candidates);
+void KeepTypical(double p, Remaining& remaining);
 
 // Nucleus sampling (arXiv 1904.09751): the most likely candidates, the fewest that reach p.
-void KeepTopP(double p, std::vector<Candidate>& candidates);
+void KeepTopP(double p, Remaining& remaining);
 
 // The candidates at least p times as likely as the likeliest (arXiv 2407.01082).
-void KeepMinP(double p, std::vector<Candidate>& candidates);
+void KeepMinP(double p, Remaining& remaining);
+// The lowest logit that rule keeps. p > 0.
+[[nodiscard]] double MinPBar(double p, double max, double temperature);
+
+// Top-n-sigma (arXiv 2411.07641): the candidates whose logit is at most n standard deviations, of
+// the candidates' logits, below the highest. A temperature before it changes nothing.
+void KeepTopNSigma(double n, Remaining& remaining);
 
 }  // namespace mirage::sample

@@ -13,6 +13,12 @@ namespace {
 using Tokens = std::vector<int32_t>;
 using Logits = std::vector<float>;
 
+void Apply(const Params& params, const Tokens& history, size_t output_begin, Logits& logits) {
+  Workspace workspace;
+  ApplyPenalties(params, history, output_begin, 1, logits, workspace);
+  for (const int32_t count : workspace.per_token) EXPECT_EQ(count, 0);
+}
+
 Params Repeat(float penalty, int32_t last_n) {
   Params params;
   params.repeat_penalty = penalty;
@@ -22,22 +28,22 @@ Params Repeat(float penalty, int32_t last_n) {
 
 TEST(Penalties, RepeatDividesPositiveAndMultipliesNegativeOncePerToken) {
   Logits logits = {4, -4, 0, 1};
-  ApplyPenalties(Repeat(2, 64), Tokens{0, 1, 2, 0, 0}, 5, logits);
+  Apply(Repeat(2, 64), Tokens{0, 1, 2, 0, 0}, 5, logits);
   EXPECT_EQ(logits, (Logits{2, -8, 0, 1}));
 }
 
 TEST(Penalties, RepeatLooksAtTheLastTokensOfPromptAndOutput) {
   Logits logits = {4, 4, 4, 4};
-  ApplyPenalties(Repeat(2, 2), Tokens{0, 1, 2}, 2, logits);
+  Apply(Repeat(2, 2), Tokens{0, 1, 2}, 2, logits);
   EXPECT_EQ(logits, (Logits{4, 2, 2, 4}));
 }
 
 TEST(Penalties, RepeatWindowZeroIsOffAndMinusOneIsAll) {
   Logits off = {4, 4};
-  ApplyPenalties(Repeat(2, 0), Tokens{0, 1, 1}, 0, off);
+  Apply(Repeat(2, 0), Tokens{0, 1, 1}, 0, off);
   EXPECT_EQ(off, (Logits{4, 4}));
   Logits all = {4, 4};
-  ApplyPenalties(Repeat(2, -1), Tokens{0, 1, 1}, 0, all);
+  Apply(Repeat(2, -1), Tokens{0, 1, 1}, 0, all);
   EXPECT_EQ(all, (Logits{2, 2}));
 }
 
@@ -46,7 +52,7 @@ TEST(Penalties, PresenceAndFrequencyCountTheOutputOnly) {
   params.presence_penalty = 0.5f;
   params.frequency_penalty = 0.25f;
   Logits logits = {1, 1, 1, 1};
-  ApplyPenalties(params, Tokens{0, 0, 1, 2, 2, 2}, 2, logits);
+  Apply(params, Tokens{0, 0, 1, 2, 2, 2}, 2, logits);
   EXPECT_EQ(logits, (Logits{1, 0.25f, -0.25f, 1}));
 }
 
@@ -54,7 +60,7 @@ TEST(Penalties, RepeatComesBeforePresence) {
   Params params = Repeat(2, 64);
   params.presence_penalty = 1;
   Logits logits = {4, 4};
-  ApplyPenalties(params, Tokens{0}, 0, logits);
+  Apply(params, Tokens{0}, 0, logits);
   EXPECT_EQ(logits, (Logits{1, 4}));  // 4 / 2 - 1, not (4 - 1) / 2
 }
 
@@ -63,7 +69,7 @@ TEST(Penalties, ForbiddenTokensStayForbiddenAndForeignIdsAreSkipped) {
   Params params = Repeat(2, -1);
   params.frequency_penalty = -3;
   Logits logits = {kForbidden, 2};
-  ApplyPenalties(params, Tokens{-1, 0, 7, 1}, 0, logits);
+  Apply(params, Tokens{-1, 0, 7, 1}, 0, logits);
   EXPECT_EQ(logits, (Logits{kForbidden, 4}));
 }
 

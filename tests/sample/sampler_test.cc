@@ -28,7 +28,8 @@ Params Greedy() {
 
 Result<Choice> SampleOnce(const Params& params, std::vector<float> logits,
                           const DrawContext& context = {}) {
-  return Make(params, static_cast<int32_t>(logits.size())).Sample(logits, context);
+  Workspace workspace;
+  return Make(params, static_cast<int32_t>(logits.size())).Sample(logits, context, workspace);
 }
 
 TEST(Sampler, GreedyTakesTheLowestIdOnTies) {
@@ -56,6 +57,51 @@ TEST(Sampler, BiasComesBeforePenalties) {
   EXPECT_EQ(SampleOnce(params, {2, 5}, {.history = history})->token, 1);
 }
 
+TEST(Sampler, PenaltiesAfterTruncationChangeWhatIsLeft) {
+  Params params = Greedy();
+  params.temperature = 1;
+  params.top_k = 2;
+  params.top_p = 1;
+  params.min_p = 0;
+  params.repeat_penalty = 1;
+  params.presence_penalty = 100;
+  const std::vector<int32_t> history = {1};
+  for (const char* order : {"top_k;penalties;temperature", "temperature;top_k;penalties"}) {
+    params.order = *ParseOrder(order);
+    for (int64_t p = 0; p < 50; ++p)  // 1 and 2 are left, and 1 is out of the question
+      ASSERT_EQ(SampleOnce(params, {3, 5, 4}, {.history = history, .position = p})->token, 2);
+  }
+}
+
+TEST(Sampler, TemperatureBeforePenaltiesIsAsIfLogitsWereDivided) {
+  Params params;
+  params.top_p = 1;
+  params.min_p = 0;
+  params.temperature = 2;
+  params.frequency_penalty = 1.5f;
+  params.dry_multiplier = 1;
+  params.dry_allowed_length = 1;
+  params.order = *ParseOrder("temperature;penalties;dry;min_p");
+  Params divided = params;
+  divided.order = *ParseOrder("penalties;dry;min_p");
+  params.min_p = divided.min_p = 0.2f;
+  const std::vector<int32_t> history = {0, 1, 0};
+  for (int64_t p = 0; p < 300; ++p) {
+    const DrawContext context = {.history = history, .position = p};
+    ASSERT_EQ(SampleOnce(params, {6, 8, 5, 4}, context)->token,
+              SampleOnce(divided, {3, 4, 2.5f, 2}, context)->token);
+  }
+}
+
+TEST(Sampler, ArgMaxIsWhateverTruncationSays) {
+  Params params = Greedy();
+  params.xtc_probability = 1;
+  params.xtc_threshold = 0.01f;
+  params.typical_p = 0.1f;
+  params.mirostat = 2;
+  EXPECT_EQ(SampleOnce(params, {1, 3, 2, 3})->token, 1);
+}
+
 TEST(Sampler, TheDrawDependsOnSeedPositionAndSampleIndexAlone) {
   Params params;
   params.temperature = 1.5f;
@@ -63,9 +109,10 @@ TEST(Sampler, TheDrawDependsOnSeedPositionAndSampleIndexAlone) {
   std::vector<float> logits(1000);
   for (size_t i = 0; i < logits.size(); ++i) logits[i] = std::sin(static_cast<float>(i)) * 3;
   const Sampler sampler = Make(params, 1000);
+  Workspace workspace;
   const auto draw = [&](const Sampler& from, int64_t position, uint32_t sample_index) {
     std::vector<float> row = logits;
-    return from.Sample(row, {.position = position, .sample_index = sample_index})->token;
+    return from.Sample(row, {.position = position, .sample_index = sample_index}, workspace)->token;
   };
 
   std::vector<int32_t> forward, backward(50);
@@ -147,7 +194,8 @@ TEST(Sampler, BiasThatOverflowsALogitIsAnError) {
 
 TEST(Sampler, AWrongNumberOfLogitsIsAnError) {
   std::vector<float> logits(3);
-  const auto choice = Make(Params(), 4).Sample(logits, {});
+  Workspace workspace;
+  const auto choice = Make(Params(), 4).Sample(logits, {}, workspace);
   ASSERT_FALSE(choice);
   EXPECT_EQ(choice.error().message, "3 logits for a vocabulary of 4");
 }
@@ -215,6 +263,36 @@ TEST(Sampler, ParametersOutOfRangeAreNamed) {
       {"repeat_last_n", [](Params& p) { p.repeat_last_n = -2; }},
       {"presence_penalty", [=](Params& p) { p.presence_penalty = nan; }},
       {"frequency_penalty", [=](Params& p) { p.frequency_penalty = inf; }},
+      {"top_n_sigma", [](Params& p) { p.top_n_sigma = -1; }},
+      {"top_n_sigma", [=](Params& p) { p.top_n_sigma = nan; }},
+      {"dry_multiplier", [](Params& p) { p.dry_multiplier = -1; }},
+      {"dry_multiplier", [=](Params& p) { p.dry_multiplier = inf; }},
+      {"dry_base", [](Params& p) { p.dry_base = 0.5f; }},
+      {"dry_base", [=](Params& p) { p.dry_base = nan; }},
+      {"dry_allowed_length", [](Params& p) { p.dry_allowed_length = -1; }},
+      {"dry_penalty_last_n", [](Params& p) { p.dry_penalty_last_n = -2; }},
+      {"xtc_probability", [](Params& p) { p.xtc_probability = 1.5f; }},
+      {"xtc_threshold", [=](Params& p) { p.xtc_threshold = nan; }},
+      {"dynatemp_range", [](Params& p) { p.dynatemp_range = -1; }},
+      {"dynatemp_exponent", [](Params& p) { p.dynatemp_exponent = 0; }},
+      {"dynatemp_exponent", [=](Params& p) { p.dynatemp_exponent = nan; }},
+      {"mirostat is 3", [](Params& p) { p.mirostat = 3; }},
+      {"mirostat_tau", [](Params& p) { p.mirostat_tau = -1; }},
+      {"mirostat_eta", [](Params& p) { p.mirostat_eta = 2; }},
+      {"allowed_tokens names token 8",
+       [](Params& p) {
+         p.allowed_tokens = {1, 8};
+       }},
+      {"banned_sequences names token -3",
+       [](Params& p) {
+         p.banned_sequences =
+             std::make_shared<const TokenSequences>(std::vector<std::vector<int32_t>>{{2, -3}});
+       }},
+      {"banned_sequences has a sequence of no tokens",
+       [](Params& p) {
+         p.banned_sequences =
+             std::make_shared<const TokenSequences>(std::vector<std::vector<int32_t>>{{}});
+       }},
       {"logit_bias names token 8",
        [](Params& p) {
          p.logit_bias = {{8, 0.0f}};

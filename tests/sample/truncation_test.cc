@@ -11,10 +11,26 @@
 #include <random>
 #include <vector>
 
+#include "sample/logit_scan.h"
+
 namespace mirage::sample {
 namespace {
 
 constexpr float kForbidden = -std::numeric_limits<float>::infinity();
+
+std::vector<Candidate> HighestLogits(const std::vector<float>& logits, size_t k) {
+  std::vector<float> block_max;
+  std::vector<Candidate> best;
+  LogitScan(logits, block_max).Highest(k, best);
+  return best;
+}
+
+std::vector<Candidate> AllowedTokens(const std::vector<float>& logits) {
+  std::vector<float> block_max;
+  std::vector<Candidate> all;
+  LogitScan(logits, block_max).All(all);
+  return all;
+}
 
 std::vector<int32_t> Tokens(const std::vector<Candidate>& candidates) {
   std::vector<int32_t> tokens;
@@ -26,6 +42,15 @@ std::vector<int32_t> SortedTokens(const std::vector<Candidate>& candidates) {
   std::vector<int32_t> tokens = Tokens(candidates);
   std::sort(tokens.begin(), tokens.end());
   return tokens;
+}
+
+using Rule = void (*)(double, Remaining&);
+
+void Keep(Rule rule, double p, std::vector<Candidate>& candidates) {
+  Remaining remaining;
+  remaining.candidates = std::move(candidates);
+  rule(p, remaining);
+  candidates = std::move(remaining.candidates);
 }
 
 // Candidates 0.. with the given probabilities.
@@ -69,16 +94,16 @@ TEST(HighestLogits, EqualsAFullSortWhenEveryLogitPassesTheBar) {
 
 TEST(TopP, KeepsTheFewestThatReachP) {
   std::vector<Candidate> candidates = WithProbabilities({0.1, 0.5, 0.15, 0.25});
-  KeepTopP(0.7, candidates);
+  Keep(KeepTopP, 0.7, candidates);
   EXPECT_EQ(SortedTokens(candidates), (std::vector<int32_t>{1, 3}));
 }
 
 TEST(TopP, ZeroKeepsTheBestAndOneKeepsAll) {
   std::vector<Candidate> best = WithProbabilities({0.1, 0.5, 0.4});
-  KeepTopP(0, best);
+  Keep(KeepTopP, 0, best);
   EXPECT_EQ(Tokens(best), (std::vector<int32_t>{1}));
   std::vector<Candidate> all = WithProbabilities({0.1, 0.5, 0.4});
-  KeepTopP(1, all);
+  Keep(KeepTopP, 1, all);
   EXPECT_EQ(all.size(), 3u);
 }
 
@@ -90,14 +115,17 @@ TEST(TopP, EqualsASortOfTheWholeVocabulary) {
   for (const double p : {0.01, 0.3, 0.9, 0.999}) {
     std::vector<Candidate> expected = AllowedTokens(logits);
     std::sort(expected.begin(), expected.end(), Before);
-    const std::vector<double> weights = Weights(expected);
+    Remaining sorted;
+    sorted.candidates = expected;
+    ComputeWeights(sorted);
+    const std::vector<double>& weights = sorted.weights;
     const double needed = p * std::accumulate(weights.begin(), weights.end(), 0.0);
     size_t kept = 0;
     for (double sum = 0; sum < needed; ++kept) sum += weights[kept];
     expected.resize(kept);
 
     std::vector<Candidate> candidates = AllowedTokens(logits);
-    KeepTopP(p, candidates);
+    Keep(KeepTopP, p, candidates);
     std::sort(candidates.begin(), candidates.end(), Before);
     // The masses are summed in another order, so the border may fall one token off.
     EXPECT_NEAR(static_cast<double>(candidates.size()), static_cast<double>(kept), 1) << p;
@@ -111,7 +139,7 @@ TEST(TopP, EqualsASortOfTheWholeVocabulary) {
 TEST(TopP, TiesAtTheBorderKeepTheLowerIds) {
   std::vector<Candidate> candidates;
   for (int32_t token = 999; token >= 0; --token) candidates.push_back({token, 1.0f});
-  KeepTopP(0.25, candidates);
+  Keep(KeepTopP, 0.25, candidates);
   std::vector<int32_t> lowest(250);
   std::iota(lowest.begin(), lowest.end(), 0);
   EXPECT_EQ(SortedTokens(candidates), lowest);
@@ -119,13 +147,13 @@ TEST(TopP, TiesAtTheBorderKeepTheLowerIds) {
 
 TEST(MinP, KeepsTokensAtLeastThatFractionOfTheLikeliest) {
   std::vector<Candidate> candidates = WithProbabilities({0.04, 0.6, 0.29, 0.07});
-  KeepMinP(0.1, candidates);
+  Keep(KeepMinP, 0.1, candidates);
   EXPECT_EQ(Tokens(candidates), (std::vector<int32_t>{1, 2, 3}));
 }
 
 TEST(MinP, OneKeepsOnlyTheTiedBest) {
   std::vector<Candidate> candidates = {{0, 1.0f}, {1, 2.0f}, {2, 2.0f}};
-  KeepMinP(1, candidates);
+  Keep(KeepMinP, 1, candidates);
   EXPECT_EQ(Tokens(candidates), (std::vector<int32_t>{1, 2}));
 }
 
@@ -133,22 +161,22 @@ TEST(MinP, OneKeepsOnlyTheTiedBest) {
 // the distances order as 1, 2 (0.389, tied), 0 (0.527), 3 (1.082).
 TEST(Typical, KeepsTheLeastSurprisingFirst) {
   std::vector<Candidate> two = WithProbabilities({0.5, 0.2, 0.2, 0.1});
-  KeepTypical(0.3, two);
+  Keep(KeepTypical, 0.3, two);
   EXPECT_EQ(SortedTokens(two), (std::vector<int32_t>{1, 2}));
   std::vector<Candidate> three = WithProbabilities({0.5, 0.2, 0.2, 0.1});
-  KeepTypical(0.6, three);
+  Keep(KeepTypical, 0.6, three);
   EXPECT_EQ(SortedTokens(three), (std::vector<int32_t>{0, 1, 2}));
 }
 
 TEST(Typical, ZeroKeepsOne) {
   std::vector<Candidate> candidates = WithProbabilities({0.5, 0.2, 0.2, 0.1});
-  KeepTypical(0, candidates);
+  Keep(KeepTypical, 0, candidates);
   EXPECT_EQ(Tokens(candidates), (std::vector<int32_t>{1}));
 }
 
 TEST(Typical, TokensOfNoProbabilityAreNeverPreferred) {
   std::vector<Candidate> candidates = {{0, 0.0f}, {1, 0.0f}, {2, -1e30f}};
-  KeepTypical(0.99, candidates);
+  Keep(KeepTypical, 0.99, candidates);
   EXPECT_EQ(SortedTokens(candidates), (std::vector<int32_t>{0, 1}));
 }
 
