@@ -607,7 +607,8 @@ Result<int64_t> Engine::Impl::SampleGuesses(ModelRunner& runner, ActiveRequest& 
                               clock.NowNs()));
   }
   if (grant.guesses > 0) request.Rollback();
-  request.EndGuesses(grant.guesses, accepted);
+  // One that its reader keeps waiting says nothing of the guesses that were left.
+  request.EndGuesses(request.paused() ? accepted : grant.guesses, accepted);
   return accepted;
 }
 

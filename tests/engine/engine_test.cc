@@ -5,7 +5,7 @@
 
 #include <random>
 
-#include "tests/engine/engine_test.h"
+#include "tests/engine/blocker.h"
 
 namespace mirage::engine {
 namespace {
@@ -52,10 +52,16 @@ TEST_P(Batching, TokensDependOnNeitherArrivalNorCompanyNorPreemption) {
   std::vector<Case> cases;
   for (int i = 0; i < 24; ++i) cases.push_back({Prompt(i, 1 + below(150)), 1 + below(60), nullptr});
   std::shuffle(cases.begin(), cases.end(), random);
-  for (Case& c : cases) {
-    c.request = MustSubmit(engine, Greedy(model, c.prompt, c.count));
-    if (below(3) == 0) std::this_thread::sleep_for(std::chrono::microseconds(below(500)));
+  // The first half competes from the start; the others arrive while those run.
+  Blocker blocker(host, engine);
+  for (size_t i = 0; i < cases.size(); ++i) {
+    if (i == cases.size() / 2) blocker.gate.Open();
+    cases[i].request = MustSubmit(engine, Greedy(model, cases[i].prompt, cases[i].count));
+    if (i >= cases.size() / 2 && below(3) == 0)
+      std::this_thread::sleep_for(std::chrono::microseconds(below(500)));
   }
+  Collect(*blocker.request);
+  blocker.request.reset();
   int64_t preemptions = 0;
   int64_t waits = 0;
   for (Case& c : cases) {
@@ -68,7 +74,7 @@ TEST_P(Batching, TokensDependOnNeitherArrivalNorCompanyNorPreemption) {
   }
   EXPECT_EQ(model->broken_pages, 0);
   EXPECT_EQ(model->overlapping_passes, 0);
-  ExpectOnlyPrefixesHeld(host, {model});
+  ExpectOnlyPrefixesHeld(host, {model, blocker.model});
   if (GetParam() == 0) {
     EXPECT_EQ(preemptions + waits, 0);
   } else {

@@ -24,7 +24,9 @@ TEST(Speculation, TakesFewerPassesWhereTheAnswerRepeatsItself) {
   FakeHost host;
   auto model = Repetitive(host);
   Engine engine(host.clock);
-  auto request = MustSubmit(engine, Guessing(Greedy(model, Prompt(1, 10), 400), 8));
+  RequestOptions options = Guessing(Greedy(model, Prompt(1, 10), 400), 8);
+  options.queue_capacity = 500;  // a full queue would cut guesses short
+  auto request = MustSubmit(engine, std::move(options));
   const Outcome outcome = Collect(*request);
   EXPECT_EQ(outcome.finish, Finish::kLength);
   EXPECT_EQ(outcome.tokens, model->Continue(Prompt(1, 10), 400));
