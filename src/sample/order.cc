@@ -14,7 +14,7 @@ struct StageName {
 };
 
 // In the default order; then other names in use for them.
-constexpr std::array<StageName, 9> kNames = {{
+constexpr std::array<StageName, kStages> kNames = {{
     {"penalties", Stage::kPenalties},
     {"dry", Stage::kDry},
     {"top_n_sigma", Stage::kTopNSigma},
