@@ -5,12 +5,14 @@
 #include <cstring>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "abi/first_sizes.h"
 #include "abi/guard.h"
 #include "abi/handles.h"
 #include "abi/structs.h"
+#include "platform/output_file.h"
 
 namespace mirage::abi {
 namespace {
@@ -126,6 +128,26 @@ mirage_status mirage_runtime_set_memory_limit(mirage_runtime* runtime, uint64_t 
     MIRAGE_TRY(CheckHandle(runtime, "runtime"));
     MIRAGE_TRY(runtime->runtime->CheckOpen());
     return runtime->runtime->SetMemoryLimit(LimitOf(bytes));
+  });
+}
+
+mirage_status mirage_runtime_start_trace(mirage_runtime* runtime, uint64_t events,
+                                         mirage_error* error) {
+  return Guard(error, [&]() -> Status {
+    MIRAGE_TRY(CheckHandle(runtime, "runtime"));
+    return runtime->runtime->StartTrace(events);
+  });
+}
+
+mirage_status mirage_runtime_write_trace(mirage_runtime* runtime, const char* path,
+                                         mirage_error* error) {
+  return Guard(error, [&]() -> Status {
+    MIRAGE_TRY(CheckHandle(runtime, "runtime"));
+    MIRAGE_TRY(CheckPointer(path, "path"));
+    MIRAGE_TRY_ASSIGN(const std::string json, runtime->runtime->TraceJson());
+    MIRAGE_TRY_ASSIGN(platform::OutputFile file, platform::OutputFile::Create(path));
+    MIRAGE_TRY(file.Write(std::as_bytes(std::span(json.data(), json.size()))));
+    return file.Commit();
   });
 }
 

@@ -887,6 +887,20 @@ typedef struct mirage_runtime_stats {
 MIRAGE_API mirage_status mirage_runtime_get_stats(const mirage_runtime* runtime,
                                                   mirage_runtime_stats* stats, mirage_error* error);
 
+/* mirage_runtime_start_trace: records from now on what the runtime computes and why: steps, and of
+ * each generation when it waited, computed its prompt, decoded, was preempted. The newest `events`
+ * are kept, 1 to 1048576, about 128 bytes each. Started again it forgets what it had. Fails with
+ * INVALID_ARGUMENT, OUT_OF_MEMORY, CLOSED. Threads: any. Since 0.1. */
+MIRAGE_API mirage_status mirage_runtime_start_trace(mirage_runtime* runtime, uint64_t events,
+                                                    mirage_error* error);
+
+/* mirage_runtime_write_trace: writes what was recorded so far to a file, in the JSON format that
+ * ui.perfetto.dev and Chrome's tracing read. A generation appears when it has ended.
+ * Fails with INVALID_ARGUMENT (no trace was started), NOT_FOUND (no such folder), UNSUPPORTED (the
+ * path is not a file), IO. Threads: any; blocks until written. Since 0.1. */
+MIRAGE_API mirage_status mirage_runtime_write_trace(mirage_runtime* runtime, const char* path,
+                                                    mirage_error* error);
+
 typedef struct mirage_model_stats {
   uint32_t struct_size;
   uint32_t reserved;

@@ -84,6 +84,7 @@ class ActiveRequest {
   [[nodiscard]] std::optional<int64_t> deadline_ns() const { return options_.deadline_ns; }
   [[nodiscard]] int32_t priority() const { return options_.priority; }
 
+  uint64_t number = 0;       // of all requests of the engine, in order of arrival
   uint64_t last_served = 0;  // the number of the last step it took part in, or before which it came
 
  private:

@@ -34,6 +34,72 @@ Error CopyOf(const Error& error) noexcept {
   }
 }
 
+TraceEvent StepEvent(int64_t begin, int64_t end, size_t requests, int64_t tokens,
+                     const Status& executed) {
+  TraceEvent event;
+  event.kind = TraceEvent::Kind::kStep;
+  event.name = "step";
+  event.reason = executed ? "" : executed.error().code == Code::kCancelled ? "cancelled" : "failed";
+  event.begin_ns = begin;
+  event.end_ns = end;
+  event.fields[0] = {"requests", static_cast<int64_t>(requests)};
+  event.fields[1] = {"tokens", tokens};
+  return event;
+}
+
+TraceEvent Instant(const ActiveRequest& request, const char* name, int64_t now) {
+  TraceEvent event;
+  event.name = name;
+  event.request = request.number;
+  event.begin_ns = now;
+  return event;
+}
+
+const char* NameOf(Finish finish) {
+  switch (finish) {
+    case Finish::kStop:
+      return "stop";
+    case Finish::kLength:
+      return "length";
+    case Finish::kCancelled:
+      return "cancelled";
+    case Finish::kDeadline:
+      return "deadline";
+    case Finish::kError:
+      return "error";
+    case Finish::kNone:
+      break;
+  }
+  return "";
+}
+
+// Waiting, computing the prompt, decoding: those of them that a request got to.
+void TraceLife(Trace& trace, uint64_t number, const RequestStats& stats, int64_t now,
+               Finish finish) {
+  TraceEvent event;
+  event.kind = TraceEvent::Kind::kPhase;
+  event.request = number;
+  const auto add = [&](const char* name, int64_t begin, int64_t end, const char* reason) {
+    event.name = name;
+    event.begin_ns = begin;
+    event.end_ns = end;
+    event.reason = reason;
+    trace.Add(event);
+  };
+  const bool stepped = stats.first_step_ns != 0;
+  const bool answered = stats.first_token_ns != 0;
+  const char* const why = NameOf(finish);
+  add("waiting", stats.submitted_ns, stepped ? stats.first_step_ns : now, stepped ? "" : why);
+  event.fields[0] = {"tokens", stats.prompt_tokens};
+  event.fields[1] = {"cached", stats.cached_tokens};
+  if (stepped)
+    add("prompt", stats.first_step_ns, answered ? stats.first_token_ns : now, answered ? "" : why);
+  event.fields[0] = {"tokens", stats.output_tokens};
+  event.fields[1] = {"guessed", stats.guessed_tokens};
+  event.fields[2] = {"accepted", stats.accepted_tokens};
+  if (answered) add("decoding", stats.first_token_ns, now, why);
+}
+
 }  // namespace
 
 struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
@@ -96,6 +162,8 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   std::list<std::unique_ptr<ScoreJob>> arrived_scores;
   std::list<std::weak_ptr<Sequence>> sequences;  // least recently used first
   PrefixTrees prefixes;                          // has a lock of its own
+  Trace trace;                                   // as this
+  uint64_t submitted = 0;                        // requests so far
   EngineStats stats;
   platform::Thread thread;
   std::mutex join_mutex;
@@ -194,6 +262,8 @@ uint64_t Engine::PrefixBytes() const { return impl_->prefixes.EvictableBytes(); 
 
 void Engine::Shutdown() { impl_->Stop(); }
 
+Trace& Engine::trace() const { return impl_->trace; }
+
 EngineStats Engine::Stats() const {
   const std::lock_guard lock(impl_->mutex);
   return impl_->stats;
@@ -205,6 +275,7 @@ EngineStats Engine::Stats() const {
 Status Engine::Impl::Enqueue(Active& request) {
   const std::lock_guard lock(mutex);
   MIRAGE_TRY(StartThread());
+  request.front()->number = submitted++;
   arrived.splice(arrived.end(), request);
   woken = true;
   work.notify_one();
@@ -358,12 +429,13 @@ bool Engine::Impl::StepOf(ModelRunner& runner) {
       if (s.first_step_ns == 0) s.first_step_ns = begin;
     });
   const Status executed = Guarded([&] { return Execute(runner, candidates, grants); });
+  int64_t tokens = 0;
+  for (const Grant& grant : grants) tokens += grant.tokens + grant.guesses;
+  trace.Add(StepEvent(begin, clock.NowNs(), grants.size(), tokens, executed));
   if (!executed) {
     FailStep(candidates, grants, executed.error());
     return true;
   }
-  int64_t tokens = 0;
-  for (const Grant& grant : grants) tokens += grant.tokens + grant.guesses;
   runner.step_cost.Learn(tokens, clock.NowNs() - begin);
   SampleAndCommit(runner, candidates, grants);
   return true;
@@ -455,6 +527,7 @@ std::vector<Grant> Engine::Impl::Reserve(const std::vector<ActiveRequest*>& cand
     }
     left_out->push_back(grant.candidate);
     request.state().UpdateStats([](RequestStats& s) { ++s.waits_for_pages; });
+    trace.Add(Instant(request, "waits for pages", clock.NowNs()));
     starved = true;
     if (Status fits = request.CheckCanFit(); !fits)
       EndRequest(request, Finish::kError, std::move(fits).error());
@@ -506,6 +579,7 @@ bool Engine::Impl::MakeRoomFor(ActiveRequest* request, uint64_t bytes,
   };
   for (auto it = active.rbegin(); it != active.rend(); ++it) {
     if (!takeable(**it) || !(*it)->paused()) continue;
+    trace.Add(Instant(**it, "preempted", clock.NowNs()));
     (*it)->Preempt();
     return true;
   }
@@ -517,6 +591,7 @@ bool Engine::Impl::MakeRoomFor(ActiveRequest* request, uint64_t bytes,
   }
   for (auto it = active.rbegin(); it != active.rend() && it->get() != request; ++it) {
     if (!takeable(**it)) continue;
+    trace.Add(Instant(**it, "preempted", clock.NowNs()));
     (*it)->Preempt();
     return true;
   }
@@ -645,6 +720,7 @@ void Engine::Impl::EndRequest(ActiveRequest& request, Finish finish, Error error
                                [&](const auto& candidate) { return candidate.get() == &request; });
   const std::unique_ptr<ActiveRequest> ended = std::move(*it);
   active.erase(it);
+  if (trace.on()) TraceLife(trace, ended->number, ended->state().Stats(), clock.NowNs(), finish);
   ended->End(finish, std::move(error), clock.NowNs());
 }
 

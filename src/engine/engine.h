@@ -23,6 +23,7 @@
 #include "engine/model_runner.h"
 #include "engine/request.h"
 #include "engine/sequence.h"
+#include "engine/trace.h"
 
 namespace mirage::engine {
 
@@ -80,6 +81,8 @@ class Engine {
   void Shutdown();
 
   [[nodiscard]] EngineStats Stats() const;
+  // Steps, and the parts of requests' lives, as far as it was started.
+  [[nodiscard]] Trace& trace() const;
 
  private:
   struct Impl;

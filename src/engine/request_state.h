@@ -35,6 +35,11 @@ struct Request::State {
     update(stats);
   }
 
+  [[nodiscard]] RequestStats Stats() const {
+    const std::lock_guard lock(mutex);
+    return stats;
+  }
+
   const size_t capacity;
   const int32_t vocabulary;
   std::function<void()> wake_engine;  // set once before the request is shared

@@ -8,6 +8,7 @@
 
 #include "platform/cpu.h"
 #include "platform/memory_budget.h"
+#include "session/trace_json.h"
 
 namespace mirage::session {
 namespace {
@@ -66,6 +67,18 @@ Result<Runtime::Compute*> Runtime::compute() {
   if (compute_ == nullptr)
     compute_ = std::make_unique<Compute>(clock_, ledger_, threads_, engine_options_);
   return compute_.get();
+}
+
+Status Runtime::StartTrace(uint64_t events) {
+  MIRAGE_TRY_ASSIGN(Compute* const computing, compute());
+  return computing->engine.trace().Start(events);
+}
+
+Result<std::string> Runtime::TraceJson() {
+  const std::lock_guard lock(mutex_);
+  if (compute_ == nullptr || !compute_->engine.trace().on())
+    return Fail(Code::kInvalidArgument, "no trace was started");
+  return session::TraceJson(compute_->engine.trace().Events());
 }
 
 engine::EngineStats Runtime::EngineStats() const {

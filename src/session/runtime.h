@@ -66,6 +66,10 @@ class Runtime {
   [[nodiscard]] const LogSink& log() const { return log_; }
   [[nodiscard]] int threads() const { return threads_; }
   [[nodiscard]] engine::EngineStats EngineStats() const;
+  // Keeps the newest `events` of what the engine does from now on.
+  [[nodiscard]] Status StartTrace(uint64_t events);
+  // As session/trace_json.h gives it; kInvalidArgument when no trace was started.
+  [[nodiscard]] Result<std::string> TraceJson();
   // Of pages kept only for prompts that begin like earlier ones.
   [[nodiscard]] uint64_t PrefixBytes() const;
   // Gives up such pages until `bytes` of the ledger are available, or there are none left.

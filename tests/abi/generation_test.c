@@ -5,6 +5,7 @@
 
 #include <poll.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "abi_test.h"
 
@@ -573,9 +574,43 @@ static void drafting_takes_fewer_steps_and_gives_the_same(void** state) {
   assert_ok(mirage_session_clear(f->session, &last_error));
 }
 
+static void a_trace_tells_of_steps_and_generations(void** state) {
+  fixture* f = (fixture*)*state;
+  mirage_generation_options options = greedy(5);
+  char path[] = "/tmp/mirage-trace-XXXXXX";
+  char text[8192];
+  size_t bytes = 0;
+  FILE* file = NULL;
+  const int fd = mkstemp(path);
+  assert_true(fd >= 0);
+  close(fd);
+  assert_status(MIRAGE_INVALID_ARGUMENT, mirage_runtime_write_trace(f->runtime, path, &last_error));
+  assert_message_has("started");
+  assert_status(MIRAGE_INVALID_ARGUMENT, mirage_runtime_start_trace(f->runtime, 0, &last_error));
+  assert_status(MIRAGE_INVALID_ARGUMENT, mirage_runtime_start_trace(NULL, 10, &last_error));
+  assert_ok(mirage_runtime_start_trace(f->runtime, 1000, &last_error));
+  assert_ok(mirage_session_clear(f->session, &last_error));
+  append_user(f->session, "hello");
+  generate(f->session, &options);
+  assert_status(MIRAGE_INVALID_ARGUMENT, mirage_runtime_write_trace(f->runtime, NULL, &last_error));
+  assert_ok(mirage_runtime_write_trace(f->runtime, path, &last_error));
+  file = fopen(path, "rb");
+  assert_non_null(file);
+  bytes = fread(text, 1, sizeof text - 1, file);
+  fclose(file);
+  text[bytes] = 0;
+  assert_non_null(strstr(text, "\"traceEvents\""));
+  assert_non_null(strstr(text, "\"step\""));
+  assert_non_null(strstr(text, "\"decoding\""));
+  assert_non_null(strstr(text, "\"length\""));
+  unlink(path);
+  assert_ok(mirage_session_clear(f->session, &last_error));
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(drafting_takes_fewer_steps_and_gives_the_same),
+      cmocka_unit_test(a_trace_tells_of_steps_and_generations),
       cmocka_unit_test(max_tokens_ends_with_length),
       cmocka_unit_test(the_context_ends_with_length),
       cmocka_unit_test(greedy_answers_are_the_same),

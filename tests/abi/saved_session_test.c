@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sessions saved and restored: to memory, to files, damaged, foreign. */
+#define _POSIX_C_SOURCE 200809L
+
 #include <sys/stat.h>
 #include <unistd.h>
 
