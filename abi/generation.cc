@@ -12,6 +12,7 @@
 #include "abi/first_sizes.h"
 #include "abi/guard.h"
 #include "abi/handles.h"
+#include "abi/sampling_options.h"
 #include "abi/structs.h"
 
 namespace mirage::abi {
@@ -27,50 +28,18 @@ mirage_generation_options DefaultGenerationOptions() {
   options.samples = 1;
   options.max_tokens = -1;
   options.deadline_ms = -1;
-  options.temperature = sampling.temperature;
-  options.top_p = sampling.top_p;
-  options.min_p = sampling.min_p;
-  options.typical_p = sampling.typical_p;
-  options.repeat_penalty = sampling.repeat_penalty;
-  options.presence_penalty = sampling.presence_penalty;
-  options.frequency_penalty = sampling.frequency_penalty;
-  options.top_k = sampling.top_k;
-  options.repeat_last_n = sampling.repeat_last_n;
+  ShowSampling(sampling, &options);
   return options;
 }
 
 void ApplyModelDefaults(const session::LoadedModel& model, mirage_generation_options* options) {
-  const sample::Params& sampling = model.sampling_defaults();
-  options->temperature = sampling.temperature;
-  options->top_p = sampling.top_p;
-  options->min_p = sampling.min_p;
-  options->typical_p = sampling.typical_p;
-  options->repeat_penalty = sampling.repeat_penalty;
-  options->presence_penalty = sampling.presence_penalty;
-  options->frequency_penalty = sampling.frequency_penalty;
-  options->top_k = sampling.top_k;
-  options->repeat_last_n = sampling.repeat_last_n;
+  ShowSampling(model.sampling_defaults(), options);
+  if (!model.sampler_names().empty()) options->samplers = model.sampler_names().c_str();
 }
 
 Result<mirage_generation_options> ReadRawGenerationOptions(const mirage_generation_options* given) {
   return ReadOptions(given, DefaultGenerationOptions(), kFirstGenerationOptions,
                      "mirage_generation_options");
-}
-
-sample::Params ReadSampling(const mirage_generation_options& options) {
-  sample::Params sampling;
-  sampling.temperature = options.temperature;
-  sampling.top_k = options.top_k;
-  sampling.top_p = options.top_p;
-  sampling.min_p = options.min_p;
-  sampling.typical_p = options.typical_p;
-  sampling.repeat_penalty = options.repeat_penalty;
-  sampling.repeat_last_n = options.repeat_last_n;
-  sampling.presence_penalty = options.presence_penalty;
-  sampling.frequency_penalty = options.frequency_penalty;
-  for (size_t i = 0; i < options.logit_bias_count; ++i)
-    sampling.logit_bias.emplace_back(options.logit_bias[i].token, options.logit_bias[i].bias);
-  return sampling;
 }
 
 Result<session::GenerationOptions> ReadGenerationOptions(const mirage_generation_options& options) {
@@ -92,14 +61,13 @@ Result<session::GenerationOptions> ReadGenerationOptions(const mirage_generation
                 "sampler is " + std::to_string(options.sampler) + "; 0 and 1 are known");
   MIRAGE_TRY(CheckFlag(options.has_seed, "has_seed"));
   MIRAGE_TRY(CheckFlag(options.ignore_eos, "ignore_eos"));
-  MIRAGE_TRY(CheckSpan(options.logit_bias, options.logit_bias_count, "logit_bias"));
   MIRAGE_TRY(CheckSpan(options.stop_tokens, options.stop_token_count, "stop_tokens"));
   MIRAGE_TRY(CheckSpan(options.stop_strings, options.stop_string_count, "stop_strings"));
   if (options.callback == nullptr && options.callback_user_data != nullptr)
     return Fail(Code::kInvalidArgument, "callback_user_data is set without a callback");
 
   session::GenerationOptions read;
-  read.sampling = ReadSampling(options);
+  MIRAGE_TRY(ReadSampling(options, &read));
   if (options.has_seed == 1) read.seed = options.seed;
   read.external_sampler = options.sampler == MIRAGE_SAMPLER_EXTERNAL;
   read.max_tokens = options.max_tokens;

@@ -677,14 +677,21 @@ typedef struct mirage_string {
   size_t bytes;
 } mirage_string;
 
-/* How to answer. A token is chosen in this order: logit bias, penalties, top-k, typical, top-p,
- * min-p, temperature, draw. */
+typedef struct mirage_token_sequence {
+  const int32_t* tokens;
+  size_t count;
+} mirage_token_sequence;
+
+/* How to answer. A token is chosen in this order: logit bias, allowed_tokens, banned_sequences and
+ * min_tokens; then the stages that `samplers` names; then the draw. When these leave no token, the
+ * generation fails with INVALID_ARGUMENT and a message that names them. */
 typedef struct mirage_generation_options {
   uint32_t struct_size;
   int32_t samples;         /* answers at once; only 1 is supported yet */
   int64_t max_tokens;      /* -1: until the context is full */
   int64_t deadline_ms;     /* from the start; then it finishes with FINISH_DEADLINE. -1: none */
-  float temperature;       /* 0: always the most likely token, the lowest on ties. Default 0.8 */
+  float temperature;       /* 0: always the most likely token, the lowest on ties, whatever the
+                              options below leave out. Default 0.8 */
   float top_p;             /* 1: off. Default 0.95 */
   float min_p;             /* 0: off. Default 0.05 */
   float typical_p;         /* 1: off, the default */
@@ -714,6 +721,37 @@ typedef struct mirage_generation_options {
   int32_t draft_tokens; /* tokens guessed ahead in a step, at most, from what was said before, and
                            checked by the model: the same answer, in fewer steps where it repeats
                            itself or the prompt. 0: none, the default; at most 64 */
+  const char* samplers; /* NUL-terminated: the stages in order, those left out being off. NULL:
+                           "penalties;dry;top_n_sigma;top_k;typical;top_p;min_p;xtc;temperature" */
+  float top_n_sigma;    /* keeps logits within so many standard deviations of the highest; 0:
+                           off, the default */
+  float dry_multiplier; /* lowers the logits of tokens that prolong a repetition of n tokens by
+                           dry_multiplier * dry_base^(n - dry_allowed_length); 0: off, the
+                           default */
+  float dry_base;       /* at least 1. Default 1.75 */
+  int32_t dry_allowed_length; /* shorter repetitions cost nothing. Default 2 */
+  int32_t dry_penalty_last_n; /* tokens it looks back, prompt included; 0: off, -1: all, the
+                                 default */
+  float xtc_probability;   /* of leaving out, for a token, all candidates of at least xtc_threshold
+                              probability but the least likely of them; 0: off, the default */
+  float xtc_threshold;     /* above 0.5 it never applies. Default 0.1 */
+  float dynatemp_range;    /* the temperature goes from temperature - range to temperature + range
+                              with the entropy; 0: off, the default */
+  float dynatemp_exponent; /* above 0. Default 1 */
+  int32_t mirostat;        /* 1 or 2: that version steers the surprise, in place of top_n_sigma,
+                              top_k, typical, top_p, min_p and xtc; 0: off, the default */
+  float mirostat_tau;      /* the surprise aimed at, in bits, at most 100. Default 5 */
+  float mirostat_eta;      /* how fast, at most 1. Default 0.1 */
+  const mirage_string* dry_breakers; /* text over which no repetition reaches back. NULL: newline,
+                                        colon, quotation mark and asterisk */
+  size_t dry_breaker_count;          /* with dry_breakers not NULL, 0: no breakers */
+  int64_t min_tokens; /* before so many tokens were produced no end or stop token is chosen, and
+                         stop strings in their text do not end the answer. Default 0 */
+  const mirage_token_sequence* banned_sequences; /* none is completed in prompt and answer */
+  size_t banned_sequence_count;
+  const int32_t* allowed_tokens; /* no other is chosen; without an end token among them the answer
+                                    ends with its length */
+  size_t allowed_token_count;    /* 0: all are allowed */
 } mirage_generation_options;
 
 /* mirage_generation_options_init: the library's defaults, as in the comments above. A model may
@@ -723,8 +761,8 @@ MIRAGE_API void mirage_generation_options_init(mirage_generation_options* option
                                                size_t struct_size);
 
 /* mirage_model_get_generation_options: overwrites in `options`, which must have been initialised,
- * what the model's own generation config says of temperature, top_k, top_p, min_p, typical_p and
- * the penalties.
+ * what the model's own generation config says of the numbers that choose a token and of `samplers`,
+ * which then lives until the model is closed.
  * Threads: any. Since 0.1. */
 MIRAGE_API mirage_status mirage_model_get_generation_options(const mirage_model* model,
                                                              mirage_generation_options* options,

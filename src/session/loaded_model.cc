@@ -8,6 +8,7 @@
 #include "format/open.h"
 #include "model/cpu_kernels.h"
 #include "model/model.h"
+#include "session/dry_breakers.h"
 #include "session/render.h"
 #include "session/vocabulary.h"
 
@@ -43,8 +44,7 @@ Status LoadedModel::ReadText() {
   MIRAGE_TRY_ASSIGN(tokenizer_, text::Tokenizer::Create(std::move(vocabulary)));
   if (!tokenizer_->warning().empty())
     runtime_->log().Log(LogLevel::kWarning, "text", tokenizer_->warning());
-  if (!tokenizer_->note().empty())
-    runtime_->log().Log(LogLevel::kInfo, "text", tokenizer_->note());
+  if (!tokenizer_->note().empty()) runtime_->log().Log(LogLevel::kInfo, "text", tokenizer_->note());
 
   MIRAGE_TRY_ASSIGN(const std::string source,
                     metadata.GetOr<std::string>("tokenizer.chat_template", ""));
@@ -60,9 +60,20 @@ Status LoadedModel::ReadText() {
   SamplingDefaults defaults =
       ReadSamplingDefaults(metadata, static_cast<int32_t>(tokenizer_->token_count()));
   sampling_defaults_ = std::move(defaults.params);
+  if (defaults.has_order) sampler_names_ = sample::OrderNames(sampling_defaults_.order);
   for (const std::string& warning : defaults.warnings)
     runtime_->log().Log(LogLevel::kWarning, "session", warning);
   return {};
+}
+
+Result<std::shared_ptr<const sample::TokenSequences>> LoadedModel::DryBreakers(
+    const std::vector<std::string>& strings) const {
+  const std::lock_guard lock(breakers_mutex_);
+  if (strings != breaker_strings_) {
+    MIRAGE_TRY_ASSIGN(breakers_, CompileDryBreakers(*tokenizer_, strings));
+    breaker_strings_ = strings;
+  }
+  return breakers_;
 }
 
 Status LoadedModel::LoadWeights(const ModelOptions& options) {

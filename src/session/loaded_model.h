@@ -4,11 +4,13 @@
 // LoadedModel: a model file as far as its user asked for it: the header alone, with its vocabulary
 // and chat template, or whole with its weights on the runtime's device.
 //
-// Immutable once opened, so any thread; what computes goes through the runtime's engine.
+// Immutable to its users once opened, so any thread; what computes goes through the runtime's
+// engine.
 
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -63,6 +65,12 @@ class LoadedModel {
   // What the file's template makes of a conversation's JSON, as tokens.
   [[nodiscard]] Result<std::vector<int32_t>> TokenizeConversation(std::string_view json) const;
   [[nodiscard]] const sample::Params& sampling_defaults() const { return sampling_defaults_; }
+  // The order of samplers that the file asks for; "" when it does not.
+  [[nodiscard]] const std::string& sampler_names() const { return sampler_names_; }
+  // The strings as tokens (session/dry_breakers.h); those asked for last are remembered. Null for
+  // none.
+  [[nodiscard]] Result<std::shared_ptr<const sample::TokenSequences>> DryBreakers(
+      const std::vector<std::string>& strings) const;
 
   // Null unless opened whole.
   [[nodiscard]] const std::shared_ptr<engine::RealRunner>& runner() const { return runner_; }
@@ -98,6 +106,10 @@ class LoadedModel {
   std::optional<text::ChatTemplate> chat_template_;
   std::optional<Error> chat_template_error_;
   sample::Params sampling_defaults_;
+  std::string sampler_names_;
+  mutable std::mutex breakers_mutex_;
+  mutable std::vector<std::string> breaker_strings_;
+  mutable std::shared_ptr<const sample::TokenSequences> breakers_;
   memory::Holding tables_;
   std::shared_ptr<engine::RealRunner> runner_;
   double load_seconds_ = 0;

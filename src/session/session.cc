@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "platform/random.h"
+#include "session/dry_breakers.h"
 #include "session/runtime.h"
 
 namespace mirage::session {
@@ -230,6 +231,10 @@ Result<std::unique_ptr<Generation>> Session::Start(GenerationOptions options) {
   if (options.max_tokens < -1)
     return Fail(Code::kInvalidArgument, "max_tokens is " + std::to_string(options.max_tokens));
   MIRAGE_TRY_ASSIGN(const StopMatcher matcher, StopMatcher::Create(options.stop_strings));
+  MIRAGE_TRY(CheckDryBreakers(options.dry_breakers));
+  if (options.sampling.dry_multiplier > 0) {
+    MIRAGE_TRY_ASSIGN(options.sampling.dry_breakers, model_->DryBreakers(options.dry_breakers));
+  }
   if (!options.seed.has_value()) {
     MIRAGE_TRY_ASSIGN(options.seed, platform::RandomSeed());
   }
@@ -239,7 +244,7 @@ Result<std::unique_ptr<Generation>> Session::Start(GenerationOptions options) {
   // An answer to a conversation is a text of its own; a continuation keeps the space it may begin
   // with.
   const TextStream text(model_->tokenizer(), {.text_start = content_ == Content::kConversation},
-                        matcher);
+                        matcher, options.min_tokens);
 
   engine::RequestOptions request;
   request.sequence = sequence_;
@@ -247,6 +252,7 @@ Result<std::unique_ptr<Generation>> Session::Start(GenerationOptions options) {
   request.sampling = std::move(options.sampling);
   request.sampling.seed = *options.seed;
   request.external_sampler = options.external_sampler;
+  request.min_tokens = options.min_tokens;
   request.max_tokens = options.max_tokens;
   if (!options.ignore_eos) request.stop_tokens = model_->tokenizer()->special().end_of_generation;
   Append(request.stop_tokens, options.stop_tokens);

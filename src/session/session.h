@@ -36,9 +36,11 @@
 namespace mirage::session {
 
 struct GenerationOptions {
-  sample::Params sampling;       // its seed is replaced
+  sample::Params sampling;       // its seed and dry_breakers are replaced
   std::optional<uint64_t> seed;  // nothing: random
+  std::vector<std::string> dry_breakers = {"\n", ":", "\"", "*"};
   bool external_sampler = false;
+  int64_t min_tokens = 0;   // before them nothing but max_tokens or the context ends the answer
   int64_t max_tokens = -1;  // -1: until the context is full
   std::optional<int64_t> deadline_ms;
   bool ignore_eos = false;

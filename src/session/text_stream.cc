@@ -25,12 +25,17 @@ std::string TextStream::Push(int32_t token) {
   std::string piece;
   // A model may have more rows than its vocabulary has tokens; those have no text.
   static_cast<void>(detokenizer_.Push(token, &piece));
+  if (unsearched_ > 0) {
+    --unsearched_;
+    return piece;
+  }
   return matcher_.Push(piece);
 }
 
 std::string TextStream::Flush() {
   std::string piece;
   detokenizer_.Flush(&piece);
+  if (unsearched_ > 0) return piece;
   return matcher_.Push(piece) + matcher_.Flush();
 }
 

@@ -5,6 +5,8 @@
 //
 //   token -> detokenizer (whole code points) -> stop strings (held back while undecided) -> text
 //
+// The text of the first `unsearched` tokens is not searched for stop strings.
+//
 // One runs on the engine's side as the StopRule that ends a request at a stop string, its twin on
 // the reader's side produces the text; the same tokens give both the same answer.
 //
@@ -24,10 +26,11 @@ namespace mirage::session {
 class TextStream {
  public:
   TextStream(std::shared_ptr<const text::Tokenizer> tokenizer, text::DecodeOptions decode,
-             StopMatcher matcher)
+             StopMatcher matcher, int64_t unsearched = 0)
       : tokenizer_(std::move(tokenizer)),
         detokenizer_(*tokenizer_, decode),
-        matcher_(std::move(matcher)) {}
+        matcher_(std::move(matcher)),
+        unsearched_(unsearched) {}
 
   // The text that `token` makes certain; often empty.
   [[nodiscard]] std::string Push(int32_t token);
@@ -41,6 +44,7 @@ class TextStream {
   std::shared_ptr<const text::Tokenizer> tokenizer_;
   text::Detokenizer detokenizer_;
   StopMatcher matcher_;
+  int64_t unsearched_;  // tokens still to come
 };
 
 // The twin of a stream that has seen nothing yet; null when there is no stop string to look for.

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "sample/sampler.h"
+#include "sample/params.h"
 
 namespace mirage::session {
 namespace {
@@ -104,6 +104,10 @@ Result<text::VocabData> ReadVocabulary(const format::Metadata& metadata) {
 
 SamplingDefaults ReadSamplingDefaults(const format::Metadata& metadata, int32_t vocabulary) {
   SamplingDefaults defaults;
+  const auto ignore = [&](std::string_view name, const Error& error) {
+    defaults.warnings.push_back("the model's general.sampling." + std::string(name) +
+                                " is ignored: " + error.message);
+  };
   const auto read = [&](std::string_view name, auto sample::Params::*field) {
     KeyReader key(metadata, "general.sampling.");
     sample::Params changed = defaults.params;
@@ -112,14 +116,12 @@ SamplingDefaults ReadSamplingDefaults(const format::Metadata& metadata, int32_t 
     if (status && changed.temperature < 0)
       status = Fail(Code::kInvalidArgument, "a temperature below 0");
     if (status) {
-      const Result<sample::Sampler> sampler = sample::Sampler::Create(changed, vocabulary);
-      if (!sampler) status = Fail(sampler.error());
+      status = sample::CheckParams(changed, vocabulary);
     }
     if (status)
       defaults.params = changed;
     else
-      defaults.warnings.push_back("the model's general.sampling." + std::string(name) +
-                                  " is ignored: " + status.error().message);
+      ignore(name, status.error());
   };
   read("temp", &sample::Params::temperature);
   read("top_k", &sample::Params::top_k);
@@ -127,6 +129,26 @@ SamplingDefaults ReadSamplingDefaults(const format::Metadata& metadata, int32_t 
   read("min_p", &sample::Params::min_p);
   read("penalty_repeat", &sample::Params::repeat_penalty);
   read("penalty_last_n", &sample::Params::repeat_last_n);
+  read("xtc_probability", &sample::Params::xtc_probability);
+  read("xtc_threshold", &sample::Params::xtc_threshold);
+  read("mirostat", &sample::Params::mirostat);
+  read("mirostat_tau", &sample::Params::mirostat_tau);
+  read("mirostat_eta", &sample::Params::mirostat_eta);
+
+  KeyReader key(metadata, "general.sampling.");
+  std::optional<std::string> names;
+  key.Read("sequence", &names);
+  if (!key.status()) {
+    ignore("sequence", key.status().error());
+  } else if (names.has_value()) {
+    Result<sample::Order> order = sample::ParseOrder(*names);
+    if (order) {
+      defaults.params.order = *std::move(order);
+      defaults.has_order = true;
+    } else {
+      ignore("sequence", order.error());
+    }
+  }
   return defaults;
 }
 

@@ -21,6 +21,7 @@ namespace mirage::session {
 // what the others say is in `warnings`.
 struct SamplingDefaults {
   sample::Params params;
+  bool has_order = false;  // params.order is the file's
   std::vector<std::string> warnings;
 };
 [[nodiscard]] SamplingDefaults ReadSamplingDefaults(const format::Metadata& metadata,

@@ -469,6 +469,186 @@ static void bad_options_are_named(void** state) {
   assert_int_equal(session_tokens(f->session), 4);
 }
 
+static void bad_samplers_are_named(void** state) {
+  fixture* f = (fixture*)*state;
+  static const struct {
+    size_t offset;
+    float value;
+    const char* name;
+  } kFloats[] = {
+      {offsetof(mirage_generation_options, top_n_sigma), -1.0f, "top_n_sigma is -1"},
+      {offsetof(mirage_generation_options, dry_multiplier), -1.0f, "dry_multiplier is -1"},
+      {offsetof(mirage_generation_options, dry_base), 0.5f, "dry_base is 0.5"},
+      {offsetof(mirage_generation_options, xtc_probability), 1.5f, "xtc_probability is 1.5"},
+      {offsetof(mirage_generation_options, xtc_threshold), -0.5f, "xtc_threshold is -0.5"},
+      {offsetof(mirage_generation_options, dynatemp_range), -2.0f, "dynatemp_range is -2"},
+      {offsetof(mirage_generation_options, dynatemp_exponent), 0.0f, "dynatemp_exponent is 0"},
+      {offsetof(mirage_generation_options, mirostat_tau), 101.0f, "mirostat_tau is 101"},
+      {offsetof(mirage_generation_options, mirostat_eta), 2.0f, "mirostat_eta is 2"},
+  };
+  const mirage_token_sequence no_tokens = {NULL, 0};
+  const int32_t outside = TINY_TOKENS;
+  mirage_generation_options options;
+  mirage_generation* generation = NULL;
+  size_t i;
+  begin(f, "abc");
+  for (i = 0; i < sizeof kFloats / sizeof kFloats[0]; ++i) {
+    options = greedy(1);
+    memcpy((char*)&options + kFloats[i].offset, &kFloats[i].value, sizeof(float));
+    assert_status(MIRAGE_INVALID_ARGUMENT,
+                  mirage_generation_start(f->session, &options, &generation, &last_error));
+    assert_non_null(strstr(last_error.message, kFloats[i].name));
+  }
+#define REFUSED(field, bad, name)                                                           \
+  do {                                                                                      \
+    options = greedy(4);                                                                    \
+    options.field = (bad);                                                                  \
+    assert_status(MIRAGE_INVALID_ARGUMENT,                                                  \
+                  mirage_generation_start(f->session, &options, &generation, &last_error)); \
+    assert_non_null(strstr(last_error.message, (name)));                                    \
+  } while (0)
+  REFUSED(samplers, "top_k;dance", "'dance'");
+  REFUSED(samplers, "top_k;top_k", "twice");
+  REFUSED(dry_allowed_length, -1, "dry_allowed_length is -1");
+  REFUSED(dry_penalty_last_n, -2, "dry_penalty_last_n is -2");
+  REFUSED(mirostat, 3, "mirostat is 3");
+  REFUSED(min_tokens, -1, "min_tokens is -1");
+  REFUSED(min_tokens, 5, "min_tokens is 5");
+  REFUSED(dry_breaker_count, 1, "dry_breakers");
+  REFUSED(banned_sequence_count, 1, "banned_sequences");
+  REFUSED(allowed_token_count, 1, "allowed_tokens");
+#undef REFUSED
+  options = greedy(1);
+  options.allowed_tokens = &outside;
+  options.allowed_token_count = 1;
+  assert_status(MIRAGE_INVALID_ARGUMENT,
+                mirage_generation_start(f->session, &options, &generation, &last_error));
+  options.allowed_tokens = NULL;
+  options.allowed_token_count = 0;
+  options.banned_sequences = &no_tokens;
+  options.banned_sequence_count = 1;
+  assert_status(MIRAGE_INVALID_ARGUMENT,
+                mirage_generation_start(f->session, &options, &generation, &last_error));
+  options = greedy(4);
+  options.sampler = MIRAGE_SAMPLER_EXTERNAL;
+  options.min_tokens = 1;
+  assert_status(MIRAGE_INVALID_ARGUMENT,
+                mirage_generation_start(f->session, &options, &generation, &last_error));
+  assert_null(generation);
+  assert_int_equal(session_tokens(f->session), 4);
+}
+
+static void min_tokens_put_off_end_tokens_and_stop_strings(void** state) {
+  fixture* f = (fixture*)*state;
+  mirage_generation_options options = greedy(8);
+  const mirage_logit_bias ends_at_once = {TINY_END, 1e6f};
+  mirage_string stop;
+  answer whole, read;
+  size_t i;
+  options.ignore_eos = 0;
+  options.logit_bias = &ends_at_once;
+  options.logit_bias_count = 1;
+  options.min_tokens = 3;
+  begin(f, "abc");
+  read = generate(f->session, &options);
+  assert_int_equal(read.finish, MIRAGE_FINISH_STOP);
+  assert_int_equal(read.token_count, 4);
+  for (i = 0; i < 3; ++i) assert_int_not_equal(read.tokens[i], TINY_END);
+  assert_int_equal(read.tokens[3], TINY_END);
+
+  options = greedy(64);
+  begin(f, "abc");
+  whole = generate(f->session, &options);
+  assert_true(whole.text_bytes > 20);
+  stop.text = whole.text; /* all that is needed of it: it begins at once */
+  stop.bytes = code_point_bytes((unsigned char)whole.text[0]);
+  options.stop_strings = &stop;
+  options.stop_string_count = 1;
+  begin(f, "abc");
+  read = generate(f->session, &options);
+  assert_int_equal(read.finish, MIRAGE_FINISH_STOP);
+  assert_int_equal(read.text_bytes, 0);
+  options.min_tokens = 64;
+  begin(f, "abc");
+  read = generate(f->session, &options);
+  assert_int_equal(read.finish, MIRAGE_FINISH_LENGTH);
+  assert_int_equal(read.token_count, 64);
+  assert_int_equal(read.text_bytes, whole.text_bytes);
+}
+
+static void allowed_and_banned_tokens_hold(void** state) {
+  fixture* f = (fixture*)*state;
+  mirage_generation_options options = greedy(20);
+  const int32_t allowed[] = {'x', 'y', 'z'};
+  const int32_t xy[] = {'x', 'y'};
+  const int32_t z[] = {'z'};
+  const mirage_token_sequence banned[] = {{xy, 2}, {z, 1}};
+  mirage_event event = new_event();
+  mirage_generation* generation;
+  answer read;
+  size_t i;
+  options.temperature = 1;
+  options.has_seed = 1;
+  options.min_p = 0;
+  options.top_p = 1;
+  options.allowed_tokens = allowed;
+  options.allowed_token_count = 3;
+  options.banned_sequences = banned;
+  options.banned_sequence_count = 2;
+  begin(f, "abc");
+  read = generate(f->session, &options);
+  assert_int_equal(read.token_count, 20);
+  for (i = 0; i < 20; ++i) {
+    assert_true(read.tokens[i] == 'x' || read.tokens[i] == 'y');
+    if (i > 0 && read.tokens[i] == 'y') assert_int_not_equal(read.tokens[i - 1], 'x');
+  }
+  options.allowed_tokens = z; /* which is banned: nothing remains */
+  options.allowed_token_count = 1;
+  begin(f, "abc");
+  generation = start(f->session, &options);
+  assert_status(MIRAGE_INVALID_ARGUMENT,
+                mirage_generation_next(generation, -1, &event, &last_error));
+  assert_int_equal(event.kind, MIRAGE_EVENT_DONE);
+  assert_int_equal(event.finish, MIRAGE_FINISH_ERROR);
+  assert_non_null(strstr(last_error.message, "allowed_tokens, banned_sequences"));
+  mirage_generation_close(generation);
+  assert_int_equal(session_tokens(f->session), 4);
+}
+
+static void samplers_change_the_answer_and_repeat_with_the_seed(void** state) {
+  fixture* f = (fixture*)*state;
+  const char* kNames[] = {"plain", "dry", "xtc", "mirostat", "dynatemp", "top_n_sigma", "order"};
+  const int32_t allowed[] = {'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'};
+  answer answers[sizeof kNames / sizeof kNames[0]];
+  answer again;
+  size_t i, j;
+  for (i = 0; i < sizeof kNames / sizeof kNames[0]; ++i) {
+    mirage_generation_options options = greedy(40);
+    options.temperature = 1.5f;
+    options.has_seed = 1;
+    options.seed = 9;
+    options.min_p = 0;
+    options.top_p = 1;
+    options.top_k = 0;
+    options.allowed_tokens = allowed; /* few, so that repetitions come */
+    options.allowed_token_count = 8;
+    if (i == 1) options.dry_multiplier = 5, options.dry_allowed_length = 0;
+    if (i == 2) options.xtc_probability = 1, options.xtc_threshold = 0.01f;
+    if (i == 3) options.mirostat = 2, options.mirostat_tau = 1;
+    if (i == 4) options.dynatemp_range = 1.4f;
+    if (i == 5) options.top_n_sigma = 1;
+    if (i == 6) options.samplers = "";
+    begin(f, "abcabc");
+    answers[i] = generate(f->session, &options);
+    begin(f, "abcabc");
+    again = generate(f->session, &options);
+    assert_int_equal(answers[i].token_count, 40);
+    assert_memory_equal(answers[i].tokens, again.tokens, 40 * sizeof again.tokens[0]);
+    for (j = 0; j < i; ++j)
+      assert_memory_not_equal(answers[i].tokens, answers[j].tokens, 40 * sizeof again.tokens[0]);
+  }
+}
+
 static void the_models_own_options_are_taken_over(void** state) {
   fixture* f = (fixture*)*state;
   mirage_generation_options options = greedy(1);
@@ -630,6 +810,10 @@ int main(void) {
       cmocka_unit_test(a_time_out_is_not_the_end),
       cmocka_unit_test(a_deadline_ends_the_answer),
       cmocka_unit_test(bad_options_are_named),
+      cmocka_unit_test(bad_samplers_are_named),
+      cmocka_unit_test(min_tokens_put_off_end_tokens_and_stop_strings),
+      cmocka_unit_test(allowed_and_banned_tokens_hold),
+      cmocka_unit_test(samplers_change_the_answer_and_repeat_with_the_seed),
       cmocka_unit_test(the_models_own_options_are_taken_over),
       cmocka_unit_test(several_answers_at_once_are_those_of_each_alone),
       cmocka_unit_test(statistics_count),

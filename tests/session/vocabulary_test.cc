@@ -100,6 +100,25 @@ TEST(ReadSamplingDefaults, OverridesFieldByField) {
   EXPECT_EQ(defaults.params.top_p, sample::Params{}.top_p);
 }
 
+TEST(ReadSamplingDefaults, TheOrderOfSamplersIsRead) {
+  const SamplingDefaults defaults = ReadSamplingDefaults(
+      Make({Entry("general.sampling.sequence", ValueType::kString, "top_k;temperature"),
+            F32("general.sampling.xtc_probability", 0.5f),
+            F32("general.sampling.mirostat_tau", 3)}),
+      100);
+  EXPECT_TRUE(defaults.warnings.empty());
+  EXPECT_TRUE(defaults.has_order);
+  EXPECT_EQ(sample::OrderNames(defaults.params.order), "top_k;temperature");
+  EXPECT_EQ(defaults.params.xtc_probability, 0.5f);
+  EXPECT_EQ(defaults.params.mirostat_tau, 3);
+  const SamplingDefaults bad = ReadSamplingDefaults(
+      Make({Entry("general.sampling.sequence", ValueType::kString, "top_k;dance")}), 100);
+  EXPECT_FALSE(bad.has_order);
+  EXPECT_EQ(bad.params.order, sample::DefaultOrder());
+  ASSERT_EQ(bad.warnings.size(), 1u);
+  EXPECT_NE(bad.warnings[0].find("'dance'"), std::string::npos);
+}
+
 TEST(ReadSamplingDefaults, NonsenseIsLeftOutAndNamed) {
   const SamplingDefaults defaults = ReadSamplingDefaults(
       Make({F32("general.sampling.top_p", -3.0f), F32("general.sampling.temp", -1.0f),
