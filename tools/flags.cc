@@ -21,6 +21,11 @@ int32_t ReportLoad(uint64_t done_bytes, uint64_t total_bytes, void* bar) {
   return Interrupted() ? 1 : 0;
 }
 
+template <typename Field>
+void Set(Field& field, const std::optional<Field>& given) {
+  if (given.has_value()) field = *given;
+}
+
 mirage_logit_bias ParseBias(const std::string& text) {
   mirage_logit_bias bias{};
   const size_t equals = text.find('=');
@@ -171,27 +176,69 @@ void SamplingFlags::Add(CLI::App& command) {
                   "Guess up to N tokens ahead in a step and check them: the same answer, sooner "
                   "where it repeats what was said")
       ->check(Whole<int32_t>(0));
-  AddAbsentOptions(command, {"--grammar", "--json-schema", "--top-n-sigma", "--dry-multiplier",
-                             "--xtc-probability", "--xtc-threshold"});
+  AddSamplers(command);
+  AddAbsentOptions(command, {"--grammar", "--json-schema"});
+}
+
+// As llama.cpp spells them.
+void SamplingFlags::AddSamplers(CLI::App& command) {
+  command.add_option("--samplers", samplers,
+                     "Stages in order, such as 'top_k;min_p;temperature'; those left out are off");
+  command.add_option("--top-n-sigma,--top-nsigma", top_n_sigma,
+                     "Leave out logits more than N standard deviations below the highest; 0: off");
+  command.add_option("--dry-multiplier", dry_multiplier,
+                     "DRY: lowers what prolongs a repetition; 0: off");
+  command.add_option("--dry-base", dry_base, "DRY: growth with each repeated token");
+  command
+      .add_option("--dry-allowed-length", dry_allowed_length,
+                  "DRY: shorter repetitions cost nothing")
+      ->check(Whole<int32_t>());
+  command
+      .add_option("--dry-penalty-last-n", dry_penalty_last_n,
+                  "DRY: tokens it looks back; 0: off, -1: all")
+      ->check(Whole<int32_t>());
+  command.add_option(
+      "--dry-sequence-breaker", dry_breakers,
+      "DRY: text no repetition reaches over, instead of the usual ones; may be given "
+      "several times; none: no such text");
+  command.add_option("--xtc-probability", xtc_probability,
+                     "XTC: how often the likeliest tokens are left out; 0: off");
+  command.add_option("--xtc-threshold", xtc_threshold,
+                     "XTC: the probability from which on tokens are, but for the least likely");
+  command.add_option("--dynatemp-range", dynatemp_range,
+                     "The temperature moves so far up and down with the entropy; 0: off");
+  command.add_option("--dynatemp-exp", dynatemp_exponent, "How it moves: entropy^EXP");
+  command
+      .add_option("--mirostat", mirostat,
+                  "Steer the surprise, in place of what leaves out tokens: 1 or 2; 0: off")
+      ->check(Whole<int32_t>());
+  command.add_option("--mirostat-ent", mirostat_tau, "Mirostat: the surprise aimed at, in bits");
+  command.add_option("--mirostat-lr", mirostat_eta, "Mirostat: how fast");
+  command.add_option("--min-tokens", min_tokens, "No end token or stop text before so many tokens")
+      ->check(Whole<int64_t>(0));
+  command.add_option("--bad-word", bad_words,
+                     "Text whose tokens, with or without a space before it, are never completed; "
+                     "may be given several times");
+  command
+      .add_option("--allowed-token", allowed_tokens,
+                  "A token the answer may be made of, and no others; may be given several times")
+      ->check(Whole<int32_t>());
 }
 
 GenerationOptions::GenerationOptions(const mirage_model* model, const SamplingFlags& flags) {
   mirage_generation_options_init(&options_, sizeof options_);
   mirage_error error = MIRAGE_ERROR_INIT;
   Check(mirage_model_get_generation_options(model, &options_, &error), error, "");
-  const auto set = [](auto& field, const auto& given) {
-    if (given.has_value()) field = *given;
-  };
-  set(options_.temperature, flags.temperature);
-  set(options_.top_k, flags.top_k);
-  set(options_.top_p, flags.top_p);
-  set(options_.min_p, flags.min_p);
-  set(options_.typical_p, flags.typical_p);
-  set(options_.repeat_penalty, flags.repeat_penalty);
-  set(options_.repeat_last_n, flags.repeat_last_n);
-  set(options_.presence_penalty, flags.presence_penalty);
-  set(options_.frequency_penalty, flags.frequency_penalty);
-  set(options_.seed, flags.seed);
+  Set(options_.temperature, flags.temperature);
+  Set(options_.top_k, flags.top_k);
+  Set(options_.top_p, flags.top_p);
+  Set(options_.min_p, flags.min_p);
+  Set(options_.typical_p, flags.typical_p);
+  Set(options_.repeat_penalty, flags.repeat_penalty);
+  Set(options_.repeat_last_n, flags.repeat_last_n);
+  Set(options_.presence_penalty, flags.presence_penalty);
+  Set(options_.frequency_penalty, flags.frequency_penalty);
+  Set(options_.seed, flags.seed);
   options_.has_seed = flags.seed.has_value() ? 1 : 0;
   options_.max_tokens = flags.max_tokens;
   options_.ignore_eos = flags.ignore_eos ? 1 : 0;
@@ -203,6 +250,45 @@ GenerationOptions::GenerationOptions(const mirage_model* model, const SamplingFl
   for (const std::string& text : flags.logit_bias) bias_.push_back(ParseBias(text));
   options_.logit_bias = bias_.data();
   options_.logit_bias_count = bias_.size();
+  SetSamplers(flags);
+  SetLimits(model, flags);
+}
+
+void GenerationOptions::SetSamplers(const SamplingFlags& flags) {
+  Set(options_.top_n_sigma, flags.top_n_sigma);
+  Set(options_.dry_multiplier, flags.dry_multiplier);
+  Set(options_.dry_base, flags.dry_base);
+  Set(options_.dry_allowed_length, flags.dry_allowed_length);
+  Set(options_.dry_penalty_last_n, flags.dry_penalty_last_n);
+  Set(options_.xtc_probability, flags.xtc_probability);
+  Set(options_.xtc_threshold, flags.xtc_threshold);
+  Set(options_.dynatemp_range, flags.dynatemp_range);
+  Set(options_.dynatemp_exponent, flags.dynatemp_exponent);
+  Set(options_.mirostat, flags.mirostat);
+  Set(options_.mirostat_tau, flags.mirostat_tau);
+  Set(options_.mirostat_eta, flags.mirostat_eta);
+  if (flags.samplers) options_.samplers = flags.samplers->c_str();
+  if (flags.dry_breakers.empty()) return;
+  breakers_.reserve(flags.dry_breakers.size());  // so that it is not NULL when there are none
+  for (const std::string& text : flags.dry_breakers)
+    if (text != "none") breakers_.push_back({text.data(), text.size()});
+  options_.dry_breakers = breakers_.data();
+  options_.dry_breaker_count = breakers_.size();
+}
+
+void GenerationOptions::SetLimits(const mirage_model* model, const SamplingFlags& flags) {
+  options_.min_tokens = flags.min_tokens;
+  for (const std::string& word : flags.bad_words) {
+    if (word.empty()) throw Failure(kBadInput, "--bad-word '': a text is expected");
+    banned_.push_back(Tokenize(model, word, 0));
+    banned_.push_back(Tokenize(model, " " + word, 0));
+  }
+  for (const std::vector<int32_t>& sequence : banned_)
+    banned_sequences_.push_back({sequence.data(), sequence.size()});
+  options_.banned_sequences = banned_sequences_.data();
+  options_.banned_sequence_count = banned_sequences_.size();
+  options_.allowed_tokens = flags.allowed_tokens.data();
+  options_.allowed_token_count = flags.allowed_tokens.size();
 }
 
 }  // namespace mirage::cli

@@ -41,7 +41,14 @@ struct SamplingFlags {
   int64_t max_tokens = -1;
   std::optional<float> temperature, top_p, min_p, typical_p;
   std::optional<float> repeat_penalty, presence_penalty, frequency_penalty;
-  std::optional<int32_t> top_k, repeat_last_n;
+  std::optional<float> top_n_sigma, dry_multiplier, dry_base, xtc_probability, xtc_threshold;
+  std::optional<float> dynatemp_range, dynatemp_exponent, mirostat_tau, mirostat_eta;
+  std::optional<int32_t> top_k, repeat_last_n, dry_allowed_length, dry_penalty_last_n, mirostat;
+  std::optional<std::string> samplers;
+  std::vector<std::string> dry_breakers;  // "none": no others, and not the usual ones
+  int64_t min_tokens = 0;
+  std::vector<std::string> bad_words;
+  std::vector<int32_t> allowed_tokens;
   std::optional<uint64_t> seed;
   std::vector<std::string> stop;
   std::vector<std::string> logit_bias;  // "TOKEN=BIAS"
@@ -50,9 +57,13 @@ struct SamplingFlags {
   int32_t draft_tokens = 0;
 
   void Add(CLI::App& command);
+
+ private:
+  void AddSamplers(CLI::App& command);
 };
 
-// The library's options for these flags; owns what the struct points to.
+// The library's options for these flags; with the flags and the model, owns what the struct points
+// to.
 class GenerationOptions {
  public:
   GenerationOptions(const mirage_model* model, const SamplingFlags& flags);
@@ -62,8 +73,14 @@ class GenerationOptions {
   [[nodiscard]] const mirage_generation_options& get() const { return options_; }
 
  private:
+  void SetSamplers(const SamplingFlags& flags);
+  void SetLimits(const mirage_model* model, const SamplingFlags& flags);
+
   std::vector<mirage_string> stop_;
   std::vector<mirage_logit_bias> bias_;
+  std::vector<mirage_string> breakers_;
+  std::vector<std::vector<int32_t>> banned_;
+  std::vector<mirage_token_sequence> banned_sequences_;
   mirage_generation_options options_;
 };
 

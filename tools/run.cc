@@ -88,6 +88,19 @@ Json SamplingJson(const mirage_generation_options& options, uint64_t seed) {
           {"repeat_last_n", options.repeat_last_n},
           {"presence_penalty", options.presence_penalty},
           {"frequency_penalty", options.frequency_penalty},
+          {"top_n_sigma", options.top_n_sigma},
+          {"dry_multiplier", options.dry_multiplier},
+          {"dry_base", options.dry_base},
+          {"dry_allowed_length", options.dry_allowed_length},
+          {"dry_penalty_last_n", options.dry_penalty_last_n},
+          {"xtc_probability", options.xtc_probability},
+          {"xtc_threshold", options.xtc_threshold},
+          {"dynatemp_range", options.dynatemp_range},
+          {"dynatemp_exponent", options.dynatemp_exponent},
+          {"mirostat", options.mirostat},
+          {"mirostat_tau", options.mirostat_tau},
+          {"mirostat_eta", options.mirostat_eta},
+          {"samplers", options.samplers != nullptr ? Json(options.samplers) : Json()},
           {"seed", seed}};
 }
 

@@ -130,6 +130,69 @@ TEST(Run, TheModelsOwnSamplingHoldsUnlessOverridden) {
   EXPECT_EQ(other["temperature"], 0.5);
 }
 
+TEST(Run, SamplersAreSpelledAsInLlamaCpp) {
+  const Json sampling = ParseOne(RunMirage(Ask({"-n",
+                                                "2",
+                                                "--json",
+                                                "--top-n-sigma",
+                                                "1.5",
+                                                "--dry-multiplier",
+                                                "0.5",
+                                                "--dry-base",
+                                                "2",
+                                                "--dry-allowed-length",
+                                                "3",
+                                                "--dry-penalty-last-n",
+                                                "99",
+                                                "--dry-sequence-breaker",
+                                                "none",
+                                                "--xtc-probability",
+                                                "0.25",
+                                                "--xtc-threshold",
+                                                "0.125",
+                                                "--dynatemp-range",
+                                                "0.25",
+                                                "--dynatemp-exp",
+                                                "2",
+                                                "--mirostat",
+                                                "2",
+                                                "--mirostat-ent",
+                                                "4",
+                                                "--mirostat-lr",
+                                                "0.5",
+                                                "--samplers",
+                                                "top_k;temperature"})))["sampling"];
+  EXPECT_EQ(sampling["top_n_sigma"], 1.5);
+  EXPECT_EQ(sampling["dry_multiplier"], 0.5);
+  EXPECT_EQ(sampling["dry_base"], 2);
+  EXPECT_EQ(sampling["dry_allowed_length"], 3);
+  EXPECT_EQ(sampling["dry_penalty_last_n"], 99);
+  EXPECT_EQ(sampling["xtc_probability"], 0.25);
+  EXPECT_EQ(sampling["xtc_threshold"], 0.125);
+  EXPECT_EQ(sampling["dynatemp_range"], 0.25);
+  EXPECT_EQ(sampling["dynatemp_exponent"], 2);
+  EXPECT_EQ(sampling["mirostat"], 2);
+  EXPECT_EQ(sampling["mirostat_tau"], 4);
+  EXPECT_EQ(sampling["mirostat_eta"], 0.5);
+  EXPECT_EQ(sampling["samplers"], "top_k;temperature");
+}
+
+TEST(Run, BadSamplersAreBadUseAndNamed) {
+  ExpectComplaint(RunMirage(Ask({"--samplers", "top_k;dance"})), 2, "'dance'");
+  ExpectComplaint(RunMirage(Ask({"--mirostat", "3"})), 2, "mirostat is 3");
+  ExpectComplaint(RunMirage(Ask({"--xtc-threshold", "2"})), 2, "xtc_threshold is 2");
+  ExpectComplaint(RunMirage(Ask({"--dry-sequence-breaker", ""})), 2, "dry_breakers");
+  ExpectComplaint(RunMirage(Ask({"--bad-word", ""})), 2, "--bad-word");
+  ExpectComplaint(RunMirage(Ask({"--allowed-token", "99999"})), 2, "99999");
+  ExpectComplaint(RunMirage(Ask({"-n", "3", "--min-tokens", "4"})), 2, "min_tokens is 4");
+}
+
+TEST(Run, TokensAreHeldToWhatIsAllowed) {
+  const Json json = ParseOne(RunMirage(Ask({"-n", "6", "--json", "--allowed-token", "120",
+                                            "--allowed-token", "121", "--bad-word", "x"})));
+  EXPECT_EQ(json["text"], "yyyyyy");
+}
+
 TEST(Run, LogprobsComeOnRequest) {
   const Json json = ParseOne(
       RunMirage(Ask({"--temp", "0", "-n", "3", "--ignore-eos", "--logprobs", "4", "--json"})));
