@@ -15,12 +15,12 @@ Arena::Arena(platform::Device& device, Ledger& ledger)
 
 Arena::~Arena() { assert(reservations_.empty()); }
 
-Result<Range> Arena::Reserve(uint64_t bytes) {
+Result<Range> Arena::Reserve(uint64_t bytes, Promise* promise) {
   if (bytes == 0 || bytes > UINT64_MAX / 2)
     return Fail(Code::kInvalidArgument, "an arena range of " + std::to_string(bytes) + " bytes");
   const uint64_t rounded = RoundUp(bytes, chunk_bytes_);
   std::map<std::byte*, Reservation> made;
-  made.emplace(nullptr, Reservation{rounded, std::vector<Chunk>(rounded / chunk_bytes_)});
+  made.emplace(nullptr, Reservation{rounded, promise, ChunkTable(rounded / chunk_bytes_)});
   MIRAGE_TRY_ASSIGN(std::byte* const base, device_.ReserveAddresses(rounded));
   auto node = made.extract(made.begin());
   node.key() = base;
@@ -38,13 +38,13 @@ void Arena::Release(const Range& range) {
     gone = std::move(node.mapped());
   }
   device_.ReleaseAddresses(range.base, gone.bytes);
-  for (const Chunk& chunk : gone.chunks) {
+  gone.chunks.ForEach([&](const Chunk& chunk) {
     assert(!chunk.changing);
-    if (chunk.users > 0) ledger_.Give(chunk.owner, chunk_bytes_);
-  }
+    if (chunk.users > 0) ledger_.Give(chunk.owner, chunk_bytes_, gone.promise);
+  });
 }
 
-std::vector<Arena::Span> Arena::Unused(const std::vector<Chunk>& chunks, Span span) {
+std::vector<Arena::Span> Arena::Unused(const ChunkTable& chunks, Span span) {
   std::vector<Span> runs;
   for (size_t i = span.begin; i < span.end; ++i) {
     if (chunks[i].users > 0) continue;
@@ -74,9 +74,9 @@ auto& Arena::Find(Map& reservations, const Range& range, [[maybe_unused]] uint64
 void Arena::AwaitSettled(std::unique_lock<std::mutex>& lock, const Reservation& reservation,
                          Span span) {
   settled_.wait(lock, [&] {
-    return std::none_of(reservation.chunks.begin() + static_cast<ptrdiff_t>(span.begin),
-                        reservation.chunks.begin() + static_cast<ptrdiff_t>(span.end),
-                        [](const Chunk& chunk) { return chunk.changing; });
+    for (size_t i = span.begin; i < span.end; ++i)
+      if (reservation.chunks[i].changing) return false;
+    return true;
   });
 }
 
@@ -92,14 +92,16 @@ Status Arena::BackRun(std::byte* base, uint64_t bytes) {
 Status Arena::Back(const Range& range, uint64_t offset, uint64_t bytes, Owner owner) {
   std::unique_lock lock(mutex_);
   Reservation& reservation = Find(reservations_, range, offset, bytes);
-  std::vector<Chunk>& chunks = reservation.chunks;
+  ChunkTable& chunks = reservation.chunks;
   const Span span = ChunksOf(offset, bytes);
+  chunks.Prepare(span);
   AwaitSettled(lock, reservation, span);
 
   const std::vector<Span> fresh = Unused(chunks, span);
   uint64_t cost = 0;
   for (const Span& run : fresh) cost += (run.end - run.begin) * chunk_bytes_;
-  MIRAGE_TRY(ledger_.Take(owner, cost, "backing " + std::to_string(bytes) + " bytes of the arena"));
+  MIRAGE_TRY(ledger_.Take(owner, cost, "backing " + std::to_string(bytes) + " bytes of the arena",
+                          reservation.promise));
   for (size_t i = span.begin; i < span.end; ++i) ++chunks[i].users;
   for (const Span& run : fresh)
     for (size_t i = run.begin; i < run.end; ++i) chunks[i] = {1, owner, true};
@@ -120,14 +122,14 @@ Status Arena::Back(const Range& range, uint64_t offset, uint64_t bytes, Owner ow
   if (!status) {
     for (const Span& run : fresh)
       for (size_t i = run.begin; i < run.end; ++i) chunks[i].users = 0;
-    ledger_.Give(owner, cost);
+    ledger_.Give(owner, cost, reservation.promise);
     // The chunks that were backed before; whoever did may have left them to us meanwhile.
     size_t begin = span.begin;
     for (const Span& run : fresh) {
-      Leave(lock, range, chunks, {begin, run.begin});
+      Leave(lock, range, reservation, {begin, run.begin});
       begin = run.end;
     }
-    Leave(lock, range, chunks, {begin, span.end});
+    Leave(lock, range, reservation, {begin, span.end});
   }
   settled_.notify_all();
   return status;
@@ -137,14 +139,15 @@ void Arena::Unback(const Range& range, uint64_t offset, uint64_t bytes) {
   std::unique_lock lock(mutex_);
   Reservation& reservation = Find(reservations_, range, offset, bytes);
   const Span span = ChunksOf(offset, bytes);
-  Leave(lock, range, reservation.chunks, span);
+  Leave(lock, range, reservation, span);
 }
 
 // Allocates nothing: memory is given back when there is none, too. While the device works without
 // the lock, others use and leave chunks of the span that this call has not come to; they still
 // count its user.
-void Arena::Leave(std::unique_lock<std::mutex>& lock, const Range& range,
-                  std::vector<Chunk>& chunks, Span span) {
+void Arena::Leave(std::unique_lock<std::mutex>& lock, const Range& range, Reservation& reservation,
+                  Span span) {
+  ChunkTable& chunks = reservation.chunks;
   for (size_t begin = span.begin; begin < span.end;) {
     assert(chunks[begin].users > 0 && !chunks[begin].changing);  // a chunk in use is settled
     if (chunks[begin].users > 1) {
@@ -158,7 +161,7 @@ void Arena::Leave(std::unique_lock<std::mutex>& lock, const Range& range,
     device_.Unback(AddressOf(range, {begin, end}), BytesOf({begin, end}));
     lock.lock();
     for (; begin < end; ++begin) {
-      ledger_.Give(chunks[begin].owner, chunk_bytes_);
+      ledger_.Give(chunks[begin].owner, chunk_bytes_, reservation.promise);
       chunks[begin].changing = false;
     }
   }

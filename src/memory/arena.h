@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "memory/chunk_table.h"
 #include "memory/ledger.h"
 #include "platform/device.h"
 
@@ -37,8 +38,9 @@ class Arena {
   Arena(platform::Device& device, Ledger& ledger);
   ~Arena();  // every range must have been released
 
-  // Reserves address space, rounded up to whole chunks. Nothing is backed.
-  [[nodiscard]] Result<Range> Reserve(uint64_t bytes);
+  // Reserves address space, rounded up to whole chunks. Nothing is backed. What is backed of it
+  // later draws on `promise`, which outlives the reservation.
+  [[nodiscard]] Result<Range> Reserve(uint64_t bytes, Promise* promise = nullptr);
   // Unbacks what is still backed, whoever backed it, and gives the addresses back.
   void Release(const Range& range);
 
@@ -52,23 +54,22 @@ class Arena {
   // What Back would take from the ledger now.
   [[nodiscard]] uint64_t CostToBack(const Range& range, uint64_t offset, uint64_t bytes) const;
 
+  // What the arena itself keeps for a reservation of `bytes` whose first `backed` bytes are used:
+  // for the reserver to count, since it knows how much that will be.
+  [[nodiscard]] static uint64_t TableBytes(uint64_t bytes, uint64_t backed, uint64_t chunk_bytes) {
+    return ChunkTable::Bytes(CeilDiv(bytes, chunk_bytes), CeilDiv(backed, chunk_bytes));
+  }
+
   [[nodiscard]] uint64_t chunk_bytes() const { return chunk_bytes_; }
   [[nodiscard]] Ledger& ledger() const { return ledger_; }
   [[nodiscard]] platform::Device& device() const { return device_; }
 
  private:
-  struct Chunk {
-    uint16_t users = 0;  // live Back calls that touch it
-    Owner owner = Owner::kCount;
-    bool changing = false;  // being backed or unbacked, without the lock
-  };
+  using Span = ChunkSpan;
   struct Reservation {
     uint64_t bytes = 0;
-    std::vector<Chunk> chunks;
-  };
-  struct Span {  // of chunks
-    size_t begin;
-    size_t end;
+    Promise* promise = nullptr;
+    ChunkTable chunks;
   };
 
   [[nodiscard]] Span ChunksOf(uint64_t offset, uint64_t bytes) const;
@@ -81,9 +82,9 @@ class Arena {
   }
   [[nodiscard]] Status BackRun(std::byte* base, uint64_t bytes);
   // The runs of chunks that nobody uses.
-  [[nodiscard]] static std::vector<Span> Unused(const std::vector<Chunk>& chunks, Span span);
+  [[nodiscard]] static std::vector<Span> Unused(const ChunkTable& chunks, Span span);
   // Takes one user off each chunk and unbacks those left with none.
-  void Leave(std::unique_lock<std::mutex>& lock, const Range& range, std::vector<Chunk>& chunks,
+  void Leave(std::unique_lock<std::mutex>& lock, const Range& range, Reservation& reservation,
              Span span);
   void AwaitSettled(std::unique_lock<std::mutex>& lock, const Reservation& reservation, Span span);
 

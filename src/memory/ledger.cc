@@ -19,25 +19,46 @@ std::string_view OwnerName(Owner owner) {
   return Index(owner) < kNames.size() ? kNames[Index(owner)] : "nobody";
 }
 
-Status Ledger::Take(Owner owner, uint64_t bytes, std::string_view what) {
+// A promise's bytes are there, whatever else is promised, unless the limit was lowered.
+uint64_t Ledger::AvailableTo(const Promise* promise) const {
+  const uint64_t unused = limit_ > used_ ? limit_ - used_ : 0;
+  const uint64_t own = promise == nullptr ? 0 : std::min(promise->left(), unused);
+  const uint64_t unpromised = unused > promised_ ? unused - promised_ : 0;
+  return own + unpromised;
+}
+
+Status Ledger::Take(Owner owner, uint64_t bytes, std::string_view what, Promise* promise) {
   const std::lock_guard lock(mutex_);
-  const uint64_t available = limit_ > used_ ? limit_ - used_ : 0;
-  if (bytes > available)
-    return OutOfMemory(std::string(what) + " needs " + std::to_string(bytes) + " bytes of " +
-                           std::string(OwnerName(owner)) + ", " + std::to_string(available) +
-                           " of " + std::to_string(limit_) + " are available",
-                       bytes, available);
+  const uint64_t available = AvailableTo(promise);
+  if (bytes > available) {
+    const uint64_t others = promised_ - (promise == nullptr ? 0 : promise->left());
+    return OutOfMemory(
+        std::string(what) + " needs " + std::to_string(bytes) + " bytes of " +
+            std::string(OwnerName(owner)) + ", " + std::to_string(available) + " of " +
+            std::to_string(limit_) + " are available" +
+            (others > 0 ? "; " + std::to_string(others) + " are kept for other models" : ""),
+        bytes, available);
+  }
+  if (promise != nullptr) {
+    promised_ -= std::min(bytes, promise->left());
+    promise->taken_ += bytes;
+  }
   used_ += bytes;
   peak_ = std::max(peak_, used_);
   by_owner_[Index(owner)] += bytes;
   return {};
 }
 
-void Ledger::Give(Owner owner, uint64_t bytes) {
+void Ledger::Give(Owner owner, uint64_t bytes, Promise* promise) {
   const std::lock_guard lock(mutex_);
   assert(by_owner_[Index(owner)] >= bytes);
   by_owner_[Index(owner)] -= bytes;
   used_ -= bytes;
+  if (promise == nullptr) return;
+  const uint64_t left = promise->left();
+  assert(promise->taken_ >= bytes);
+  promise->taken_ -= bytes;
+  promised_ += promise->left() - left;
 }
 
 void Ledger::Transfer(Owner from, Owner to, uint64_t bytes) {
@@ -57,9 +78,16 @@ uint64_t Ledger::limit() const {
   return limit_;
 }
 
-uint64_t Ledger::available() const {
+uint64_t Ledger::available(const Promise* promise) const {
   const std::lock_guard lock(mutex_);
-  return limit_ > used_ ? limit_ - used_ : 0;
+  return AvailableTo(promise);
+}
+
+bool Ledger::Helps(const Promise* giver, const Promise* taker) const {
+  if (giver == nullptr || giver == taker) return true;
+  const std::lock_guard lock(mutex_);
+  // More was taken than promised; or the limit no longer holds what is promised, and all share it.
+  return giver->taken_ > giver->bytes_ || used_ > limit_ || promised_ > limit_ - used_;
 }
 
 uint64_t Ledger::over_limit() const {
@@ -69,13 +97,52 @@ uint64_t Ledger::over_limit() const {
 
 LedgerSnapshot Ledger::Snapshot() const {
   const std::lock_guard lock(mutex_);
-  return {limit_, used_, peak_, by_owner_};
+  return {limit_, used_, peak_, promised_, by_owner_};
 }
 
-Result<Holding> Holding::Take(Ledger& ledger, Owner owner, uint64_t bytes, std::string_view what) {
-  MIRAGE_TRY(ledger.Take(owner, bytes, what));
+Result<std::unique_ptr<Promise>> Promise::Make(Ledger& ledger, uint64_t bytes,
+                                               std::string_view what) {
+  std::unique_ptr<Promise> promise(new Promise(ledger, bytes));
+  const std::lock_guard lock(ledger.mutex_);
+  const uint64_t available = ledger.AvailableTo(nullptr);
+  if (bytes > available) {
+    promise->bytes_ = 0;  // nothing for the destructor to give back
+    return OutOfMemory(std::string(what) + " needs " + std::to_string(bytes) + " bytes, " +
+                           std::to_string(available) + " of " + std::to_string(ledger.limit_) +
+                           " are available",
+                       bytes, available);
+  }
+  ledger.promised_ += bytes;
+  return promise;
+}
+
+Promise::~Promise() { End(); }
+
+std::unique_ptr<Promise> Promise::Split(uint64_t bytes) {
+  std::unique_ptr<Promise> part(new Promise(ledger_, bytes));
+  const std::lock_guard lock(ledger_.mutex_);
+  assert(left() >= bytes);
+  bytes_ -= bytes;
+  return part;
+}
+
+void Promise::End() {
+  const std::lock_guard lock(ledger_.mutex_);
+  ledger_.promised_ -= left();
+  bytes_ = 0;
+}
+
+uint64_t Promise::committed() const {
+  const std::lock_guard lock(ledger_.mutex_);
+  return std::max(bytes_, taken_);
+}
+
+Result<Holding> Holding::Take(Ledger& ledger, Owner owner, uint64_t bytes, std::string_view what,
+                              Promise* promise) {
+  MIRAGE_TRY(ledger.Take(owner, bytes, what, promise));
   Holding holding;
   holding.ledger_ = &ledger;
+  holding.promise_ = promise;
   holding.owner_ = owner;
   holding.bytes_ = bytes;
   return holding;
@@ -85,6 +152,7 @@ Holding& Holding::operator=(Holding&& other) noexcept {
   if (this != &other) {
     Reset();
     ledger_ = std::exchange(other.ledger_, nullptr);
+    promise_ = other.promise_;
     owner_ = other.owner_;
     bytes_ = std::exchange(other.bytes_, 0);
   }
@@ -92,7 +160,7 @@ Holding& Holding::operator=(Holding&& other) noexcept {
 }
 
 void Holding::Reset() {
-  if (ledger_ != nullptr) ledger_->Give(owner_, bytes_);
+  if (ledger_ != nullptr) ledger_->Give(owner_, bytes_, promise_);
   ledger_ = nullptr;
   bytes_ = 0;
 }

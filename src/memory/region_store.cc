@@ -24,8 +24,9 @@ std::string RegionName(RegionIndex index, const RegionId& id) {
 // ---- making and ending a store ----
 
 Status RegionStore::Impl::Reserve(std::vector<RegionInfo> infos) {
-  MIRAGE_TRY_ASSIGN(tables_, Holding::Take(arena_.ledger(), Owner::kTables,
-                                           TableBytes(infos.size()), "the table of regions"));
+  MIRAGE_TRY_ASSIGN(tables_,
+                    Holding::Take(arena_.ledger(), Owner::kTables, TableBytes(infos.size()),
+                                  "the table of regions", options_.promise));
   uint64_t total = 0;
   uint64_t largest = 0;
   regions_.resize(infos.size());
@@ -42,13 +43,13 @@ Status RegionStore::Impl::Reserve(std::vector<RegionInfo> infos) {
     stats_.bytes_total += region.info.bytes;
   }
   stats_.bytes_lent = stats_.bytes_total;
-  MIRAGE_TRY_ASSIGN(homes_, arena_.Reserve(total));
+  MIRAGE_TRY_ASSIGN(homes_, arena_.Reserve(total, options_.promise));
   for (Region& region : regions_) region.home.base = homes_.base + region.home_offset;
 
   slots_.resize(static_cast<size_t>(options_.slots));
   if (slots_.empty()) return {};
   const uint64_t stride = SlotStride(largest);
-  MIRAGE_TRY_ASSIGN(slot_range_, arena_.Reserve(stride * slots_.size()));
+  MIRAGE_TRY_ASSIGN(slot_range_, arena_.Reserve(stride * slots_.size(), options_.promise));
   for (size_t i = 0; i < slots_.size(); ++i) slots_[i].place.base = slot_range_.base + i * stride;
   return {};
 }

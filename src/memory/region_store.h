@@ -81,8 +81,9 @@ class Lease {
 class RegionStore {
  public:
   struct Options {
-    int slots = 2;        // staging slots; at least 2 when anything may be lent
-    bool mapped = false;  // start MAPPED where the source can
+    int slots = 2;               // staging slots; at least 2 when anything may be lent
+    bool mapped = false;         // start MAPPED where the source can
+    Promise* promise = nullptr;  // homes, slots and tables draw on it; it outlives the store
   };
 
   // Reserves homes (regions of a layer adjacent, 64-byte aligned, in index order) and nothing more.

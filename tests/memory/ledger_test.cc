@@ -75,6 +75,79 @@ TEST(Ledger, HoldingsGiveBackOnceHoweverTheyMove) {
   EXPECT_EQ(ledger.available(), 100u);
 }
 
+TEST(Promise, IsKeptFromEverybodyElseAndSaidInRefusals) {
+  Ledger ledger(1000);
+  const auto promise = Promise::Make(ledger, 600, "a model").value();
+  EXPECT_EQ(ledger.Snapshot().used, 0u);
+  EXPECT_EQ(ledger.Snapshot().promised, 600u);
+  EXPECT_EQ(ledger.available(), 400u);
+  EXPECT_EQ(ledger.available(promise.get()), 1000u);
+  const Status refused = ledger.Take(Owner::kWeights, 401, "homes");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().available_bytes, 400u);
+  EXPECT_EQ(refused.error().message,
+            "homes needs 401 bytes of weights, 400 of 1000 are available; 600 are kept for other "
+            "models");
+  EXPECT_FALSE(Promise::Make(ledger, 401, "another"));
+  ASSERT_TRUE(ledger.Take(Owner::kWeights, 400, "homes"));
+  ASSERT_TRUE(ledger.Take(Owner::kKv, 600, "pages", promise.get()));
+  EXPECT_FALSE(ledger.Take(Owner::kKv, 1, "pages", promise.get()));
+  // What is given back is promised again.
+  ledger.Give(Owner::kKv, 500, promise.get());
+  EXPECT_EQ(ledger.available(), 0u);
+  EXPECT_EQ(ledger.available(promise.get()), 500u);
+  ledger.Give(Owner::kKv, 100, promise.get());
+  ledger.Give(Owner::kWeights, 400);
+}
+
+TEST(Promise, WhatIsTakenBeyondItIsEverybodys) {
+  Ledger ledger(1000);
+  const auto promise = Promise::Make(ledger, 300, "a model").value();
+  const auto other = Promise::Make(ledger, 200, "another").value();
+  ASSERT_TRUE(ledger.Take(Owner::kKv, 800, "pages", promise.get()));
+  EXPECT_FALSE(ledger.Take(Owner::kKv, 1, "pages", promise.get()));
+  EXPECT_EQ(promise->committed(), 800u);
+  EXPECT_TRUE(ledger.Helps(promise.get(), other.get()));
+  ledger.Give(Owner::kKv, 500, promise.get());
+  EXPECT_EQ(ledger.available(), 500u);
+  // What is left is its own.
+  EXPECT_FALSE(ledger.Helps(promise.get(), other.get()));
+  EXPECT_TRUE(ledger.Helps(promise.get(), promise.get()));
+  EXPECT_TRUE(ledger.Helps(nullptr, other.get()));
+  ledger.Give(Owner::kKv, 300, promise.get());
+}
+
+TEST(Promise, EndsWithItsHolderAndPartsEndAlone) {
+  Ledger ledger(1000);
+  {
+    auto whole = Promise::Make(ledger, 600, "a model").value();
+    const auto part = whole->Split(200);
+    ASSERT_TRUE(ledger.Take(Owner::kWeights, 100, "homes", whole.get()));
+    EXPECT_EQ(ledger.available(), 400u);
+    whole->End();
+    EXPECT_EQ(ledger.available(), 700u);
+    ledger.Give(Owner::kWeights, 100, whole.get());
+    EXPECT_EQ(ledger.available(), 800u);
+    EXPECT_EQ(ledger.available(part.get()), 1000u);
+  }
+  EXPECT_EQ(ledger.available(), 1000u);
+  EXPECT_EQ(ledger.Snapshot().promised, 0u);
+}
+
+TEST(Promise, UnderALoweredLimitGoesToWhoComesFirst) {
+  Ledger ledger(1000);
+  const auto first = Promise::Make(ledger, 500, "a model").value();
+  const auto second = Promise::Make(ledger, 500, "another").value();
+  ledger.SetLimit(600);
+  EXPECT_TRUE(ledger.Helps(first.get(), second.get()));
+  ASSERT_TRUE(ledger.Take(Owner::kKv, 400, "pages", first.get()));
+  EXPECT_EQ(ledger.available(second.get()), 200u);
+  ASSERT_TRUE(ledger.Take(Owner::kKv, 200, "pages", second.get()));
+  EXPECT_FALSE(ledger.Take(Owner::kKv, 1, "pages", first.get()));
+  ledger.Give(Owner::kKv, 400, first.get());
+  ledger.Give(Owner::kKv, 200, second.get());
+}
+
 TEST(Ledger, NeverPassesItsLimitUnderThreads) {
   constexpr uint64_t kLimit = 10000;
   Ledger ledger(kLimit);
