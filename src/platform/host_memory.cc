@@ -3,10 +3,13 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <optional>
 #include <string>
 
 #include "base/checked.h"
+#include "platform/address_space.h"
 #include "platform/os_error.h"
 
 namespace mirage::platform {
@@ -49,8 +52,15 @@ tl::unexpected<Error> Refused(uint64_t bytes, int error) {
 Result<std::byte*> ReserveHostAddresses(uint64_t bytes) {
   void* const base =
       mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (base == MAP_FAILED)
-    return Fail(OsError("reserving " + std::to_string(bytes) + " bytes of addresses", errno));
+  if (base == MAP_FAILED) {
+    const int error = errno;
+    const std::string what = "reserving " + std::to_string(bytes) + " bytes of addresses";
+    const std::optional<AddressLimit> limit = ReadAddressLimit();
+    if (error != ENOMEM || !limit) return Fail(OsError(what, error));
+    return OutOfMemory(what + ": the process may have " + std::to_string(limit->limit_bytes) +
+                           " (ulimit -v) and has " + std::to_string(limit->left_bytes) + " left",
+                       bytes, std::min(limit->left_bytes, bytes - 1));
+  }
   madvise(base, bytes, MADV_NOHUGEPAGE);  // refused where the kernel has none: as wished
   return static_cast<std::byte*>(base);
 }
