@@ -10,8 +10,9 @@
 namespace mirage::kv {
 
 Result<std::unique_ptr<PagePool>> PagePool::Create(memory::Arena& arena, Geometry geometry,
-                                                   uint64_t address_bytes) {
-  auto pool = std::unique_ptr<PagePool>(new PagePool(arena, std::move(geometry)));
+                                                   uint64_t address_bytes,
+                                                   memory::Promise* promise) {
+  auto pool = std::unique_ptr<PagePool>(new PagePool(arena, std::move(geometry), promise));
   size_t layers = 0;
   for (const LayerGroup& group : pool->geometry_)
     for (const int32_t layer : group.layers)
@@ -29,7 +30,7 @@ Result<std::unique_ptr<PagePool>> PagePool::Create(memory::Arena& arena, Geometr
       pool->group_of_layer_[shape.layers[slot]] = static_cast<int32_t>(g);
       pool->slot_of_layer_[shape.layers[slot]] = static_cast<int32_t>(slot);
       MIRAGE_TRY_ASSIGN(const memory::Range range,
-                        arena.Reserve(uint64_t{group.capacity} * shape.page_bytes()));
+                        arena.Reserve(uint64_t{group.capacity} * shape.page_bytes(), promise));
       group.ranges.push_back(range);
     }
   }

@@ -36,10 +36,12 @@ struct PoolStats {
 
 class PagePool {
  public:
-  // Reserves addresses for as many pages as `address_bytes` of KV could ever hold.
+  // Reserves addresses for as many pages as `address_bytes` of KV could ever hold. Pages draw on
+  // `promise`, which outlives the pool.
   [[nodiscard]] static Result<std::unique_ptr<PagePool>> Create(memory::Arena& arena,
                                                                 Geometry geometry,
-                                                                uint64_t address_bytes);
+                                                                uint64_t address_bytes,
+                                                                memory::Promise* promise = nullptr);
   ~PagePool();
 
   // Takes `count` pages of a group, lowest numbers first, with one holder each. All or nothing:
@@ -53,8 +55,12 @@ class PagePool {
   // Copies a page's bytes, in every layer of the group, from one held page to another.
   void Copy(size_t group, PageNumber from, PageNumber to);
 
-  // What the ledger has left for pages of this and every other pool.
-  [[nodiscard]] uint64_t available_bytes() const { return arena_.ledger().available(); }
+  // What the ledger has left for pages of this pool.
+  [[nodiscard]] uint64_t available_bytes() const { return arena_.ledger().available(promise_); }
+  // Whether `other` could use the bytes of pages dropped here: a promise keeps its own.
+  [[nodiscard]] bool Helps(const PagePool& other) const {
+    return this == &other || arena_.ledger().Helps(promise_, other.promise_);
+  }
 
   // The most bytes this and every other pool could hold together, with what others than pools hold
   // now.
@@ -80,13 +86,14 @@ class PagePool {
     PageNumber capacity = 0;
   };
 
-  PagePool(memory::Arena& arena, Geometry geometry)
-      : arena_(arena), geometry_(std::move(geometry)) {}
+  PagePool(memory::Arena& arena, Geometry geometry, memory::Promise* promise)
+      : arena_(arena), promise_(promise), geometry_(std::move(geometry)) {}
   Status BackPage(Group& group, const LayerGroup& shape, PageNumber page);
   void UnbackPage(Group& group, const LayerGroup& shape, PageNumber page, size_t layers);
   void Free(size_t group, PageNumber page);
 
   memory::Arena& arena_;
+  memory::Promise* const promise_;
   const Geometry geometry_;
   std::vector<int32_t> group_of_layer_;
   std::vector<int32_t> slot_of_layer_;  // index within its group

@@ -20,9 +20,10 @@ namespace {
 // The workspace's memory: arena addresses backed for as long as the object lives.
 class WorkspaceMemory {
  public:
-  static Result<WorkspaceMemory> Make(memory::Arena& arena, uint64_t bytes) {
+  static Result<WorkspaceMemory> Make(memory::Arena& arena, uint64_t bytes,
+                                      memory::Promise* promise) {
     WorkspaceMemory memory;
-    MIRAGE_TRY_ASSIGN(memory.range_, arena.Reserve(bytes));
+    MIRAGE_TRY_ASSIGN(memory.range_, arena.Reserve(bytes, promise));
     memory.arena_ = &arena;
     MIRAGE_TRY(arena.Back(memory.range_, 0, memory.range_.bytes, memory::Owner::kWorkspace));
     return memory;
@@ -87,6 +88,8 @@ struct Model::Impl {
       : host(model_host), file(std::move(model_file)) {}
 
   [[nodiscard]] Status Load(const LoadOptions& options);
+  [[nodiscard]] Status MakeAndPromisePlan(PlanRequest request, uint64_t embedding_row_bytes);
+  [[nodiscard]] Status MakePages(const PlanRequest& request);
   [[nodiscard]] Status CheckSlices(std::span<const Slice> slices) const;
   // Runs all layers; the residual stream is then in the workspace.
   [[nodiscard]] Status RunLayers(std::span<const Slice> slices, bool with_head,
@@ -112,8 +115,10 @@ struct Model::Impl {
   Description description;
   ModelLayout layout;
   Plan plan;
+  std::unique_ptr<memory::Promise> load_promise;  // all of the plan but its KV, until it is loaded
+  std::unique_ptr<memory::Promise> kv_promise;    // for as long as the model lives
   memory::Holding bounce;
-  memory::Holding gather_cache;
+  memory::Holding tables;
   std::unique_ptr<kv::PagePool> pages;
   std::unique_ptr<memory::RegionStore> store;
   std::unique_ptr<platform::Stream> stream;
@@ -141,6 +146,36 @@ Result<std::unique_ptr<Model>> Model::Load(const Host& host, format::ModelFile f
   return model;
 }
 
+// Others take from the ledger meanwhile, and another load may plan with the same bytes: a plan
+// whose bytes are gone when it asks for them is made again with what is left.
+Status Model::Impl::MakeAndPromisePlan(PlanRequest request, uint64_t embedding_row_bytes) {
+  constexpr int kTries = 64;
+  memory::Ledger& ledger = host.arena.ledger();
+  for (int attempt = 1;; ++attempt) {
+    request.limit_bytes = ledger.available();
+    MIRAGE_TRY_ASSIGN(plan, MakePlan(description, layout, embedding_row_bytes, request));
+    auto promised = memory::Promise::Make(ledger, plan.total, "the model");
+    if (!promised && attempt < kTries) continue;
+    MIRAGE_TRY_ASSIGN(load_promise, std::move(promised));
+    kv_promise = load_promise->Split(plan.kv);
+    return {};
+  }
+}
+
+// With little address space left there are addresses for the plan's KV at least.
+Status Model::Impl::MakePages(const PlanRequest& request) {
+  uint64_t bytes = KvAddressBytes(request, plan.kv);
+  for (;;) {
+    auto made = kv::PagePool::Create(host.arena, description.config.CacheGeometry(), bytes,
+                                     kv_promise.get());
+    if (made || bytes == plan.kv) {
+      MIRAGE_TRY_ASSIGN(pages, std::move(made));
+      return {};
+    }
+    bytes = std::max(plan.kv, bytes / 2);
+  }
+}
+
 Status Model::Impl::Load(const LoadOptions& options) {
   memory::Ledger& ledger = host.arena.ledger();
   MIRAGE_TRY_ASSIGN(const int64_t context, SessionContext(file, options.plan.context));
@@ -154,8 +189,7 @@ Status Model::Impl::Load(const LoadOptions& options) {
                     tensor::RowBytes(table_tensor.dtype, config.embedding));
   PlanRequest request = options.plan;
   request.chunk_bytes = host.arena.chunk_bytes();
-  request.limit_bytes = ledger.available();
-  MIRAGE_TRY_ASSIGN(plan, MakePlan(description, layout, row_bytes, request));
+  MIRAGE_TRY(MakeAndPromisePlan(request, row_bytes));
 
   // LongRoPE's factors go by the context there really is.
   if (plan.context != context) {
@@ -165,23 +199,21 @@ Status Model::Impl::Load(const LoadOptions& options) {
   workspace = std::make_unique<WorkspaceLayout>(
       config, WorkspaceSize{plan.step_tokens, plan.logit_rows, plan.context, row_bytes,
                             layout.head_block_rows()});
-  MIRAGE_TRY_ASSIGN(memory, WorkspaceMemory::Make(host.arena, workspace->total));
+  MIRAGE_TRY_ASSIGN(memory,
+                    WorkspaceMemory::Make(host.arena, workspace->total, load_promise.get()));
   MIRAGE_TRY_ASSIGN(bounce,
                     memory::Holding::Take(ledger, memory::Owner::kSlots,
                                           WeightSource::BounceBytes(layout) *
                                               static_cast<uint64_t>(request.transfer_workers),
-                                          "bounce buffers"));
-  MIRAGE_TRY_ASSIGN(gather_cache, memory::Holding::Take(ledger, memory::Owner::kTables,
-                                                        RowGather::CacheBytes(row_bytes),
-                                                        "the cache of gathered rows"));
+                                          "bounce buffers", load_promise.get()));
+  MIRAGE_TRY_ASSIGN(
+      tables,
+      memory::Holding::Take(ledger, memory::Owner::kTables,
+                            plan.tables - memory::RegionStore::TableBytes(layout.regions.size()),
+                            "the vocabulary and the model's tables", load_promise.get()));
   embedding = std::make_unique<RowGather>(file, table, row_bytes);
 
-  const kv::Geometry geometry = config.CacheGeometry();
-  // Addresses for all the KV the limit could ever hold, or for the plan's where there is no limit
-  // to speak of.
-  const uint64_t most_kv =
-      std::min(ledger.limit(), std::max<uint64_t>(uint64_t{64} << 30, plan.kv));
-  MIRAGE_TRY_ASSIGN(pages, kv::PagePool::Create(host.arena, geometry, most_kv));
+  MIRAGE_TRY(MakePages(request));
   MIRAGE_TRY_ASSIGN(stream, host.device.CreateStream());
   decoder = std::make_unique<Decoder>(config, layout, *workspace, *pages);
   for (const RopeConfig& rope : config.ropes) rope_frequencies.push_back(RopeFrequencies(rope));
@@ -192,12 +224,16 @@ Status Model::Impl::Load(const LoadOptions& options) {
     infos.push_back(region.info);
   }
   first_head_region = layout.output_norm_region;
-  MIRAGE_TRY_ASSIGN(
-      store, memory::RegionStore::Create(host.arena, host.transfer, host.device.clock(), infos,
-                                         std::make_shared<WeightSource>(file, layout),
-                                         {.slots = plan.slots, .mapped = false}));
-  return store->Load(
-      plan.resident, options.progress ? options.progress : [](uint64_t, uint64_t) { return true; });
+  MIRAGE_TRY_ASSIGN(store,
+                    memory::RegionStore::Create(
+                        host.arena, host.transfer, host.device.clock(), infos,
+                        std::make_shared<WeightSource>(file, layout),
+                        {.slots = plan.slots, .mapped = false, .promise = load_promise.get()}));
+  MIRAGE_TRY(store->Load(
+      plan.resident,
+      options.progress ? options.progress : [](uint64_t, uint64_t) { return true; }));
+  load_promise->End();
+  return {};
 }
 
 Status Model::Impl::CheckSlices(std::span<const Slice> slices) const {
@@ -415,6 +451,9 @@ Status Model::Impl::ScoreRegion(memory::RegionIndex region, const kernels::Activ
 
 const Config& Model::config() const { return impl_->description.config; }
 const Plan& Model::plan() const { return impl_->plan; }
+uint64_t Model::committed_bytes() const {
+  return impl_->plan.total - impl_->plan.kv + impl_->kv_promise->committed();
+}
 const format::ModelFile& Model::file() const { return impl_->file; }
 kv::PagePool& Model::pages() { return *impl_->pages; }
 memory::RegionStore& Model::regions() { return *impl_->store; }

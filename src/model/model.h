@@ -57,8 +57,9 @@ struct Slice {
 
 class Model {
  public:
-  // Takes its share of the ledger, fills the regions the plan keeps resident. Everything is given
-  // back on failure.
+  // Plans with what the ledger has available, keeps all of the plan for itself, takes what it needs
+  // now and fills the regions the plan keeps resident. The plan's KV stays promised to the model
+  // for its life. Everything is given back on failure. Any number of loads at once.
   [[nodiscard]] static Result<std::unique_ptr<Model>> Load(const Host& host, format::ModelFile file,
                                                            const LoadOptions& options);
   ~Model();
@@ -78,6 +79,8 @@ class Model {
 
   [[nodiscard]] const Config& config() const;
   [[nodiscard]] const Plan& plan() const;
+  // Of the ledger: what the model holds or is promised.
+  [[nodiscard]] uint64_t committed_bytes() const;
   [[nodiscard]] const format::ModelFile& file() const;
   [[nodiscard]] kv::PagePool& pages();
   [[nodiscard]] memory::RegionStore& regions();

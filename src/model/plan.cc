@@ -5,6 +5,9 @@
 #include <cstdio>
 
 #include "base/checked.h"
+#include "kv/page_pool.h"
+#include "memory/arena.h"
+#include "memory/layout.h"
 #include "memory/policy/choose.h"
 #include "memory/region_store.h"
 #include "model/weight_source.h"
@@ -45,6 +48,42 @@ struct Inputs {
   }
 };
 
+// What the arena and the page pool keep of the KV of `sequences` and of where it may lie.
+uint64_t PageTableBytes(const Inputs& in, int64_t context, int64_t step, int64_t sequences,
+                        uint64_t kv_bytes) {
+  // Of a page: its count of holders, its place among the free ones and in its sequence's table.
+  constexpr uint64_t kPerPage = sizeof(uint16_t) + 2 * sizeof(kv::PageNumber);
+  const uint64_t addresses = KvAddressBytes(in.request, kv_bytes);
+  uint64_t total = 0;
+  for (const kv::LayerGroup& group : in.geometry) {
+    const auto pages = static_cast<uint64_t>(kv::PagesFor(group, context, step) * sequences);
+    const uint64_t used = std::min(
+        CheckedMul<uint64_t>(pages, group.page_bytes()).value_or(kTooManyBytes), kTooManyBytes);
+    const uint64_t reserved = std::max(addresses / group.layers.size(), used);
+    total += pages * kPerPage + group.layers.size() * memory::Arena::TableBytes(
+                                                          reserved, used, in.request.chunk_bytes);
+  }
+  return total;
+}
+
+// The model's own description, and what the arena keeps of its homes and slots.
+uint64_t DescriptionBytes(const Inputs& in, uint64_t workspace_bytes) {
+  // Of a layer in the pool and the decoder: its address range, its group and its place in that.
+  constexpr uint64_t kPerLayer =
+      sizeof(LayerConfig) + sizeof(LayerTensors) + sizeof(memory::Range) + 3 * sizeof(int32_t);
+  uint64_t total = in.layout.heap_bytes() + in.config.layers.size() * kPerLayer +
+                   in.region_bytes.size() * sizeof(memory::RegionIndex);
+  for (const RopeConfig& rope : in.config.ropes)
+    total += static_cast<uint64_t>(rope.rotary) / 2 * sizeof(double) +
+             rope.factors.size() * sizeof(float);
+  const uint64_t slots =
+      memory::SlotBytes(*std::max_element(in.region_bytes.begin(), in.region_bytes.end()),
+                        kLiveLeases + 1, in.request.chunk_bytes);
+  for (const uint64_t bytes : {in.layout.total_bytes(), slots, workspace_bytes})
+    total += memory::Arena::TableBytes(bytes, bytes, in.request.chunk_bytes);
+  return total;
+}
+
 // What a plan may choose, besides which weights stay.
 struct Shape {
   int64_t context;
@@ -59,13 +98,16 @@ Plan WithoutWeights(const Inputs& in, const Shape& shape) {
   plan.logit_rows = in.request.logit_rows;
   plan.kv = KvBytes(in.geometry, shape.context, std::min(shape.step_tokens, shape.context),
                     shape.sequences, in.request.chunk_bytes);
-  plan.tables = in.request.table_bytes + memory::RegionStore::TableBytes(in.region_bytes.size()) +
-                RowGather::CacheBytes(in.embedding_row_bytes);
   plan.workspace =
       RoundUp(WorkspaceLayout(in.config, {shape.step_tokens, in.request.logit_rows, shape.context,
                                           in.embedding_row_bytes, in.layout.head_block_rows()})
                   .total,
               in.request.chunk_bytes);
+  plan.tables = in.request.table_bytes + memory::RegionStore::TableBytes(in.region_bytes.size()) +
+                RowGather::CacheBytes(in.embedding_row_bytes) +
+                DescriptionBytes(in, plan.workspace) +
+                PageTableBytes(in, shape.context, std::min(shape.step_tokens, shape.context),
+                               shape.sequences, plan.kv);
   plan.slot_bytes =
       WeightSource::BounceBytes(in.layout) * static_cast<uint64_t>(in.request.transfer_workers);
   plan.total = plan.kv + plan.tables + plan.workspace + plan.slot_bytes;
@@ -170,6 +212,10 @@ Result<Plan> Choose(const Inputs& in, int64_t wanted) {
 }
 
 }  // namespace
+
+uint64_t KvAddressBytes(const PlanRequest& request, uint64_t kv_bytes) {
+  return std::max(kv_bytes, request.kv_address_bytes);
+}
 
 uint64_t KvBytes(const kv::Geometry& geometry, int64_t tokens, int64_t step, int64_t sequences,
                  uint64_t chunk_bytes) {

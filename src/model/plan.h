@@ -29,6 +29,9 @@ struct PlanRequest {
   int32_t logit_rows = 1;             // sequences sampled in one step, at most
   int32_t transfer_workers = 1;       // each holds a bounce buffer
   uint64_t chunk_bytes = 64 << 10;    // the arena's
+  // Of addresses for each layer group's pages, where the plan's own KV is less: a limit raised
+  // later gives the pages that fit into them.
+  uint64_t kv_address_bytes = uint64_t{64} << 30;
 };
 
 struct Plan {
@@ -59,6 +62,9 @@ struct Plan {
 
 // The same from a file, nothing loaded.
 [[nodiscard]] Result<Plan> MakePlan(const format::ModelFile& file, const PlanRequest& request);
+
+// Bytes of addresses to reserve for each layer group's pages.
+[[nodiscard]] uint64_t KvAddressBytes(const PlanRequest& request, uint64_t kv_bytes);
 
 // Bytes of KV, in whole chunks per layer, that sequences of `tokens` tokens hold while `step` are
 // computed.

@@ -113,6 +113,12 @@ uint64_t ModelLayout::total_bytes() const {
   return total;
 }
 
+uint64_t ModelLayout::heap_bytes() const {
+  uint64_t total = regions.size() * sizeof(Region) + layers.size() * sizeof(LayerPlaces);
+  for (const Region& region : regions) total += region.pieces.size() * sizeof(Piece);
+  return total;
+}
+
 int64_t ModelLayout::head_block_rows() const {
   int64_t most = 0;
   for (uint32_t i = 0; i < head.region_count; ++i)

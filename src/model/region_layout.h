@@ -67,6 +67,7 @@ struct ModelLayout {
   MatrixGroup head;
 
   [[nodiscard]] uint64_t total_bytes() const;
+  [[nodiscard]] uint64_t heap_bytes() const;  // of this description itself
   // The most rows of the head in one region.
   [[nodiscard]] int64_t head_block_rows() const;
 };

@@ -8,6 +8,7 @@
 #include "format/open.h"
 #include "model/cpu_kernels.h"
 #include "model/model.h"
+#include "platform/address_space.h"
 #include "session/dry_breakers.h"
 #include "session/render.h"
 #include "session/vocabulary.h"
@@ -19,6 +20,15 @@ constexpr int32_t kMostSessions = 4096;
 // Rows of logits in one step, for sequences and guesses, whatever was planned: each is small beside
 // the weights.
 constexpr int32_t kLeastLogitRows = 8;
+
+// No limit that is raised later can give more pages than the machine has memory for. Where
+// addresses are limited, pages get a share of them.
+uint64_t KvAddresses() {
+  constexpr uint64_t kShare = 8;
+  const uint64_t most = platform::MachineMemoryBytes();
+  const std::optional<platform::AddressLimit> addresses = platform::ReadAddressLimit();
+  return addresses ? std::min(most, addresses->limit_bytes / kShare) : most;
+}
 
 }  // namespace
 
@@ -94,8 +104,6 @@ Status LoadedModel::LoadWeights(const ModelOptions& options) {
   if (!loaded) return Fail(runtime_->AsLimit(std::move(loaded).error()));
   file_.reset();
   runner_ = std::make_shared<engine::RealRunner>(*std::move(loaded));
-  MIRAGE_TRY_ASSIGN(tables_, memory::Holding::Take(runtime_->ledger(), memory::Owner::kTables,
-                                                   load.plan.table_bytes, "the vocabulary"));
   return {};
 }
 
@@ -162,6 +170,7 @@ Result<model::PlanRequest> LoadedModel::MakePlanRequest(int64_t context, int32_t
   request.sequences = sessions;
   request.logit_rows = std::max(sessions, kLeastLogitRows);
   request.transfer_workers = Runtime::kTransferWorkers;
+  request.kv_address_bytes = KvAddresses();
   return request;
 }
 

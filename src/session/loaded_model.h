@@ -22,7 +22,6 @@
 #include "engine/model_runner.h"
 #include "engine/real_runner.h"
 #include "format/model_file.h"
-#include "memory/ledger.h"
 #include "model/plan.h"
 #include "sample/params.h"
 #include "session/runtime.h"
@@ -110,7 +109,6 @@ class LoadedModel {
   mutable std::mutex breakers_mutex_;
   mutable std::vector<std::string> breaker_strings_;
   mutable std::shared_ptr<const sample::TokenSequences> breakers_;
-  memory::Holding tables_;
   std::shared_ptr<engine::RealRunner> runner_;
   double load_seconds_ = 0;
 };

@@ -92,6 +92,90 @@ TEST(Load, OneThatDoesNotFitBesideOthersChangesNothing) {
   EXPECT_EQ(host.ledger.Snapshot().used, used);
 }
 
+// A sequence's pages up to the context, taken step by step: windows let go of theirs meanwhile.
+Status Fill(kv::SequenceCache& cache, const Plan& plan) {
+  while (cache.length() < plan.context) {
+    const int64_t end = std::min(cache.length() + plan.step_tokens, plan.context);
+    MIRAGE_TRY(cache.Reserve(end));
+    cache.Commit(end);
+  }
+  return {};
+}
+
+// Loads that must share: what the first one's plan kept for its sequences is there after any second
+// load, whatever that one found room for.
+TEST(Load, ASecondModelLeavesTheFirstTheKvOfItsPlan) {
+  LoadOptions options;
+  options.plan.context = 2048;
+  options.plan.sequences = 3;
+  const std::vector<std::byte> file = ModelOfManyRegions().Build();
+  const Plan alone = MakePlan(OpenBytes(file).value(), options.plan).value();
+  LoadOptions small;
+  small.plan.context = 64;
+  const Plan second_alone = MakePlan(OpenBytes(file).value(), small.plan).value();
+  // The second one fits whole only into bytes that are the first one's.
+  for (const uint64_t beside : {second_alone.total, second_alone.total - second_alone.weights / 2,
+                                second_alone.least_bytes, second_alone.least_bytes - 1}) {
+    TestHost host({.limit_bytes = alone.total + beside});
+    auto first = Model::Load(host.host(), OpenBytes(file).value(), options);
+    ASSERT_TRUE(first) << first.error().message;
+    EXPECT_EQ(host.ledger.available(), beside);
+    EXPECT_EQ((*first)->committed_bytes(), alone.total);
+    small.model_number = 1;
+    auto second = Model::Load(host.host(), OpenBytes(file).value(), small);
+    EXPECT_EQ(second.has_value(), beside >= second_alone.least_bytes);
+    if (!second) {
+      EXPECT_EQ(second.error().needed_bytes, second_alone.least_bytes);
+      EXPECT_EQ(second.error().available_bytes, beside);
+    }
+    std::vector<kv::SequenceCache> caches;
+    for (int i = 0; i < options.plan.sequences; ++i) {
+      const Status reserved = Fill(caches.emplace_back((*first)->pages()), (*first)->plan());
+      ASSERT_TRUE(reserved) << reserved.error().message;
+    }
+    caches.clear();
+    first->reset();
+    if (second) second->reset();
+    EXPECT_EQ(host.ledger.Snapshot().used, 0u);
+    EXPECT_EQ(host.ledger.Snapshot().promised, 0u);
+  }
+}
+
+TEST(Load, TwoAtOnceDoNotPlanWithTheSameBytes) {
+  const std::vector<std::byte> file = ModelOfManyRegions().Build();
+  LoadOptions options;
+  options.plan.context = 512;
+  const Plan alone = MakePlan(OpenBytes(file).value(), options.plan).value();
+  // Room for one whole and one that streams, whichever comes first. The first one to have its plan
+  // waits for the second one's in its progress.
+  TestHost host({.limit_bytes = alone.total + alone.least_bytes + (uint64_t{1} << 20)});
+  std::atomic<int> planned{0};
+  options.progress = [&](uint64_t done, uint64_t) {
+    if (done == 0) {
+      ++planned;
+      while (planned < 2) std::this_thread::yield();
+    }
+    return true;
+  };
+  std::vector<Result<std::unique_ptr<Model>>> loaded(2);
+  std::vector<std::thread> threads;
+  for (auto& model : loaded)
+    threads.emplace_back([&] {
+      model = Model::Load(host.host(), OpenBytes(file).value(), options);
+      ++planned;  // a load that fails must not leave the other one waiting
+    });
+  for (std::thread& thread : threads) thread.join();
+  int streaming = 0;
+  std::vector<kv::SequenceCache> caches;
+  for (auto& model : loaded) {
+    ASSERT_TRUE(model) << model.error().message;
+    streaming += (*model)->plan().streamed_bytes_per_pass > 0;
+    const Status reserved = Fill(caches.emplace_back((*model)->pages()), (*model)->plan());
+    EXPECT_TRUE(reserved) << reserved.error().message;
+  }
+  EXPECT_EQ(streaming, 1);
+}
+
 TEST(Load, CancelledAtAnyPointGivesEverythingBack) {
   const std::vector<std::byte> file = ModelOfManyRegions().Build();
   int points = 0;
