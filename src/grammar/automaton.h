@@ -8,13 +8,12 @@
 // at `start` is matched, then the state `back` goes on. A call without `back` is a jump. A state
 // that accepts ends its rule.
 //
-// Two things that would need a state for each of very many combinations are counted beside the
-// state instead: the run of white space, and the *tally* of an object or
-// array, which says what has been seen of it. Kinds of states say where a tally begins, changes or
-// is asked.
+// What has been seen of an object or array would need a state for each of very many combinations.
+// It is counted beside the state instead, in a tally. Kinds of states say where a tally begins,
+// changes or is asked.
 //
 // From every state that a text can lead to, some text leads to the end: compilers drop what has no
-// end, and the rules of a tally (Tallies) allow only what leaves one.
+// end, and the shapes that tallies are held against allow only what leaves one.
 //
 // Immutable once built: any thread.
 
@@ -27,38 +26,38 @@ namespace mirage::grammar {
 
 constexpr uint32_t kNoState = UINT32_MAX;
 
+// What happens when an edge leads to a state. "Element" states call the next element of the array.
 enum class Kind : uint8_t {
   kPlain,
-  kObject,   // after '{': a tally of shape `aux` begins
-  kKey,      // inside a name; `aux` is the set of labels that may still come of it
-  kLabel,    // after a name's closing quote: the property `aux` is seen
-  kMore,     // after a comma in an object
-  kArray,    // after '[': a tally of shape `aux` begins; an element may follow
-  kElement,  // after a comma in an array: an element must follow
-  kClose,    // after '}' or ']'
+  kObject,       // after '{': a tally of the object shape `aux` begins
+  kKey,          // inside a name: one of the labels in the set `aux` must still be allowed
+  kLabel,        // after a name's closing quote: the label `aux` is seen
+  kArray,        // after '[': a tally of the array shape `aux` begins; an element state
+  kNextElement,  // after a comma: an element must be allowed; an element state
+  kElement,      // an element state, nothing more
+  kClose,        // after '}' or ']': the tally must be complete, and ends
 };
 
-// What may be in an object: a label for each named property, and one for each kind of other names.
+// What may be in an object: a label for each named property, and one for all other names.
 struct ObjectShape {
   struct Label {
     bool possible = true;  // its value can be spelt
     bool required = false;
-    bool free = false;  // stands for many names
-    uint32_t value = kNoState;
-    uint16_t height = 0;  // of its value
+    bool others = false;  // stands for many names
   };
   std::vector<Label> labels;
   uint32_t required = 0;
   uint64_t low = 0, high = UINT64_MAX;  // properties
-  bool distinct = false;  // free names are remembered: the least count is of distinct names
+  // Other names may come once each: `low` asks for more properties than are required, and a name
+  // that came twice would be one property.
+  bool distinct = false;
 };
 
 struct ArrayShape {
-  std::vector<uint32_t> first;  // the elements at the front
-  uint32_t rest = kNoState;     // the others; kNoState: there may be none
+  std::vector<uint32_t> first;  // the rules of the elements at the front
+  uint32_t rest = kNoState;     // of the others; kNoState: there may be none
   uint64_t low = 0, high = UINT64_MAX;
-  uint32_t after = kNoState;      // the state after an element
-  std::vector<uint16_t> heights;  // of first, then of rest
+  uint32_t after = kNoState;  // the state after an element
 };
 
 struct Automaton {
@@ -76,13 +75,7 @@ struct Automaton {
     uint32_t aux = 0;
     Kind kind = Kind::kPlain;
     bool accepts = false;
-    bool spaces = false;  // white space stays here, as long as its count allows
-    // Any so many code points of text that needs no escape in JSON stay among this state's rule;
-    // kEndless: any number.
-    uint8_t run = 0;
-    uint16_t height = 0;  // the fewest nested calls by which its rule can end
   };
-  static constexpr uint8_t kEndless = 254;
 
   [[nodiscard]] std::span<const Edge> EdgesOf(const Node& node) const {
     return {edges.data() + node.first_edge, node.edges};
@@ -95,7 +88,6 @@ struct Automaton {
       if (byte <= edge.high) return byte >= edge.low ? edge.next : kNoState;
     return kNoState;
   }
-  [[nodiscard]] size_t heap_bytes() const;
 
   std::vector<Node> nodes;
   std::vector<Edge> edges;
@@ -104,7 +96,6 @@ struct Automaton {
   std::vector<ArrayShape> arrays;
   std::vector<std::vector<uint64_t>> label_sets;  // bits by label
   uint32_t start = 0;
-  uint32_t max_space = 0;  // white space in a row
 };
 
 }  // namespace mirage::grammar

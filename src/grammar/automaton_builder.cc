@@ -9,8 +9,6 @@
 namespace mirage::grammar {
 namespace {
 
-constexpr uint16_t kNeverEnds = UINT16_MAX;
-
 // The parts of edges between low and high.
 std::vector<Dfa::Edge> Clip(const std::vector<Dfa::Edge>& edges, char32_t low, char32_t high) {
   std::vector<Dfa::Edge> out;
@@ -29,16 +27,6 @@ constexpr ShortEscape kShortEscapes[] = {{'"', '"'},  {'/', '/'},  {'\\', '\\'},
 
 }  // namespace
 
-size_t Automaton::heap_bytes() const {
-  size_t bytes = nodes.capacity() * sizeof(Node) + edges.capacity() * sizeof(Edge) +
-                 calls.capacity() * sizeof(Call);
-  for (const ObjectShape& shape : objects)
-    bytes += sizeof shape + shape.labels.capacity() * sizeof(ObjectShape::Label);
-  for (const ArrayShape& shape : arrays) bytes += sizeof shape + shape.first.capacity() * 6;
-  for (const auto& set : label_sets) bytes += sizeof set + set.capacity() * sizeof(uint64_t);
-  return bytes;
-}
-
 uint32_t AutomatonBuilder::AddState(Kind kind, uint32_t aux) {
   drafts_.emplace_back();
   drafts_.back().node.kind = kind;
@@ -46,11 +34,12 @@ uint32_t AutomatonBuilder::AddState(Kind kind, uint32_t aux) {
   return count() - 1;
 }
 
-Result<std::vector<uint32_t>> AutomatonBuilder::EmitText(const Dfa& dfa, Encoding encoding) {
-  std::vector<uint32_t> numbers(dfa.states().size());
+Result<std::vector<uint32_t>> AutomatonBuilder::EmitText(std::span<const Dfa::State> states,
+                                                         Encoding encoding) {
+  std::vector<uint32_t> numbers(states.size());
   for (uint32_t& number : numbers) number = AddState();
   for (size_t i = 0; i < numbers.size(); ++i) {
-    std::vector<Dfa::Edge> edges = dfa.states()[i].edges;
+    std::vector<Dfa::Edge> edges = states[i].edges;
     for (Dfa::Edge& edge : edges) edge.next = numbers[edge.next];
     EmitChars(numbers[i], edges, encoding);
     if (drafts_.size() > kMaxStates)
@@ -58,6 +47,13 @@ Result<std::vector<uint32_t>> AutomatonBuilder::EmitText(const Dfa& dfa, Encodin
                   "more than " + std::to_string(kMaxStates) + " states are needed");
   }
   return numbers;
+}
+
+Result<uint32_t> AutomatonBuilder::EmitRule(const Dfa& dfa, Encoding encoding) {
+  MIRAGE_TRY_ASSIGN(const std::vector<uint32_t> numbers, EmitText(dfa.states(), encoding));
+  for (size_t i = 0; i < numbers.size(); ++i)
+    if (dfa.states()[i].accepts) Accept(numbers[i]);
+  return numbers[0];
 }
 
 void AutomatonBuilder::EmitChars(uint32_t at, const std::vector<Dfa::Edge>& edges,
@@ -191,13 +187,12 @@ void AutomatonBuilder::LabelKeys(uint32_t begin, uint32_t end, size_t labels) {
   }
 }
 
-Result<Automaton> AutomatonBuilder::Finish(uint32_t start, uint32_t max_space) {
+Result<Automaton> AutomatonBuilder::Finish(uint32_t start) {
   if (drafts_.size() > kMaxStates)
     return Fail(Code::kUnsupported,
                 "more than " + std::to_string(kMaxStates) + " states are needed");
   Automaton out;
   out.start = start;
-  out.max_space = max_space;
   out.objects = std::move(objects);
   out.arrays = std::move(arrays);
   out.label_sets = std::move(label_sets_);
@@ -226,127 +221,7 @@ Result<Automaton> AutomatonBuilder::Finish(uint32_t start, uint32_t max_space) {
   }
   drafts_.clear();
   digit_states_.clear();
-  ComputeHeights(&out);
-  ComputeRuns(&out);
   return out;
-}
-
-void AutomatonBuilder::ComputeHeights(Automaton* automaton) const {
-  auto& nodes = automaton->nodes;
-  for (Automaton::Node& node : nodes) node.height = kNeverEnds;
-  const auto nested = [&](uint32_t start) {
-    const uint16_t height = nodes[start].height;
-    return height >= kNeverEnds - 1 ? kNeverEnds : static_cast<uint16_t>(height + 1);
-  };
-  // An object's or array's height is that of what it must have in it.
-  const auto of_shape = [&](const Automaton::Node& node) -> uint16_t {
-    uint16_t height = 0;
-    if (node.kind == Kind::kObject) {
-      for (const auto& label : automaton->objects[node.aux].labels)
-        if (label.required) height = std::max(height, nested(label.value));
-      return height;
-    }
-    const ArrayShape& shape = automaton->arrays[node.aux];
-    for (uint64_t i = 0; i < std::min<uint64_t>(shape.low, shape.first.size() + 1); ++i)
-      height = std::max(height, nested(i < shape.first.size() ? shape.first[i] : shape.rest));
-    return height;
-  };
-  for (bool changed = true; changed;) {
-    changed = false;
-    for (size_t i = nodes.size(); i-- > 0;) {
-      Automaton::Node& node = nodes[i];
-      uint16_t height = kNeverEnds;
-      if (node.kind == Kind::kObject || node.kind == Kind::kArray) {
-        height = of_shape(node);
-      } else {
-        if (node.accepts) height = 0;
-        for (const Automaton::Edge& edge : automaton->EdgesOf(node))
-          height = std::min(height, nodes[edge.next].height);
-        for (const Automaton::Call& call : automaton->CallsOf(node))
-          height = std::min(height, call.back == kNoState
-                                        ? nodes[call.start].height
-                                        : std::max(nested(call.start), nodes[call.back].height));
-      }
-      if (height < node.height) {
-        node.height = height;
-        changed = true;
-      }
-    }
-  }
-  for (ObjectShape& shape : automaton->objects)
-    for (ObjectShape::Label& label : shape.labels)
-      if (label.possible) label.height = nodes[label.value].height;
-  for (ArrayShape& shape : automaton->arrays) {
-    for (const uint32_t element : shape.first) shape.heights.push_back(nodes[element].height);
-    shape.heights.push_back(shape.rest == kNoState ? 0 : nodes[shape.rest].height);
-  }
-}
-
-// The greatest solution: a state's run is one more than the least of those it leads to, where every
-// code point that JSON writes as itself leads somewhere.
-void AutomatonBuilder::ComputeRuns(Automaton* automaton) const {
-  auto& nodes = automaton->nodes;
-  // Ends of one code point from a state; false when some lead nowhere.
-  const auto ends = [&](uint32_t state, std::vector<uint32_t>* out) {
-    struct Want {
-      uint8_t low, high;
-      int more;  // continuation bytes
-    };
-    static constexpr Want kWants[] = {{0x20, 0x21, 0}, {0x23, 0x5B, 0}, {0x5D, 0x7F, 0},
-                                      {0xC2, 0xDF, 1}, {0xE1, 0xEC, 2}, {0xEE, 0xEF, 2},
-                                      {0xF1, 0xF3, 3}};
-    // E0, ED, F0 and F4 are left out of the first byte's wants: they lead to all that follows them
-    // where their neighbours do, but for what is no code point.
-    static constexpr uint8_t kEdgeLeads[] = {0xE0, 0xED, 0xF0, 0xF4};
-    const auto walk = [&](auto&& self, uint32_t at, uint8_t low, uint8_t high, int more) -> bool {
-      const Automaton::Node& node = nodes[at];
-      int next_byte = low;
-      for (const Automaton::Edge& edge : automaton->EdgesOf(node)) {
-        if (edge.high < next_byte) continue;
-        if (edge.low > next_byte) return false;
-        if (more == 0)
-          out->push_back(edge.next);
-        else if (!self(self, edge.next, 0x80, 0xBF, more - 1))
-          return false;
-        next_byte = edge.high + 1;
-        if (next_byte > high) return true;
-      }
-      return false;
-    };
-    for (const Want& want : kWants)
-      if (!walk(walk, state, want.low, want.high, want.more)) return false;
-    for (const uint8_t lead : kEdgeLeads) {
-      const uint32_t next = automaton->Next(nodes[state], lead);
-      if (next == kNoState) return false;
-      const uint8_t low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
-      const uint8_t high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
-      if (!walk(walk, next, low, high, lead >= 0xF0 ? 2 : 1)) return false;
-    }
-    std::sort(out->begin(), out->end());
-    out->erase(std::unique(out->begin(), out->end()), out->end());
-    return true;
-  };
-  std::vector<std::pair<uint32_t, std::vector<uint32_t>>> runners;
-  for (uint32_t i = 0; i < nodes.size(); ++i) {
-    std::vector<uint32_t> next;
-    if (nodes[i].edges >= 6 && ends(i, &next)) {
-      nodes[i].run = Automaton::kEndless;
-      runners.emplace_back(i, std::move(next));
-    }
-  }
-  for (bool changed = true; changed;) {
-    changed = false;
-    for (size_t r = runners.size(); r-- > 0;) {
-      const auto& [state, next] = runners[r];
-      uint8_t least = Automaton::kEndless;
-      for (const uint32_t end : next) least = std::min(least, nodes[end].run);
-      const auto run = static_cast<uint8_t>(least >= Automaton::kEndless - 1 ? least : least + 1);
-      if (run < nodes[state].run) {
-        nodes[state].run = run;
-        changed = true;
-      }
-    }
-  }
 }
 
 }  // namespace mirage::grammar

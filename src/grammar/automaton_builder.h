@@ -10,8 +10,8 @@
 // One thread. Sizes are bounded by kMaxStates.
 
 #include <cstdint>
-#include <functional>
 #include <map>
+#include <span>
 #include <vector>
 
 #include "base/result.h"
@@ -38,7 +38,6 @@ class AutomatonBuilder {
     drafts_[state].calls.push_back({start, back});
   }
   void Accept(uint32_t state) { drafts_[state].node.accepts = true; }
-  void LoopOverSpaces(uint32_t state) { drafts_[state].node.spaces = true; }
   void SetKind(uint32_t state, Kind kind, uint32_t aux) {
     drafts_[state].node.kind = kind;
     drafts_[state].node.aux = aux;
@@ -46,22 +45,22 @@ class AutomatonBuilder {
 
   // The states of a Dfa, by its numbers. Calls of rules are left to the caller, as is what an
   // accepting state means.
-  [[nodiscard]] Result<std::vector<uint32_t>> EmitText(const Dfa& dfa, Encoding encoding);
+  [[nodiscard]] Result<std::vector<uint32_t>> EmitText(std::span<const Dfa::State> states,
+                                                       Encoding encoding);
+  // A Dfa without calls as a rule of its own: its start.
+  [[nodiscard]] Result<uint32_t> EmitRule(const Dfa& dfa, Encoding encoding);
 
-  // The labels reachable from each of the states [begin, count) of an object's names: makes them
-  // kKey. The kLabel states are their ends.
+  // Makes the states [begin, end) of an object's names kKey, each with the labels that can be
+  // reached from it. The kLabel states, outside of them, are their ends.
   void LabelKeys(uint32_t begin, uint32_t end, size_t labels);
 
   [[nodiscard]] uint32_t count() const { return static_cast<uint32_t>(drafts_.size()); }
-  [[nodiscard]] const std::vector<Automaton::Edge>& edges(uint32_t state) const {
-    return drafts_[state].edges;
-  }
 
   std::vector<ObjectShape> objects;
   std::vector<ArrayShape> arrays;
 
-  // Computes what is derived: runs and heights. kUnsupported when it is too large.
-  [[nodiscard]] Result<Automaton> Finish(uint32_t start, uint32_t max_space);
+  // kUnsupported when it is too large.
+  [[nodiscard]] Result<Automaton> Finish(uint32_t start);
 
  private:
   struct Draft {
@@ -85,9 +84,6 @@ class AutomatonBuilder {
   uint32_t DigitsState(const Plan& plan, size_t position, char32_t base,
                        const std::vector<Dfa::Edge>& edges);
   void AddDigitEdge(uint32_t at, const Digit& digit, uint8_t value, uint32_t next);
-
-  void ComputeRuns(Automaton* automaton) const;
-  void ComputeHeights(Automaton* automaton) const;
 
   std::vector<Draft> drafts_;
   std::vector<std::vector<uint64_t>> label_sets_;

@@ -293,7 +293,7 @@ std::vector<uint32_t> Nfa::Closure(std::vector<uint32_t> nodes, bool begin, bool
   return out;
 }
 
-Result<Dfa> Nfa::Determinize(uint32_t start, uint32_t end) const {
+Result<Dfa> Nfa::Determinize(uint32_t start, uint32_t end, uint64_t* work) const {
   // Sets of nodes; the start is a set of its own, since only there the text begins.
   std::map<std::pair<bool, std::vector<uint32_t>>, uint32_t> numbers;
   std::vector<const std::pair<const std::pair<bool, std::vector<uint32_t>>, uint32_t>*> order;
@@ -305,13 +305,11 @@ Result<Dfa> Nfa::Determinize(uint32_t start, uint32_t end) const {
   };
   number({start}, true);
   std::vector<Dfa::State> states;
-  uint64_t work = 0;
-  constexpr uint64_t kMaxWork = 50'000'000;
   for (size_t i = 0; i < order.size(); ++i) {
     const auto& [begin, nodes] = order[i]->first;
     // A closure walks all nodes' marks, so the bound counts them.
-    work += nodes.size() + nodes_.size() / 8;
-    if (order.size() > Dfa::kMaxStates || work > kMaxWork) return TooLarge();
+    *work += nodes.size() + nodes_.size() / 8;
+    if (order.size() > Dfa::kMaxStates || *work > kMaxWork) return TooLarge();
     Dfa::State state;
     std::vector<Dfa::Edge> edges;
     std::map<uint32_t, std::vector<uint32_t>> calls;
@@ -323,7 +321,7 @@ Result<Dfa> Nfa::Determinize(uint32_t start, uint32_t end) const {
     const std::vector<uint32_t> at_end = Closure(nodes, begin, true);
     state.accepts = std::binary_search(at_end.begin(), at_end.end(), end);
     ForEachPiece(edges, [&](char32_t low, char32_t high, const std::vector<uint32_t>& targets) {
-      work += nodes_.size() / 8;
+      *work += nodes_.size() / 8;
       AppendEdge(&state.edges, {low, high, number(targets, false)});
     });
     for (auto& [rule, targets] : calls) state.calls.push_back({rule, number(targets, false)});

@@ -74,6 +74,7 @@ class Dfa {
 class Nfa {
  public:
   static constexpr uint32_t kMaxNodes = 200'000;
+  static constexpr uint64_t kMaxWork = 50'000'000;
 
   // What may hold at a point of the text without taking any of it.
   enum class Assertion : uint8_t { kNone, kBegin, kEnd };
@@ -90,8 +91,9 @@ class Nfa {
     nodes_[from].calls.push_back({rule, to});
   }
 
-  // The texts that lead from start to end.
-  [[nodiscard]] Result<Dfa> Determinize(uint32_t start, uint32_t end) const;
+  // The texts that lead from start to end. `work` is what has been done of kMaxWork; several
+  // expressions may share one.
+  [[nodiscard]] Result<Dfa> Determinize(uint32_t start, uint32_t end, uint64_t* work) const;
 
  private:
   struct Epsilon {

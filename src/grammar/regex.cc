@@ -78,14 +78,15 @@ class Parser {
   Result<Dfa> Compile(Anchoring anchoring) {
     MIRAGE_TRY_ASSIGN(const Part body, Alternatives(0));
     if (at_ < pattern_.size()) return Bad("a ')' without a '('");
-    if (anchoring == Anchoring::kWhole) return nfa_.Determinize(body.start, body.end);
+    uint64_t work = 0;
+    if (anchoring == Anchoring::kWhole) return nfa_.Determinize(body.start, body.end, &work);
     MIRAGE_TRY_ASSIGN(const uint32_t start, nfa_.Add());
     MIRAGE_TRY_ASSIGN(const uint32_t end, nfa_.Add());
     nfa_.Chars(start, CharSet::Any(), start);
     nfa_.Link(start, body.start);
     nfa_.Link(body.end, end);
     nfa_.Chars(end, CharSet::Any(), end);
-    return nfa_.Determinize(start, end);
+    return nfa_.Determinize(start, end, &work);
   }
 
  private:

@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <string>
-#include <vector>
 
 #include "grammar/regex.h"
 
@@ -17,10 +16,8 @@ class Bytes {
   Bytes(const std::string& pattern, Encoding encoding) {
     const Dfa dfa = *CompileRegex(pattern, Anchoring::kWhole);
     AutomatonBuilder builder;
-    const std::vector<uint32_t> states = *builder.EmitText(dfa, encoding);
-    for (size_t i = 0; i < states.size(); ++i)
-      if (dfa.states()[i].accepts) builder.Accept(states[i]);
-    automaton_ = *builder.Finish(states[0], 0);
+    const uint32_t start = *builder.EmitRule(dfa, encoding);
+    automaton_ = *builder.Finish(start);
   }
   [[nodiscard]] bool Match(const std::string& bytes) const {
     uint32_t at = automaton_.start;
@@ -30,7 +27,6 @@ class Bytes {
     }
     return automaton_.nodes[at].accepts;
   }
-  [[nodiscard]] int run() const { return automaton_.nodes[automaton_.start].run; }
 
  private:
   Automaton automaton_;
@@ -67,15 +63,6 @@ TEST(AutomatonBuilder, JsonStringsEscapeWhatMustBe) {
   for (const char* text : {"x", "\"", "\\", "\n", "\\x", "\\ud800", "\\udc00\\ud800",
                            "\\ud83d\\u0041", "\\u0041", "\\u00g0", "\\u00e", "ab", "\\n\\n"})
     EXPECT_FALSE(any.Match(text)) << text;
-}
-
-TEST(AutomatonBuilder, RunsCountTheTextThatStays) {
-  EXPECT_EQ(Bytes("[^]*", Encoding::kJsonString).run(), Automaton::kEndless);
-  EXPECT_EQ(Bytes("[^]{0,7}", Encoding::kJsonString).run(), 7);
-  EXPECT_EQ(Bytes("[^]{0,1000}", Encoding::kJsonString).run(), Automaton::kEndless - 1);
-  EXPECT_EQ(Bytes("[a-z]*", Encoding::kJsonString).run(), 0);
-  EXPECT_EQ(Bytes("[^\\u20AC]*", Encoding::kJsonString).run(), 0);
-  EXPECT_EQ(Bytes("[^\"]*", Encoding::kPlain).run(), Automaton::kEndless);
 }
 
 }  // namespace

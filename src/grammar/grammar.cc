@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "grammar/grammar.h"
+
+#include "grammar/automaton_builder.h"
+#include "grammar/gbnf.h"
+#include "grammar/regex.h"
+
+namespace mirage::grammar {
+
+Result<Grammar> Grammar::FromGbnf(std::string_view text) {
+  MIRAGE_TRY_ASSIGN(Automaton automaton, CompileGbnf(text));
+  return Grammar(std::move(automaton));
+}
+
+Result<Grammar> Grammar::FromRegex(std::string_view pattern) {
+  MIRAGE_TRY_ASSIGN(const Dfa texts, CompileRegex(pattern, Anchoring::kWhole));
+  AutomatonBuilder builder;
+  MIRAGE_TRY_ASSIGN(const uint32_t start, builder.EmitRule(texts.Minimized(), Encoding::kPlain));
+  MIRAGE_TRY_ASSIGN(Automaton automaton, builder.Finish(start));
+  return Grammar(std::move(automaton));
+}
+
+}  // namespace mirage::grammar
