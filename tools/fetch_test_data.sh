@@ -94,6 +94,21 @@ fetch_llamacpp_data() {
   rm -rf "$work"
 }
 
+# The official test suite of JSON schemas, which the sdist of its Python implementation carries.
+fetch_json_schema_suite() {
+  [ -e "$data/json-schema" ] && return
+  echo "fetching the JSON schema test suite (1 MB)" >&2
+  rm -rf "$work"
+  need_venv
+  # As above: pip asks for the metadata.
+  "$venv/bin/pip" --disable-pip-version-check --quiet install hatchling hatch-vcs hatch-fancy-pypi-readme
+  pip_fetch --no-binary :all: --no-build-isolation jsonschema==4.26.0 \
+    0c26707e2efad8aa1bfc5b7ce170f3fccc2e4918ff85989ba9ffa9facb2be326
+  tar -xzf "$work"/jsonschema-*.tar.gz -C "$work" --strip-components=3 --wildcards '*/json/tests/draft2020-12/*'
+  mv "$work/draft2020-12" "$data/json-schema"
+  rm -rf "$work"
+}
+
 # The Python of the published libraries, apart from the one that fetches.
 need_reference_python() {
   local requirements=tests/text/requirements.txt key
@@ -133,14 +148,15 @@ case ${1:-all} in
     fetch_smollm2
     fetch_gemma3
     fetch_llamacpp_data
+    fetch_json_schema_suite
     cd "$(dirname "$0")/.."
     make_goldens "$data/templates" tests/text/jinja_make_goldens.py tests/text/jinja_{reference,conversations}.py
     make_goldens "$data/vocabs" tests/text/tokenizer_make_goldens.py tests/text/tokenizer_{reference,texts}.py \
       tests/text/vocab_file.py
     ;;
   env)
-    printf 'export MIRAGE_TEST_MODELS=%q MIRAGE_TEST_VOCABS=%q MIRAGE_TEST_TEMPLATES=%q\n' \
-      "$data/models" "$data/vocabs" "$data/templates"
+    printf 'export MIRAGE_TEST_MODELS=%q MIRAGE_TEST_VOCABS=%q MIRAGE_TEST_TEMPLATES=%q MIRAGE_TEST_JSON_SCHEMA=%q\n' \
+      "$data/models" "$data/vocabs" "$data/templates" "$data/json-schema"
     ;;
   *)
     sed -n '3,12s/^# \{0,1\}//p' "$0"

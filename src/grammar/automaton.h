@@ -31,6 +31,7 @@ enum class Kind : uint8_t {
   kPlain,
   kObject,       // after '{': a tally of the object shape `aux` begins
   kKey,          // inside a name: one of the labels in the set `aux` must still be allowed
+  kMore,         // after a comma: one of the labels in the set `aux` must still be allowed
   kLabel,        // after a name's closing quote: the label `aux` is seen
   kArray,        // after '[': a tally of the array shape `aux` begins; an element state
   kNextElement,  // after a comma: an element must be allowed; an element state

@@ -72,20 +72,20 @@ void AutomatonBuilder::EmitChars(uint32_t at, const std::vector<Dfa::Edge>& edge
     }
   }
   if (json) EmitEscapes(at, edges);
-  static const Plan kUtf8[] = {
-      {{5, 0xC0, false}, {6, 0x80, false}},
-      {{4, 0xE0, false}, {6, 0x80, false}, {6, 0x80, false}},
-      {{3, 0xF0, false}, {6, 0x80, false}, {6, 0x80, false}, {6, 0x80, false}}};
-  EmitDigits(at, kUtf8[0], 0, 0, Clip(edges, 0x80, 0x7FF));
-  EmitDigits(at, kUtf8[1], 0, 0, Clip(edges, 0x800, 0xFFFF));
-  EmitDigits(at, kUtf8[2], 0, 0, Clip(edges, 0x10000, kMaxCodePoint));
+  static constexpr Digit kTwo[] = {{5, 0xC0, false}, {6, 0x80, false}};
+  static constexpr Digit kThree[] = {{4, 0xE0, false}, {6, 0x80, false}, {6, 0x80, false}};
+  static constexpr Digit kFour[] = {
+      {3, 0xF0, false}, {6, 0x80, false}, {6, 0x80, false}, {6, 0x80, false}};
+  EmitDigits(at, kTwo, 0, 0, Clip(edges, 0x80, 0x7FF));
+  EmitDigits(at, kThree, 0, 0, Clip(edges, 0x800, 0xFFFF));
+  EmitDigits(at, kFour, 0, 0, Clip(edges, 0x10000, kMaxCodePoint));
 }
 
 void AutomatonBuilder::EmitEscapes(uint32_t at, const std::vector<Dfa::Edge>& edges) {
-  static const Plan kUnit = {{4, 0, true}, {4, 0, true}, {4, 0, true}, {4, 0, true}};
-  static const Plan kPair = {{2, 8, true},     {4, 0, true},    {4, 0, true},
-                             {0, '\\', false}, {0, 'u', false}, {0, 0xD, true},
-                             {2, 12, true},    {4, 0, true},    {4, 0, true}};
+  static constexpr Digit kUnit[] = {{4, 0, true}, {4, 0, true}, {4, 0, true}, {4, 0, true}};
+  static constexpr Digit kPair[] = {{2, 8, true},     {4, 0, true},    {4, 0, true},
+                                    {0, '\\', false}, {0, 'u', false}, {0, 0xD, true},
+                                    {2, 12, true},    {4, 0, true},    {4, 0, true}};
   std::vector<Dfa::Edge> unit = Clip(edges, 0, 0x1F);
   for (const auto& [low, high] : {CharRange{'"', '"'}, {'\\', '\\'}, {0x7F, 0xFFFF}})
     for (const Dfa::Edge& edge : Clip(edges, low, high)) unit.push_back(edge);
@@ -128,7 +128,7 @@ void AutomatonBuilder::AddDigitEdge(uint32_t at, const Digit& digit, uint8_t val
   }
 }
 
-void AutomatonBuilder::EmitDigits(uint32_t at, const Plan& plan, size_t position, char32_t base,
+void AutomatonBuilder::EmitDigits(uint32_t at, Plan plan, size_t position, char32_t base,
                                   const std::vector<Dfa::Edge>& edges) {
   if (edges.empty()) return;
   unsigned below = 0;  // bits of the digits after this one
@@ -144,7 +144,7 @@ void AutomatonBuilder::EmitDigits(uint32_t at, const Plan& plan, size_t position
   }
 }
 
-uint32_t AutomatonBuilder::DigitsState(const Plan& plan, size_t position, char32_t base,
+uint32_t AutomatonBuilder::DigitsState(Plan plan, size_t position, char32_t base,
                                        const std::vector<Dfa::Edge>& edges) {
   // States for the same digits with the same ends are the same, wherever they begin.
   std::vector<uint32_t> key{static_cast<uint32_t>(plan.size() * 16 + position),

@@ -54,6 +54,8 @@ class AutomatonBuilder {
   // reached from it. The kLabel states, outside of them, are their ends.
   void LabelKeys(uint32_t begin, uint32_t end, size_t labels);
 
+  [[nodiscard]] uint32_t LabelSetOf(uint32_t key) const { return drafts_[key].node.aux; }
+
   [[nodiscard]] uint32_t count() const { return static_cast<uint32_t>(drafts_.size()); }
 
   std::vector<ObjectShape> objects;
@@ -74,14 +76,14 @@ class AutomatonBuilder {
     uint8_t first;  // the byte for 0; in hexadecimal the digit's value for 0
     bool hex;
   };
-  using Plan = std::vector<Digit>;
+  using Plan = std::span<const Digit>;
 
   void EmitChars(uint32_t at, const std::vector<Dfa::Edge>& edges, Encoding encoding);
   void EmitEscapes(uint32_t at, const std::vector<Dfa::Edge>& edges);
   // Adds to `at` the edges of plan[position..] for the code points from `base` on.
-  void EmitDigits(uint32_t at, const Plan& plan, size_t position, char32_t base,
+  void EmitDigits(uint32_t at, Plan plan, size_t position, char32_t base,
                   const std::vector<Dfa::Edge>& edges);
-  uint32_t DigitsState(const Plan& plan, size_t position, char32_t base,
+  uint32_t DigitsState(Plan plan, size_t position, char32_t base,
                        const std::vector<Dfa::Edge>& edges);
   void AddDigitEdge(uint32_t at, const Digit& digit, uint8_t value, uint32_t next);
 

@@ -3,12 +3,18 @@
 
 #include "grammar/automaton_builder.h"
 #include "grammar/gbnf.h"
+#include "grammar/json_schema.h"
 #include "grammar/regex.h"
 
 namespace mirage::grammar {
 
 Result<Grammar> Grammar::FromGbnf(std::string_view text) {
   MIRAGE_TRY_ASSIGN(Automaton automaton, CompileGbnf(text));
+  return Grammar(std::move(automaton));
+}
+
+Result<Grammar> Grammar::FromJsonSchema(std::string_view schema) {
+  MIRAGE_TRY_ASSIGN(Automaton automaton, CompileJsonSchema(schema));
   return Grammar(std::move(automaton));
 }
 

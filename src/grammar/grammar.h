@@ -16,6 +16,8 @@ namespace mirage::grammar {
 class Grammar {
  public:
   [[nodiscard]] static Result<Grammar> FromGbnf(std::string_view text);
+  // JSON that is valid by the schema; nothing, where no value is.
+  [[nodiscard]] static Result<Grammar> FromJsonSchema(std::string_view schema);
   // The whole text must match.
   [[nodiscard]] static Result<Grammar> FromRegex(std::string_view pattern);
 

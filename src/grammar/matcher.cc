@@ -106,13 +106,14 @@ std::optional<Matcher::TallyRef> Matcher::Enter(const Automaton::Node& node, con
         begun.seen.assign((automaton_->objects[node.aux].labels.size() + 63) / 64, 0);
       return std::make_shared<const Tally>(std::move(begun));
     }
-    case Kind::kKey: {
+    case Kind::kKey:
+    case Kind::kMore: {
       const ObjectShape& shape = automaton_->objects[tally->shape];
       bool allowed = false;
       for (uint32_t label = 0; label < shape.labels.size() && !allowed; ++label)
         allowed = Has(automaton_->label_sets[node.aux], label) && Allows(shape, *tally, label);
       if (!allowed) return std::nullopt;
-      if (!shape.distinct) return tally;
+      if (!shape.distinct || node.kind == Kind::kMore) return tally;
       Tally spelling = *tally;
       // A quote without anything before it is the opening one.
       if (byte != '"' || !spelling.name.empty()) spelling.name.push_back(static_cast<char>(byte));

@@ -14,7 +14,7 @@
 namespace mirage::grammar {
 namespace {
 
-constexpr int kMaxDepth = 200;
+constexpr int kMaxDepth = 50;  // callers may have 64 KiB of stack
 constexpr uint32_t kMaxRepeat = 10'000;
 constexpr uint32_t kUnbounded = UINT32_MAX;
 
