@@ -22,6 +22,7 @@ void AddRender(CLI::App& app, Action& chosen);
 void AddPerplexity(CLI::App& app, Action& chosen);
 void AddInspect(CLI::App& app, Action& chosen);
 void AddBench(CLI::App& app, Action& chosen);
+void AddGrammarCheck(CLI::App& app, Action& chosen);
 
 // A subcommand whose options live in `flags` for as long as the program runs.
 template <typename Flags>

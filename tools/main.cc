@@ -21,7 +21,7 @@ namespace mirage::cli {
 namespace {
 
 // Commands that are documented but that this build does not have.
-constexpr const char* kAbsentCommands[] = {"pack", "grammar-check", "serve", "sim"};
+constexpr const char* kAbsentCommands[] = {"pack", "serve", "sim"};
 
 // A file opened while descriptor 0, 1 or 2 is closed would take its place and be read as the
 // standard input, or be written to.
@@ -58,6 +58,7 @@ int Main(int argc, char** argv) {
   AddPerplexity(app, chosen);
   AddInspect(app, chosen);
   AddBench(app, chosen);
+  AddGrammarCheck(app, chosen);
   const auto commands = app.get_subcommands(
       [&](const CLI::App* command) { return argc > 1 && command->check_name(argv[1]); });
   if (argc > 1 && commands.empty() && app.get_option_no_throw(argv[1]) == nullptr)

@@ -446,6 +446,30 @@ MIRAGE_API mirage_status mirage_render(const mirage_model* model,
                                        char* text, size_t capacity, size_t* text_bytes,
                                        mirage_error* error);
 
+/* Notations of a grammar: of which texts are allowed. */
+enum {
+  MIRAGE_GRAMMAR_GBNF = 1,        /* llama.cpp's notation; the text begins with the rule root */
+  MIRAGE_GRAMMAR_JSON_SCHEMA = 2, /* JSON that is valid by a schema of draft 2020-12 */
+  MIRAGE_GRAMMAR_REGEX = 3        /* the whole text matches */
+};
+
+/* mirage_grammar_check: whether a text is one that a grammar allows.
+ *
+ *   kind      MIRAGE_GRAMMAR_x.
+ *   grammar   in that notation.
+ *   accepted  1: the whole text is allowed; 0: it is not.
+ *   position  the byte of the text that is not allowed where it stands; text_bytes when none is,
+ *             but the text is accepted or ends too early.
+ *
+ * Fails with INVALID_ARGUMENT (the grammar: the message says where), UNSUPPORTED (the kind, what
+ * the notation has but this build does not, a grammar that is too large, a text that is nested too
+ * deep).
+ * Threads: any. Since 0.1. */
+MIRAGE_API mirage_status mirage_grammar_check(int32_t kind, const char* grammar,
+                                              size_t grammar_bytes, const char* text,
+                                              size_t text_bytes, int32_t* accepted,
+                                              size_t* position, mirage_error* error);
+
 /* ================================================================================================
  * Session
  *

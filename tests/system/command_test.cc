@@ -71,7 +71,7 @@ TEST(Command, AComplaintIsOneLineWhateverItNames) {
 }
 
 TEST(Command, WhatIsNotThereIsNamed) {
-  for (const char* absent : {"pack", "grammar-check", "serve", "sim"})
+  for (const char* absent : {"pack", "serve", "sim"})
     ExpectComplaint(RunMirage({absent}), 2, absent);
   ExpectComplaint(RunMirage(Ask({"--grammar", "g.gbnf"})), 2, "--grammar");
   ExpectComplaint(RunMirage(Ask({"--json-schema", "s.json"})), 2, "--json-schema");
@@ -79,6 +79,35 @@ TEST(Command, WhatIsNotThereIsNamed) {
   ExpectComplaint(RunMirage({"bench", "pressure", "-m", TinyModel()}), 2, "pressure");
   ExpectComplaint(RunMirage(Ask({"--kv-type", "q8_0"})), 2, "q8_0");
   ExpectComplaint(RunMirage(Ask({"--device", "cuda"})), 2, "cuda");
+}
+
+TEST(GrammarCheck, ExitCodesSayAcceptedRejectedAndBadGrammar) {
+  const TemporaryFile list("root ::= \"[\" [0-9]+ (\",\" [0-9]+)* \"]\"\n");
+  const auto check = [](std::vector<std::string> words, const std::string& text) {
+    words.insert(words.begin(), "grammar-check");
+    words.insert(words.end(), {"--text", text});
+    return RunMirage(words);
+  };
+  EXPECT_EQ(check({"--grammar", list.path()}, "[1,23]").code, 0);
+  const Outcome rejected = check({"--grammar", list.path()}, "[1;2]");
+  EXPECT_EQ(rejected.code, 1);
+  EXPECT_EQ(rejected.out, "rejected at byte 2\n");
+  EXPECT_EQ(check({"--grammar", list.path()}, "[1,").out, "rejected: the text ends too early\n");
+  EXPECT_EQ(check({"--regex", "a+"}, "aaa").code, 0);
+  EXPECT_EQ(check({"--regex", "a+"}, "").code, 1);
+  EXPECT_EQ(check({"--regex", ""}, "").code, 0);
+  const TemporaryFile schema("{\"type\": \"array\", \"items\": {\"enum\": [1, \"a\"]}}");
+  EXPECT_EQ(check({"--json-schema", schema.path()}, "[1, \"a\"]").code, 0);
+  EXPECT_EQ(check({"--json-schema", schema.path()}, "[1, 2]").code, 1);
+  const TemporaryFile unknown("{\"items\": {\"contains\": {}}}");
+  ExpectComplaint(check({"--json-schema", unknown.path()}, "[]"), 2,
+                  "#/items: the keyword 'contains'");
+  const TemporaryFile broken("root ::= item\n");
+  ExpectComplaint(check({"--grammar", broken.path()}, "x"), 2, "1:10: rule 'item'");
+  ExpectComplaint(check({"--regex", "(a"}, "x"), 2, "--regex");
+  ExpectComplaint(check({"--grammar", "/no/such.gbnf"}, "x"), 2, "/no/such.gbnf");
+  ExpectComplaint(check({}, "x"), 2, "--grammar");
+  ExpectComplaint(check({"--regex", "a", "--grammar", list.path()}, "x"), 2, "--grammar");
 }
 
 TEST(Command, AMissingModelIsBadInput) {
