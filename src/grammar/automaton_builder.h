@@ -24,7 +24,7 @@ enum class Encoding { kPlain, kJsonString };
 
 class AutomatonBuilder {
  public:
-  static constexpr size_t kMaxStates = 2'000'000;
+  static constexpr size_t kMaxStates = 500'000;
 
   // A state without edges; they are set once.
   [[nodiscard]] uint32_t AddState(Kind kind = Kind::kPlain, uint32_t aux = 0);

@@ -10,6 +10,8 @@ namespace mirage::grammar {
 namespace {
 
 constexpr uint32_t kNone = UINT32_MAX;
+constexpr uint64_t kProductSteps = 40;  // for a pair of states
+constexpr size_t kMaxMinimized = 1000;  // refining a long chain takes its length squared
 
 tl::unexpected<Error> TooLarge() {
   return Fail(Code::kUnsupported, "more than " + std::to_string(Dfa::kMaxStates) +
@@ -156,7 +158,7 @@ void Dfa::Trim() {
   states_ = std::move(kept);
 }
 
-Result<Dfa> Dfa::Product(const Dfa& other, bool any) const {
+Result<Dfa> Dfa::Product(const Dfa& other, bool any, Work* work) const {
   // kNone stands for the state that leads nowhere.
   std::map<std::pair<uint32_t, uint32_t>, uint32_t> numbers;
   std::vector<std::pair<uint32_t, uint32_t>> pairs;
@@ -169,6 +171,7 @@ Result<Dfa> Dfa::Product(const Dfa& other, bool any) const {
   std::vector<State> states;
   for (size_t i = 0; i < pairs.size(); ++i) {
     if (pairs.size() > 4 * kMaxStates) return TooLarge();
+    if (work != nullptr) MIRAGE_TRY(work->Spend(kProductSteps));
     const auto [a, b] = pairs[i];
     State state;
     const bool in_a = a != kNone && states_[a].accepts;
@@ -199,12 +202,12 @@ Result<Dfa> Dfa::Product(const Dfa& other, bool any) const {
   return out;
 }
 
-Result<Dfa> Dfa::And(const Dfa& other) const { return Product(other, false); }
+Result<Dfa> Dfa::And(const Dfa& other, Work* work) const { return Product(other, false, work); }
 
-Result<Dfa> Dfa::Or(const Dfa& other) const {
+Result<Dfa> Dfa::Or(const Dfa& other, Work* work) const {
   if (empty()) return other;
   if (other.empty()) return *this;
-  return Product(other, true);
+  return Product(other, true, work);
 }
 
 Dfa Dfa::Not() const {
@@ -225,6 +228,7 @@ Dfa Dfa::Not() const {
 }
 
 Dfa Dfa::Minimized() const {
+  if (states_.size() > kMaxMinimized) return *this;
   // Moore's refinement: states stay together while their edges lead to the same groups.
   std::vector<uint32_t> group(states_.size());
   size_t groups = 0;
@@ -293,7 +297,7 @@ std::vector<uint32_t> Nfa::Closure(std::vector<uint32_t> nodes, bool begin, bool
   return out;
 }
 
-Result<Dfa> Nfa::Determinize(uint32_t start, uint32_t end, uint64_t* work) const {
+Result<Dfa> Nfa::Determinize(uint32_t start, uint32_t end, Work* work) const {
   // Sets of nodes; the start is a set of its own, since only there the text begins.
   std::map<std::pair<bool, std::vector<uint32_t>>, uint32_t> numbers;
   std::vector<const std::pair<const std::pair<bool, std::vector<uint32_t>>, uint32_t>*> order;
@@ -308,8 +312,8 @@ Result<Dfa> Nfa::Determinize(uint32_t start, uint32_t end, uint64_t* work) const
   for (size_t i = 0; i < order.size(); ++i) {
     const auto& [begin, nodes] = order[i]->first;
     // A closure walks all nodes' marks, so the bound counts them.
-    *work += nodes.size() + nodes_.size() / 8;
-    if (order.size() > Dfa::kMaxStates || *work > kMaxWork) return TooLarge();
+    MIRAGE_TRY(work->Spend(nodes.size() + nodes_.size() / 8));
+    if (order.size() > Dfa::kMaxStates) return TooLarge();
     Dfa::State state;
     std::vector<Dfa::Edge> edges;
     std::map<uint32_t, std::vector<uint32_t>> calls;
@@ -321,7 +325,7 @@ Result<Dfa> Nfa::Determinize(uint32_t start, uint32_t end, uint64_t* work) const
     const std::vector<uint32_t> at_end = Closure(nodes, begin, true);
     state.accepts = std::binary_search(at_end.begin(), at_end.end(), end);
     ForEachPiece(edges, [&](char32_t low, char32_t high, const std::vector<uint32_t>& targets) {
-      *work += nodes_.size() / 8;
+      work->done += nodes_.size() / 8;
       AppendEdge(&state.edges, {low, high, number(targets, false)});
     });
     for (auto& [rule, targets] : calls) state.calls.push_back({rule, number(targets, false)});

@@ -23,6 +23,18 @@
 
 namespace mirage::grammar {
 
+// How much has been done, in steps of some 20 ns, against a bound.
+struct Work {
+  uint64_t done = 0;
+  uint64_t most = 5'000'000;
+
+  [[nodiscard]] Status Spend(uint64_t steps) {
+    done += steps;
+    if (done <= most) return {};
+    return Fail(Code::kUnsupported, "it takes too much work: simplify or split it");
+  }
+};
+
 class Dfa {
  public:
   static constexpr uint32_t kMaxStates = 60'000;
@@ -57,24 +69,24 @@ class Dfa {
   }
   [[nodiscard]] bool Matches(std::u32string_view text) const;
 
-  [[nodiscard]] Result<Dfa> And(const Dfa& other) const;
-  [[nodiscard]] Result<Dfa> Or(const Dfa& other) const;
+  // `work`, where given, counts what is done, and its bound is an Error: many sets may share one.
+  [[nodiscard]] Result<Dfa> And(const Dfa& other, Work* work = nullptr) const;
+  [[nodiscard]] Result<Dfa> Or(const Dfa& other, Work* work = nullptr) const;
   [[nodiscard]] Dfa Not() const;
-  // The same set in the fewest states.
+  // The same set in the fewest states; as it is, when it has too many for that to be quick.
   [[nodiscard]] Dfa Minimized() const;
 
  private:
   // Drops states that cannot be reached or from which no accepting one can.
   void Trim();
-  [[nodiscard]] Result<Dfa> Product(const Dfa& other, bool any) const;
+  [[nodiscard]] Result<Dfa> Product(const Dfa& other, bool any, Work* work) const;
   std::vector<State> states_;
 };
 
 // Nfa: what an expression is built into before it becomes a Dfa.
 class Nfa {
  public:
-  static constexpr uint32_t kMaxNodes = 200'000;
-  static constexpr uint64_t kMaxWork = 50'000'000;
+  static constexpr uint32_t kMaxNodes = 100'000;
 
   // What may hold at a point of the text without taking any of it.
   enum class Assertion : uint8_t { kNone, kBegin, kEnd };
@@ -91,9 +103,9 @@ class Nfa {
     nodes_[from].calls.push_back({rule, to});
   }
 
-  // The texts that lead from start to end. `work` is what has been done of kMaxWork; several
-  // expressions may share one.
-  [[nodiscard]] Result<Dfa> Determinize(uint32_t start, uint32_t end, uint64_t* work) const;
+  // The texts that lead from start to end. Several
+  // expressions may share one `work`.
+  [[nodiscard]] Result<Dfa> Determinize(uint32_t start, uint32_t end, Work* work) const;
 
  private:
   struct Epsilon {

@@ -374,7 +374,7 @@ class Parser {
   size_t at_ = 0;
   Nfa nfa_;  // of the rule being parsed
   uint32_t nodes_ = 0;
-  uint64_t work_ = 0;
+  Work work_;
   std::vector<Named> rules_;
   std::map<std::string, uint32_t> numbers_;
 };

@@ -75,18 +75,17 @@ class Parser {
  public:
   explicit Parser(std::u32string pattern) : pattern_(std::move(pattern)) {}
 
-  Result<Dfa> Compile(Anchoring anchoring) {
+  Result<Dfa> Compile(Anchoring anchoring, Work* work) {
     MIRAGE_TRY_ASSIGN(const Part body, Alternatives(0));
     if (at_ < pattern_.size()) return Bad("a ')' without a '('");
-    uint64_t work = 0;
-    if (anchoring == Anchoring::kWhole) return nfa_.Determinize(body.start, body.end, &work);
+    if (anchoring == Anchoring::kWhole) return nfa_.Determinize(body.start, body.end, work);
     MIRAGE_TRY_ASSIGN(const uint32_t start, nfa_.Add());
     MIRAGE_TRY_ASSIGN(const uint32_t end, nfa_.Add());
     nfa_.Chars(start, CharSet::Any(), start);
     nfa_.Link(start, body.start);
     nfa_.Link(body.end, end);
     nfa_.Chars(end, CharSet::Any(), end);
-    return nfa_.Determinize(start, end, &work);
+    return nfa_.Determinize(start, end, work);
   }
 
  private:
@@ -458,10 +457,11 @@ class Parser {
 
 }  // namespace
 
-Result<Dfa> CompileRegex(std::string_view pattern, Anchoring anchoring) {
+Result<Dfa> CompileRegex(std::string_view pattern, Anchoring anchoring, Work* work) {
+  Work own;
   std::optional<std::u32string> points = CodePoints(pattern);
   if (!points) return Fail(Code::kInvalidArgument, "the pattern is not UTF-8");
-  return Parser(*std::move(points)).Compile(anchoring);
+  return Parser(*std::move(points)).Compile(anchoring, work != nullptr ? work : &own);
 }
 
 }  // namespace mirage::grammar

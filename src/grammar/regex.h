@@ -25,7 +25,9 @@ enum class Anchoring {
   kSearch,  // it matches somewhere in the text, as JSON schema's `pattern`
 };
 
-// kInvalidArgument: "position 7: ..."; kUnsupported for what is not known, or too large.
-[[nodiscard]] Result<Dfa> CompileRegex(std::string_view pattern, Anchoring anchoring);
+// kInvalidArgument: "position 7: ..."; kUnsupported for what is not known, or too large. `work`:
+// shared with other expressions.
+[[nodiscard]] Result<Dfa> CompileRegex(std::string_view pattern, Anchoring anchoring,
+                                       Work* work = nullptr);
 
 }  // namespace mirage::grammar

@@ -10,6 +10,8 @@
 namespace mirage::grammar {
 namespace {
 
+constexpr uint64_t kMergeSteps = 100;
+
 Status CheckCount(size_t alternatives) {
   if (alternatives <= kMaxAlternatives) return {};
   return Fail(Code::kUnsupported,
@@ -127,6 +129,7 @@ Result<std::vector<One>> Without(std::vector<One> as, const std::vector<One>& bs
   for (const One& b : bs) {
     std::vector<One> kept;
     for (One& a : as) {
+      MIRAGE_TRY(demands.work.Spend(kMergeSteps));
       if (Impossible(Merged(a, b), demands)) {
         kept.push_back(std::move(a));
         continue;
@@ -149,6 +152,7 @@ Result<std::vector<One>> Pairs(const std::vector<One>& as, const std::vector<One
   std::vector<One> out;
   for (const One& a : as) {
     for (const One& b : bs) {
+      MIRAGE_TRY(demands.work.Spend(kMergeSteps));
       One both = Merged(a, b);
       if (as.size() * bs.size() > 1 && Impossible(both, demands)) continue;
       out.push_back(std::move(both));
@@ -179,18 +183,18 @@ Result<Form> Anything() {
 Result<Form> And(const Form& a, const Form& b, Demands& demands) {
   Form out;
   out.constants = a.constants & b.constants;
-  MIRAGE_TRY_ASSIGN(out.number, a.number.And(b.number));
-  MIRAGE_TRY_ASSIGN(out.text, a.text.And(b.text));
+  MIRAGE_TRY_ASSIGN(out.number, a.number.And(b.number, &demands.work));
+  MIRAGE_TRY_ASSIGN(out.text, a.text.And(b.text, &demands.work));
   MIRAGE_TRY_ASSIGN(out.arrays, Pairs(a.arrays, b.arrays, demands));
   MIRAGE_TRY_ASSIGN(out.objects, Pairs(a.objects, b.objects, demands));
   return out;
 }
 
-Result<Form> Or(const Form& a, const Form& b) {
+Result<Form> Or(const Form& a, const Form& b, Demands& demands) {
   Form out = a;
   out.constants |= b.constants;
-  MIRAGE_TRY_ASSIGN(out.number, a.number.Or(b.number));
-  MIRAGE_TRY_ASSIGN(out.text, a.text.Or(b.text));
+  MIRAGE_TRY_ASSIGN(out.number, a.number.Or(b.number, &demands.work));
+  MIRAGE_TRY_ASSIGN(out.text, a.text.Or(b.text, &demands.work));
   out.arrays.insert(out.arrays.end(), b.arrays.begin(), b.arrays.end());
   out.objects.insert(out.objects.end(), b.objects.begin(), b.objects.end());
   MIRAGE_TRY(CheckCount(std::max(out.arrays.size(), out.objects.size())));
@@ -204,10 +208,10 @@ Result<Form> AndNot(const Form& a, const Form& b, Demands& demands) {
   if (!b.number.empty()) {
     // Bounded numbers have no exponents, so what is not among them must not have any either.
     MIRAGE_TRY_ASSIGN(const Dfa plain, PlainNumber());
-    MIRAGE_TRY_ASSIGN(const Dfa others, plain.And(b.number.Not()));
-    MIRAGE_TRY_ASSIGN(out.number, a.number.And(others));
+    MIRAGE_TRY_ASSIGN(const Dfa others, plain.And(b.number.Not(), &demands.work));
+    MIRAGE_TRY_ASSIGN(out.number, a.number.And(others, &demands.work));
   }
-  MIRAGE_TRY_ASSIGN(out.text, a.text.And(b.text.Not()));
+  MIRAGE_TRY_ASSIGN(out.text, a.text.And(b.text.Not(), &demands.work));
   MIRAGE_TRY_ASSIGN(out.arrays, Without(a.arrays, b.arrays, demands));
   MIRAGE_TRY_ASSIGN(out.objects, Without(a.objects, b.objects, demands));
   return out;

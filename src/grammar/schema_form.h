@@ -63,13 +63,15 @@ class Demands {
   [[nodiscard]] virtual Result<uint32_t> Not(const Demand& demand) = 0;
   // Surely nothing satisfies it; false where that is not seen at once.
   [[nodiscard]] virtual bool Impossible(const Demand& demand) = 0;
+
+  Work work{0, 20'000'000};  // of the whole document
 };
 
 constexpr size_t kMaxAlternatives = 256;
 
 [[nodiscard]] Result<Form> Anything();
 [[nodiscard]] Result<Form> And(const Form& a, const Form& b, Demands& demands);
-[[nodiscard]] Result<Form> Or(const Form& a, const Form& b);
+[[nodiscard]] Result<Form> Or(const Form& a, const Form& b, Demands& demands);
 // kUnsupported where "not" has no form: that some element or member, whichever, is wrong.
 [[nodiscard]] Result<Form> AndNot(const Form& a, const Form& b, Demands& demands);
 

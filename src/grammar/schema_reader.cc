@@ -18,6 +18,9 @@ using Type = JsonValue::Type;
 constexpr size_t kMaxOpen = 24;
 constexpr size_t kMaxSchemas = 50'000;
 constexpr uint64_t kMaxExpansions = 20'000;
+// Of a state of an automaton made here: they differ in how it is made.
+constexpr uint64_t kComparedSteps = 200;
+constexpr uint64_t kTextSteps = 20;
 
 // They say nothing about which values are valid.
 constexpr std::string_view kAnnotations[] = {
@@ -95,12 +98,12 @@ Status ReadRange(const JsonValue& schema, const std::string& pointer, const char
 }
 
 // In pairs, pairs of pairs and so on, so that long lists stay cheap.
-Result<Form> AnyOf(std::vector<Form> parts) {
+Result<Form> AnyOf(std::vector<Form> parts, Demands& demands) {
   if (parts.empty()) return Form();
   while (parts.size() > 1) {
     std::vector<Form> pairs;
     for (size_t i = 0; i + 1 < parts.size(); i += 2) {
-      MIRAGE_TRY_ASSIGN(Form pair, Or(parts[i], parts[i + 1]));
+      MIRAGE_TRY_ASSIGN(Form pair, Or(parts[i], parts[i + 1], demands));
       pairs.push_back(std::move(pair));
     }
     if (parts.size() % 2 == 1) pairs.push_back(std::move(parts.back()));
@@ -261,14 +264,17 @@ Status SchemaReader::ReadNumbers(const JsonValue& schema, const std::string& poi
     MIRAGE_TRY_ASSIGN(const Dfa inside,
                       At(Compared(value->number, bound.less, bound.equal, bound.greater),
                          Below(pointer, bound.keyword)));
-    MIRAGE_TRY_ASSIGN(form->number, At(form->number.And(inside), Below(pointer, bound.keyword)));
+    MIRAGE_TRY(work.Spend(inside.states().size() * kComparedSteps));
+    MIRAGE_TRY_ASSIGN(form->number,
+                      At(form->number.And(inside, &work), Below(pointer, bound.keyword)));
   }
   if (const JsonValue* const value = schema.Find("multipleOf")) {
     const std::string where = Below(pointer, "multipleOf");
     if (!value->is(Type::kNumber) || value->number.negative || value->number.zero())
       return Bad(where, "a number above 0 is expected");
     MIRAGE_TRY_ASSIGN(const Dfa multiples, At(MultiplesOf(value->number), where));
-    MIRAGE_TRY_ASSIGN(form->number, At(form->number.And(multiples), where));
+    MIRAGE_TRY(work.Spend(multiples.states().size() * kComparedSteps));
+    MIRAGE_TRY_ASSIGN(form->number, At(form->number.And(multiples, &work), where));
   }
   return {};
 }
@@ -279,17 +285,20 @@ Status SchemaReader::ReadTexts(const JsonValue& schema, const std::string& point
   if (low > 0 || high != UINT64_MAX) {
     const std::string where = Below(pointer, high != UINT64_MAX ? "maxLength" : "minLength");
     MIRAGE_TRY_ASSIGN(form->text, At(Dfa::Length(low, high), where));
+    MIRAGE_TRY(work.Spend(form->text.states().size() * kTextSteps));
   }
   for (const char* const keyword : {"pattern", "format"}) {
     const JsonValue* const value = schema.Find(keyword);
     if (value == nullptr) continue;
     const std::string where = Below(pointer, keyword);
     if (!value->is(Type::kString)) return Bad(where, "a string is expected");
-    MIRAGE_TRY_ASSIGN(const Dfa inside, At(std::string_view(keyword) == "format"
-                                               ? StringFormat(value->text)
-                                               : CompileRegex(value->text, Anchoring::kSearch),
-                                           where));
-    MIRAGE_TRY_ASSIGN(form->text, At(form->text.And(inside), where));
+    MIRAGE_TRY_ASSIGN(const Dfa inside,
+                      At(std::string_view(keyword) == "format"
+                             ? StringFormat(value->text)
+                             : CompileRegex(value->text, Anchoring::kSearch, &work),
+                         where));
+    MIRAGE_TRY(work.Spend(inside.states().size() * kTextSteps));
+    MIRAGE_TRY_ASSIGN(form->text, At(form->text.And(inside, &work), where));
   }
   return {};
 }
@@ -354,7 +363,7 @@ Status SchemaReader::ReadCondition(const JsonValue& schema, const std::string& p
   };
   MIRAGE_TRY(narrow("then", &yes));
   MIRAGE_TRY(narrow("else", &no));
-  MIRAGE_TRY_ASSIGN(*form, At(Or(yes, no), where));
+  MIRAGE_TRY_ASSIGN(*form, At(Or(yes, no, *this), where));
   return {};
 }
 
@@ -390,7 +399,7 @@ Status SchemaReader::Combine(const std::string& keyword, const JsonValue& value,
       parts.push_back(std::move(part));
   }
   if (keyword == "allOf") return {};
-  return narrow(At(AnyOf(std::move(parts)), pointer));
+  return narrow(At(AnyOf(std::move(parts), *this), pointer));
 }
 
 Result<Form> SchemaReader::TypeForm(const JsonValue& value, const std::string& pointer) {
@@ -438,7 +447,7 @@ Result<Form> SchemaReader::OneOf(const JsonValue& list, const std::string& point
     }
     single.push_back(std::move(alone));
   }
-  return At(AnyOf(std::move(single)), pointer);
+  return At(AnyOf(std::move(single), *this), pointer);
 }
 
 Result<Form> SchemaReader::Reference(const JsonValue& value, const std::string& pointer) {

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Any bytes as a grammar in GBNF: an Error with a message, or a grammar that can be followed.
+//
+// An input is a grammar, and after a byte 0xFF, if there is one, a text.
+
+#include <cstdint>
+#include <string_view>
+
+#include "grammar/grammar.h"
+#include "grammar_check.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t bytes) {
+  using namespace mirage::grammar;  // NOLINT
+  const std::string_view input(reinterpret_cast<const char*>(data), bytes);
+  const size_t border = input.find('\xFF');
+  const std::string_view text =
+      border == std::string_view::npos ? std::string_view() : input.substr(border + 1);
+  CheckGrammar(Grammar::FromGbnf(input.substr(0, border)), text);
+  return 0;
+}
