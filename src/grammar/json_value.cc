@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <utility>
 
 namespace mirage::grammar {
 namespace {
@@ -76,7 +77,7 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
   bool key(std::string& name) override {
     if (!names_.back().insert(name).second)
       return Refuse(Code::kInvalidArgument, "the name '" + name + "' comes twice in an object");
-    open_.back()->members.emplace_back(std::move(name), JsonValue());
+    open_.back()->members.push_back({std::move(name), JsonValue()});
     return true;
   }
   bool parse_error(size_t position, const std::string&, const nlohmann::json::exception&) override {
@@ -97,7 +98,7 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
     if (!open_.empty() && open_.back()->is(Type::kArray))
       place = &open_.back()->items.emplace_back();
     else if (!open_.empty())
-      place = &open_.back()->members.back().second;
+      place = &open_.back()->members.back().value;
     place->type = type;
     return place;
   }

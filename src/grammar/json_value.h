@@ -9,7 +9,6 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -31,15 +30,23 @@ struct JsonValue {
   Decimal number;
   std::string text;
   std::vector<JsonValue> items;
-  std::vector<std::pair<std::string, JsonValue>> members;
+  struct Member;
+  std::vector<Member> members;
 
   [[nodiscard]] bool is(Type wanted) const { return type == wanted; }
-  [[nodiscard]] const JsonValue* Find(std::string_view name) const {
-    for (const auto& [key, value] : members)
-      if (key == name) return &value;
-    return nullptr;
-  }
+  [[nodiscard]] const JsonValue* Find(std::string_view name) const;
 };
+
+struct JsonValue::Member {
+  std::string name;
+  JsonValue value;
+};
+
+inline const JsonValue* JsonValue::Find(std::string_view name) const {
+  for (const Member& member : members)
+    if (member.name == name) return &member.value;
+  return nullptr;
+}
 
 // Bounded in bytes and nesting. A name twice in an object is refused.
 [[nodiscard]] Result<JsonValue> ParseJson(std::string_view text);
