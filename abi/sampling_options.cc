@@ -20,12 +20,13 @@ Status CheckLists(const mirage_generation_options& options) {
   return CheckSpan(options.allowed_tokens, options.allowed_token_count, "allowed_tokens");
 }
 
-// Limits on tokens are the library's to keep; a sampler of the caller's has all tokens to choose
-// from.
+// Limits on tokens and guesses of them are the library's; a sampler of the caller's has all tokens
+// to choose from, one at a time.
 Status CheckExternal(const mirage_generation_options& options) {
   const char* set = options.min_tokens != 0              ? "min_tokens"
                     : options.banned_sequence_count != 0 ? "banned_sequences"
                     : options.allowed_token_count != 0   ? "allowed_tokens"
+                    : options.draft_tokens != 0          ? "draft_tokens"
                                                          : nullptr;
   if (options.sampler != MIRAGE_SAMPLER_EXTERNAL || set == nullptr) return {};
   return Fail(Code::kInvalidArgument,

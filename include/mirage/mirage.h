@@ -93,7 +93,8 @@ MIRAGE_API const char* mirage_version_string(void);
 
 /* mirage_has_feature: 1 when this build can do what `name` says, else 0; also for names it does not
  * know. Names: "gguf", "split-files", "chat-template", "external-sampler", "logprobs", "score",
- * "plan", "memory-limit", "allocator", "saved-sessions".
+ * "plan", "memory-limit", "allocator", "saved-sessions", "fork", "prefix-sharing", "draft-tokens",
+ * "grammar-check", "trace".
  * Threads: any. Since 0.1. */
 MIRAGE_API int32_t mirage_has_feature(const char* name);
 
@@ -744,7 +745,9 @@ typedef struct mirage_generation_options {
                            ones; these wait longer, but not forever. Default 0 */
   int32_t draft_tokens; /* tokens guessed ahead in a step, at most, from what was said before, and
                            checked by the model: the same answer, in fewer steps where it repeats
-                           itself or the prompt. 0: none, the default; at most 64 */
+                           itself or the prompt. 0: none, the default; at most 64. A step checks no
+                           more than are left of max(8, the model's `sessions`) when every
+                           generation in it has its next token. Not with SAMPLER_EXTERNAL */
   const char* samplers; /* NUL-terminated: the stages in order, those left out being off. NULL:
                            "penalties;dry;top_n_sigma;top_k;typical;top_p;min_p;xtc;temperature" */
   float top_n_sigma;    /* keeps logits within so many standard deviations of the highest; 0:
@@ -951,8 +954,8 @@ MIRAGE_API mirage_status mirage_runtime_get_stats(const mirage_runtime* runtime,
 
 /* mirage_runtime_start_trace: records from now on what the runtime computes and why: steps, and of
  * each generation when it waited, computed its prompt, decoded, was preempted. The newest `events`
- * are kept, 1 to 1048576, about 128 bytes each. Started again it forgets what it had. Fails with
- * INVALID_ARGUMENT, OUT_OF_MEMORY, CLOSED. Threads: any. Since 0.1. */
+ * are kept, 1 to 1048576, about 100 bytes each, under the memory limit. Started again it forgets
+ * what it had. Fails with INVALID_ARGUMENT, OUT_OF_MEMORY, CLOSED. Threads: any. Since 0.1. */
 MIRAGE_API mirage_status mirage_runtime_start_trace(mirage_runtime* runtime, uint64_t events,
                                                     mirage_error* error);
 

@@ -2,6 +2,7 @@
 #include "engine/active_request.h"
 
 #include <algorithm>
+#include <new>
 #include <string>
 #include <utility>
 
@@ -73,8 +74,12 @@ void ActiveRequest::Guess(double per_token_share) {
   if (options_.max_tokens > 0) room = std::min(room, options_.max_tokens - produced_ - 1);
   const int64_t count = std::min(room, draft_length_.Next(per_token_share));
   if (count <= 0) return;
-  draft_.Sync(tokens);
-  guesses_ = draft_.Propose(tokens, count);
+  try {
+    draft_.Sync(tokens);
+    guesses_ = draft_.Propose(tokens, count);
+  } catch (const std::bad_alloc&) {  // a step without guesses is as good, only shorter
+    draft_.Clear();
+  }
 }
 
 std::span<const int32_t> ActiveRequest::PassTokens(int64_t count, int64_t guesses) {

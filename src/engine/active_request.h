@@ -36,8 +36,8 @@ class ActiveRequest {
   // Tokens to compute before the next one can be sampled.
   [[nodiscard]] int64_t pending() const;
   [[nodiscard]] std::span<const int32_t> PendingTokens(int64_t count) const;
-  // Guesses what follows, when it only needs its next token. `per_token_share`: as in
-  // DraftLength::Next.
+  // Guesses what follows, when it only needs its next token and there is memory for it.
+  // `per_token_share`: as in DraftLength::Next.
   void Guess(double per_token_share);
   [[nodiscard]] int64_t guesses() const { return static_cast<int64_t>(guesses_.size()); }
   // The tokens of a pass: `count` pending ones, then the first `guesses` guesses. Valid until the

@@ -71,7 +71,15 @@ Result<Runtime::Compute*> Runtime::compute() {
 
 Status Runtime::StartTrace(uint64_t events) {
   MIRAGE_TRY_ASSIGN(Compute* const computing, compute());
-  return computing->engine.trace().Start(events);
+  const std::lock_guard lock(mutex_);
+  memory::Holding held;
+  if (events <= engine::Trace::kMostEvents) {
+    MIRAGE_TRY_ASSIGN(held, memory::Holding::Take(ledger_, memory::Owner::kSessions,
+                                                  events * sizeof(engine::TraceEvent), "a trace"));
+  }
+  MIRAGE_TRY(computing->engine.trace().Start(events));
+  trace_memory_ = std::move(held);
+  return {};
 }
 
 Result<std::string> Runtime::TraceJson() {

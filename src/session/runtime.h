@@ -103,8 +103,9 @@ class Runtime {
   std::atomic<uint64_t> memory_limit_{0};
   std::atomic<uint32_t> models_{0};
   std::mutex shutdown_mutex_;
-  mutable std::mutex mutex_;  // guards the two below
+  mutable std::mutex mutex_;  // guards the three below
   bool closed_ = false;
+  memory::Holding trace_memory_;
   std::unique_ptr<Compute> compute_;
   Dispatcher dispatcher_;
 };

@@ -751,12 +751,19 @@ static void drafting_takes_fewer_steps_and_gives_the_same(void** state) {
   assert_status(MIRAGE_INVALID_ARGUMENT,
                 mirage_generation_start(f->session, &options, &generation, &last_error));
   assert_message_has("65");
+  options.draft_tokens = 1;
+  options.sampler = MIRAGE_SAMPLER_EXTERNAL;
+  assert_status(MIRAGE_INVALID_ARGUMENT,
+                mirage_generation_start(f->session, &options, &generation, &last_error));
+  assert_message_has("draft_tokens");
   assert_ok(mirage_session_clear(f->session, &last_error));
 }
 
 static void a_trace_tells_of_steps_and_generations(void** state) {
   fixture* f = (fixture*)*state;
   mirage_generation_options options = greedy(5);
+  mirage_memory before;
+  mirage_memory after;
   char path[] = "/tmp/mirage-trace-XXXXXX";
   char text[8192];
   size_t bytes = 0;
@@ -768,6 +775,16 @@ static void a_trace_tells_of_steps_and_generations(void** state) {
   assert_message_has("started");
   assert_status(MIRAGE_INVALID_ARGUMENT, mirage_runtime_start_trace(f->runtime, 0, &last_error));
   assert_status(MIRAGE_INVALID_ARGUMENT, mirage_runtime_start_trace(NULL, 10, &last_error));
+  before.struct_size = after.struct_size = sizeof before;
+  assert_ok(mirage_runtime_get_memory(f->runtime, &before, &last_error));
+  assert_ok(mirage_runtime_start_trace(f->runtime, 100000, &last_error));
+  assert_ok(mirage_runtime_get_memory(f->runtime, &after, &last_error));
+  assert_true(after.used_bytes - before.used_bytes > 5000000);
+  assert_ok(
+      mirage_runtime_set_memory_limit(f->runtime, after.used_bytes + (64 << 20), &last_error));
+  assert_status(MIRAGE_OUT_OF_MEMORY, mirage_runtime_start_trace(f->runtime, 1048576, &last_error));
+  assert_true(last_error.needed_bytes > last_error.available_bytes);
+  assert_ok(mirage_runtime_set_memory_limit(f->runtime, 0, &last_error));
   assert_ok(mirage_runtime_start_trace(f->runtime, 1000, &last_error));
   assert_ok(mirage_session_clear(f->session, &last_error));
   append_user(f->session, "hello");

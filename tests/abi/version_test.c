@@ -15,6 +15,12 @@ static void features_are_known_by_name(void** state) {
   (void)state;
   assert_int_equal(mirage_has_feature("gguf"), 1);
   assert_int_equal(mirage_has_feature("external-sampler"), 1);
+  assert_int_equal(mirage_has_feature("saved-sessions"), 1);
+  assert_int_equal(mirage_has_feature("fork"), 1);
+  assert_int_equal(mirage_has_feature("prefix-sharing"), 1);
+  assert_int_equal(mirage_has_feature("draft-tokens"), 1);
+  assert_int_equal(mirage_has_feature("grammar-check"), 1);
+  assert_int_equal(mirage_has_feature("trace"), 1);
   assert_int_equal(mirage_has_feature("time-travel"), 0);
   assert_int_equal(mirage_has_feature(""), 0);
   assert_int_equal(mirage_has_feature(NULL), 0);
