@@ -9,6 +9,7 @@
 
 #include "abi/guard.h"
 #include "abi/handles.h"
+#include "session/deep.h"
 
 namespace mirage::abi {
 namespace {
@@ -27,6 +28,16 @@ Result<grammar::Grammar> Compile(int32_t kind, std::string_view text) {
   }
 }
 
+Status CheckText(int32_t kind, std::string_view grammar, std::string_view text, int32_t* accepted,
+                 size_t* position) {
+  MIRAGE_TRY_ASSIGN(const grammar::Grammar compiled, Compile(kind, grammar));
+  MIRAGE_TRY_ASSIGN(grammar::Matcher matcher, compiled.Begin());
+  MIRAGE_TRY_ASSIGN(const size_t taken, matcher.Push(text));
+  *accepted = taken == text.size() && matcher.CanEnd() ? 1 : 0;
+  *position = taken;
+  return {};
+}
+
 }  // namespace
 }  // namespace mirage::abi
 
@@ -41,15 +52,13 @@ mirage_status mirage_grammar_check(int32_t kind, const char* grammar, size_t gra
   return Guard(error, [&]() -> Status {
     MIRAGE_TRY(CheckSpan(grammar, grammar_bytes, "grammar"));
     MIRAGE_TRY(CheckSpan(text, text_bytes, "text"));
-    if (accepted == nullptr) return Fail(Code::kInvalidArgument, "accepted is NULL");
-    if (position == nullptr) return Fail(Code::kInvalidArgument, "position is NULL");
-    MIRAGE_TRY_ASSIGN(const mirage::grammar::Grammar compiled,
-                      Compile(kind, std::string_view(grammar, grammar_bytes)));
-    MIRAGE_TRY_ASSIGN(mirage::grammar::Matcher matcher, compiled.Begin());
-    MIRAGE_TRY_ASSIGN(const size_t taken, matcher.Push(std::string_view(text, text_bytes)));
-    *accepted = taken == text_bytes && matcher.CanEnd() ? 1 : 0;
-    *position = taken;
-    return {};
+    MIRAGE_TRY(CheckPointer(accepted, "accepted"));
+    MIRAGE_TRY(CheckPointer(position, "position"));
+    // Groups and schemas nest deeper than a caller's stack may allow.
+    return session::Deep([&] {
+      return CheckText(kind, std::string_view(grammar, grammar_bytes),
+                       std::string_view(text, text_bytes), accepted, position);
+    });
   });
 }
 

@@ -8,15 +8,12 @@
 #include <utility>
 #include <vector>
 
+#include "grammar/limits.h"
 #include "grammar/rules.h"
 #include "grammar/utf8.h"
 
 namespace mirage::grammar {
 namespace {
-
-constexpr int kMaxDepth = 50;  // callers may have 64 KiB of stack
-constexpr uint32_t kMaxRepeat = 10'000;
-constexpr uint32_t kUnbounded = UINT32_MAX;
 
 class Parser {
  public:
@@ -139,8 +136,8 @@ class Parser {
   }
 
   Result<Part> Alternatives(int depth) {
-    if (depth > kMaxDepth)
-      return Unsupported("more than " + std::to_string(kMaxDepth) + " nested groups");
+    if (depth > kMaxNesting)
+      return Unsupported("more than " + std::to_string(kMaxNesting) + " nested groups");
     MIRAGE_TRY_ASSIGN(const uint32_t start, AddNode());
     MIRAGE_TRY_ASSIGN(const uint32_t end, AddNode());
     do {

@@ -8,15 +8,12 @@
 #include <string>
 #include <utility>
 
+#include "grammar/limits.h"
 #include "grammar/utf8.h"
 #include "text/unicode.h"
 
 namespace mirage::grammar {
 namespace {
-
-constexpr int kMaxDepth = 50;  // callers may have 64 KiB of stack
-constexpr uint32_t kMaxRepeat = 10'000;
-constexpr uint32_t kUnbounded = UINT32_MAX;
 
 struct CategoryName {
   std::string_view name, longer;
@@ -130,9 +127,9 @@ class Parser {
   }
 
   Result<Part> Alternatives(int depth) {
-    if (depth > kMaxDepth)
+    if (depth > kMaxNesting)
       return Fail(Code::kUnsupported, "position " + std::to_string(at_ + 1) + ": more than " +
-                                          std::to_string(kMaxDepth) + " nested groups");
+                                          std::to_string(kMaxNesting) + " nested groups");
     MIRAGE_TRY_ASSIGN(const uint32_t start, nfa_.Add());
     MIRAGE_TRY_ASSIGN(const uint32_t end, nfa_.Add());
     do {

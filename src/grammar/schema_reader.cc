@@ -14,7 +14,7 @@ namespace {
 
 using Type = JsonValue::Type;
 
-// Callers may have 64 KiB of stack.
+// Readers recurse once per level.
 constexpr size_t kMaxOpen = 24;
 constexpr size_t kMaxSchemas = 50'000;
 constexpr uint64_t kMaxExpansions = 20'000;

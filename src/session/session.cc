@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "platform/random.h"
+#include "session/deep.h"
 #include "session/dry_breakers.h"
 #include "session/runtime.h"
 
@@ -58,7 +59,7 @@ Result<std::shared_ptr<Session>> Session::Fork() {
   MIRAGE_TRY_ASSIGN(std::shared_ptr<engine::Sequence> sequence, compute->engine.Fork(*sequence_));
   std::shared_ptr<Session> fork(new Session(model_, std::move(sequence)));
   fork->content_ = content_;
-  fork->conversation_ = conversation_;
+  fork->conversation_ = Deep([&] { return conversation_; });
   fork->waiting_ = waiting_;
   return fork;
 }

@@ -398,6 +398,8 @@ static void render_deeply(const fixture* f) {
   mirage_render_options options;
   char* json = (char*)malloc(4096);
   char* source = (char*)malloc(TEMPLATE_DEPTH * 32);
+  mirage_session* fork = NULL;
+  uint64_t saved_bytes = 0;
   char text[16];
   size_t bytes = 0;
   size_t json_bytes = 0;
@@ -420,8 +422,39 @@ static void render_deeply(const fixture* f) {
   assert_int_equal(bytes, 1);
   assert_ok(mirage_session_clear(f->session, &last_error));
   assert_ok(mirage_session_append_conversation(f->session, json, json_bytes, &last_error));
+  assert_ok(mirage_session_fork(f->session, &fork, &last_error));
+  assert_ok(mirage_session_save_memory(fork, NULL, 0, &saved_bytes, &last_error));
+  mirage_session_close(fork);
   free(source);
   free(json);
+}
+
+/* Grammars nested as deep as they may be, and a text that follows one. */
+static void check_grammars_deeply(void) {
+  enum { GROUPS = 49, SCHEMAS = 23, BRACKETS = 400 };
+  char text[8192];
+  char brackets[2 * BRACKETS];
+  size_t bytes = 0;
+  int32_t accepted = 0;
+  size_t position = 0;
+  int i = 0;
+  memset(text, '(', GROUPS);
+  text[GROUPS] = 'x';
+  memset(text + GROUPS + 1, ')', GROUPS);
+  assert_ok(mirage_grammar_check(MIRAGE_GRAMMAR_REGEX, text, 2 * GROUPS + 1, "x", 1, &accepted,
+                                 &position, &last_error));
+  assert_int_equal(accepted, 1);
+  for (i = 0; i < SCHEMAS; ++i) bytes += (size_t)sprintf(text + bytes, "{\"items\": ");
+  bytes += (size_t)sprintf(text + bytes, "true");
+  for (i = 0; i < SCHEMAS; ++i) text[bytes++] = '}';
+  assert_ok(mirage_grammar_check(MIRAGE_GRAMMAR_JSON_SCHEMA, text, bytes, "[[[1]]]", 7, &accepted,
+                                 &position, &last_error));
+  assert_int_equal(accepted, 1);
+  memset(brackets, '[', BRACKETS);
+  memset(brackets + BRACKETS, ']', BRACKETS);
+  assert_ok(mirage_grammar_check(MIRAGE_GRAMMAR_JSON_SCHEMA, "true", 4, brackets, sizeof brackets,
+                                 &accepted, &position, &last_error));
+  assert_int_equal(accepted, 1);
 }
 
 static void* live_on_a_small_stack(void* argument) {
@@ -432,6 +465,7 @@ static void* live_on_a_small_stack(void* argument) {
   append_user(f->session, "hello");
   assert_int_equal(generate(f->session, &options).token_count, 6);
   render_deeply(f);
+  check_grammars_deeply();
   close_fixture((void**)&f);
   return NULL;
 }
