@@ -8,8 +8,6 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -19,17 +17,12 @@
 #include "format/open.h"
 #include "format/shards.h"
 #include "tensor/dequantize.h"
+#include "tests/fuzz/require.h"
 
 namespace mirage::format {
 namespace {
 
 using Sources = std::vector<std::shared_ptr<const ByteSource>>;
-
-void Require(bool condition, const char* what) {
-  if (condition) return;
-  std::fprintf(stderr, "broken promise: %s\n", what);
-  std::abort();
-}
 
 void CheckError(const Error& error) {
   Require(error.code == Code::kCorrupt || error.code == Code::kUnsupported,

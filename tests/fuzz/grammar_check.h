@@ -4,19 +4,12 @@
 // What must hold of every grammar, whatever it was made from.
 
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <string_view>
 
 #include "grammar/grammar.h"
+#include "tests/fuzz/require.h"
 
 namespace mirage::grammar {
-
-inline void Require(bool condition, const char* what) {
-  if (condition) return;
-  std::fprintf(stderr, "broken promise: %s\n", what);
-  std::abort();
-}
 
 // Some byte is allowed, or the text may end: no way leads to where nothing goes on.
 inline bool GoesOn(const Matcher& matcher) {

@@ -6,23 +6,16 @@
 // An input is a pattern, and after a byte 0xFF, if there is one, a text.
 
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <optional>
 #include <string>
 #include <string_view>
 
 #include "grammar/regex.h"
 #include "grammar/utf8.h"
+#include "tests/fuzz/require.h"
 
 namespace mirage::grammar {
 namespace {
-
-void Require(bool condition, const char* what) {
-  if (condition) return;
-  std::fprintf(stderr, "broken promise: %s\n", what);
-  std::abort();
-}
 
 void Check(std::string_view pattern, const std::u32string& text, Anchoring anchoring) {
   const Result<Dfa> dfa = CompileRegex(pattern, anchoring);

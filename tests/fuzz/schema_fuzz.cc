@@ -18,6 +18,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t bytes) {
   const std::string_view text =
       border == std::string_view::npos ? std::string_view() : input.substr(border + 1);
   if (CheckGrammar(Grammar::FromJsonSchema(input.substr(0, border)), text))
-    Require(nlohmann::json::accept(text), "a text of a schema is JSON");
+    mirage::Require(nlohmann::json::accept(text), "a text of a schema is JSON");
   return 0;
 }

@@ -4,22 +4,15 @@
 // file. The header's checksum is made right first, so that what lies behind it is reached.
 
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <vector>
 
 #include "format/checksum.h"
 #include "format/session_file.h"
+#include "tests/fuzz/require.h"
 
 namespace mirage::format {
 namespace {
-
-void Require(bool condition, const char* what) {
-  if (condition) return;
-  std::fprintf(stderr, "broken promise: %s\n", what);
-  std::abort();
-}
 
 void CheckError(const Error& error) {
   Require(error.code == Code::kCorrupt || error.code == Code::kUnsupported,

@@ -6,11 +6,10 @@
 // An input is a template, and after a byte 0xFF, if there is one, the JSON of the render's input.
 
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <string>
 #include <string_view>
 
+#include "tests/fuzz/require.h"
 #include "text/chat_template.h"
 #include "text/unicode.h"
 
@@ -29,12 +28,6 @@ constexpr std::string_view kConversation = R"({
   "tools": [{"function": {"name": "f\ue000", "parameters": {"type": "object"}}}],
   "add_generation_prompt": true, "bos_token": "<s>", "eos_token": "</s>",
   "vars": {"n": -3, "s": "X\ue000y", "l": [3, 1, 2], "d": {"b": 1, "a\ue000": "v\ue000"}}})";
-
-void Require(bool condition, const char* what) {
-  if (condition) return;
-  std::fprintf(stderr, "broken promise: %s\n", what);
-  std::abort();
-}
 
 void CheckError(const Error& error) {
   Require(error.code == Code::kInvalidArgument || error.code == Code::kUnsupported ||

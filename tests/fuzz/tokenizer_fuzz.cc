@@ -10,23 +10,16 @@
 
 #include <array>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <string>
 #include <string_view>
 #include <utility>
 
+#include "tests/fuzz/require.h"
 #include "text/tokenizer.h"
 #include "text/unicode.h"
 
 namespace mirage::text {
 namespace {
-
-void Require(bool condition, const char* what) {
-  if (condition) return;
-  std::fprintf(stderr, "broken promise: %s\n", what);
-  std::abort();
-}
 
 constexpr std::array kModels = {"gpt2", "llama", "bert", "t5", "gemma4", "gpt2", "gpt2", "rwkv"};
 constexpr std::array kPreTokenizers = {
