@@ -8,7 +8,10 @@ trap 'rm -rf "$work"' EXIT
 fail() { echo "FAILED: $*" >&2; exit 1; }
 "$writer" "$work/tiny.gguf"
 
-[ -n "$("$hello" "$work/tiny.gguf" Hello | tr -d '\0')" ] || fail "hello printed nothing"
+# The sample draws with a random seed, and the tiny model's random answer may be empty now and then: not ten times.
+answers() { [ -n "$("$hello" "$work/tiny.gguf" Hello | tr -d '\0')" ]; }
+tries=0
+until answers; do tries=$((tries + 1)); [ $tries -lt 10 ] || fail "hello printed nothing"; done
 printf 'Hello\nAgain\n' | "$chat" "$work/tiny.gguf" > "$work/chat"
 [ "$(grep -ac '^> ' "$work/chat")" -ge 1 ] || fail "chat did not ask"
 for sample in "$hello" "$chat"; do
