@@ -306,8 +306,8 @@ mirage_status mirage_model_get_plan(const mirage_model* model, const mirage_plan
     session::Runtime& runtime = loaded.runtime();
     const bool own_limit = given.memory_limit != 0;
     const uint64_t limit = own_limit ? given.memory_limit : runtime.memory_limit();
-    const uint64_t room = own_limit ? limit - std::min(limit, platform::MemoryGuardBytes(limit))
-                                    : runtime.ledger().limit();
+    const uint64_t room =
+        own_limit ? limit - std::min(limit, platform::MemoryGuardBytes(limit)) : loaded.Room();
     MIRAGE_TRY_ASSIGN(
         const session::LoadedModel::Estimate estimate,
         loaded.EstimatePlan(room, given.context, given.sessions == 0 ? 1 : given.sessions));
@@ -321,7 +321,8 @@ mirage_status mirage_model_get_plan(const mirage_model* model, const mirage_plan
     filled.slots_bytes = made.slot_bytes;
     filled.tables_bytes = made.tables;
     filled.workspace_bytes = made.workspace;
-    filled.least_bytes = session::Runtime::LimitFor(made.least_bytes);
+    filled.least_bytes =
+        session::Runtime::LimitFor(made.least_bytes + (own_limit ? 0 : loaded.HeldByOthers()));
     filled.streamed_bytes_per_token = made.streamed_bytes_per_pass;
     filled.context = made.context;
     return WriteOut(plan, filled, "plan");

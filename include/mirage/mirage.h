@@ -870,7 +870,8 @@ typedef struct mirage_plan_options {
   int64_t context;  /* as in mirage_model_options */
   int32_t kv_type;  /* as in mirage_model_options */
   uint32_t reserved;
-  uint64_t memory_limit; /* bytes; 0: the runtime's */
+  uint64_t memory_limit; /* bytes, for this model alone; 0: the runtime's, with what its other
+                            models hold or are promised left to them */
 } mirage_plan_options;
 
 /* Threads: any. Since 0.1. */

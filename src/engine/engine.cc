@@ -135,11 +135,14 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
                                            std::vector<size_t>* left_out);
   [[nodiscard]] Status ReserveOne(ActiveRequest& request, Grant* grant,
                                   const std::vector<ActiveRequest*>& kept);
-  [[nodiscard]] bool MakeRoomFor(ActiveRequest* request, uint64_t bytes,
+  [[nodiscard]] bool MakeRoomFor(ActiveRequest* request, const kv::PagePool& pages, uint64_t bytes,
                                  const std::vector<ActiveRequest*>& kept);
-  [[nodiscard]] bool AnyoneElseHoldsPages(const ActiveRequest* request, const ScoreJob* job) const;
+  [[nodiscard]] bool AnyoneElseHoldsPages(const ActiveRequest* request, const ScoreJob* job,
+                                          const kv::PagePool& pages) const;
   [[nodiscard]] Status Execute(ModelRunner& runner, const std::vector<ActiveRequest*>& candidates,
                                const std::vector<Grant>& grants);
+  [[nodiscard]] bool MostlyForNobody(const std::vector<ActiveRequest*>& candidates,
+                                     const std::vector<Grant>& grants) const;
   void FailStep(const std::vector<ActiveRequest*>& candidates, const std::vector<Grant>& grants,
                 const Error& error);
   void SampleAndCommit(ModelRunner& runner, const std::vector<ActiveRequest*>& candidates,
@@ -255,10 +258,10 @@ Result<std::shared_ptr<Sequence>> Engine::Fork(const Sequence& sequence) {
 }
 
 uint64_t Engine::GiveBackPrefixes(uint64_t bytes) {
-  return impl_->prefixes.Evict(bytes, impl_->clock.NowNs());
+  return impl_->prefixes.Evict(nullptr, bytes, impl_->clock.NowNs());
 }
 
-uint64_t Engine::PrefixBytes() const { return impl_->prefixes.EvictableBytes(); }
+uint64_t Engine::PrefixBytes() const { return impl_->prefixes.HeldBytes(); }
 
 void Engine::Shutdown() { impl_->Stop(); }
 
@@ -492,7 +495,8 @@ bool Engine::Impl::MayGoOn(const ActiveRequest& request) const {
     needed += static_cast<uint64_t>(kv::PagesFor(group, request.pending(), request.pending())) *
               group.bytes_per_page();
   const uint64_t available = request.runner().pages().available_bytes();
-  return needed <= available || needed <= available + prefixes.EvictableBytes();
+  return needed <= available ||
+         needed <= available + prefixes.EvictableBytes(&request.runner().pages());
 }
 
 StepLimits Engine::Impl::Limits(ModelRunner& runner) const {
@@ -531,7 +535,7 @@ std::vector<Grant> Engine::Impl::Reserve(const std::vector<ActiveRequest*>& cand
     starved = true;
     if (Status fits = request.CheckCanFit(); !fits)
       EndRequest(request, Finish::kError, std::move(fits).error());
-    else if (kept.empty() && !AnyoneElseHoldsPages(&request, nullptr))
+    else if (kept.empty() && !AnyoneElseHoldsPages(&request, nullptr, request.runner().pages()))
       EndRequest(request, Finish::kError, std::move(reserved).error());
   }
   return granted;
@@ -546,7 +550,8 @@ Status Engine::Impl::ReserveOne(ActiveRequest& request, Grant* grant,
     grant->guesses = 0;
     reserved = request.Reserve(grant->tokens);
   }
-  while (!reserved && MakeRoomFor(&request, reserved.error().needed_bytes, kept))
+  while (!reserved &&
+         MakeRoomFor(&request, request.runner().pages(), reserved.error().needed_bytes, kept))
     reserved = request.Reserve(grant->tokens);
   while (!reserved && grant->tokens > kLeastPartOfGrant) {
     grant->tokens = std::max(kLeastPartOfGrant, grant->tokens / 2);
@@ -558,11 +563,13 @@ Status Engine::Impl::ReserveOne(ActiveRequest& request, Grant* grant,
 // Takes pages that are kept only to be found again, or else the pages of one other: an idle
 // session's, least recently used first; a paused request's; those of the youngest request that came
 // after `request`. Older running ones keep theirs: so the oldest always gets on, and none takes
-// turns with another at throwing work away. Those in `kept` are in the step already. request:
-// nullptr for a score, which comes after everybody.
-bool Engine::Impl::MakeRoomFor(ActiveRequest* request, uint64_t bytes,
+// turns with another at throwing work away. Those in `kept` are in the step already, and those of
+// whose pages `pages` could not use the bytes keep them. request: nullptr for a score, which comes
+// after everybody.
+bool Engine::Impl::MakeRoomFor(ActiveRequest* request, const kv::PagePool& pages, uint64_t bytes,
                                const std::vector<ActiveRequest*>& kept) {
-  if (prefixes.Evict(std::max<uint64_t>(1, bytes), clock.NowNs()) > 0) return true;
+  if (prefixes.Evict(&pages, std::max<uint64_t>(1, bytes), clock.NowNs()) > 0) return true;
+  const auto helps = [&](ModelRunner& runner) { return runner.pages().FreeableFor(&pages) > 0; };
   if (request != nullptr && request->ForgetTail()) return true;  // no copy to make room for
   std::vector<std::shared_ptr<Sequence>>
       idle;  // the last reference may be ours: not to be dropped under the lock
@@ -572,9 +579,9 @@ bool Engine::Impl::MakeRoomFor(ActiveRequest* request, uint64_t bytes,
       if (std::shared_ptr<Sequence> sequence = known.lock()) idle.push_back(std::move(sequence));
   }
   for (const std::shared_ptr<Sequence>& sequence : idle)
-    if (sequence->DropCache()) return true;
+    if (helps(*sequence->runner_) && sequence->DropCache()) return true;
   const auto takeable = [&](const ActiveRequest& other) {
-    return &other != request && other.cache().length() > 0 &&
+    return &other != request && other.cache().length() > 0 && helps(other.runner()) &&
            std::find(kept.begin(), kept.end(), &other) == kept.end();
   };
   for (auto it = active.rbegin(); it != active.rend(); ++it) {
@@ -585,7 +592,7 @@ bool Engine::Impl::MakeRoomFor(ActiveRequest* request, uint64_t bytes,
   }
   if (request == nullptr) return false;
   for (const auto& job : scores) {
-    if (!job->holds_pages()) continue;
+    if (!job->holds_pages() || !helps(job->runner())) continue;
     job->Preempt();
     return true;
   }
@@ -598,12 +605,15 @@ bool Engine::Impl::MakeRoomFor(ActiveRequest* request, uint64_t bytes,
   return false;
 }
 
-bool Engine::Impl::AnyoneElseHoldsPages(const ActiveRequest* request, const ScoreJob* job) const {
+bool Engine::Impl::AnyoneElseHoldsPages(const ActiveRequest* request, const ScoreJob* job,
+                                        const kv::PagePool& pages) const {
   const bool requests = std::any_of(active.begin(), active.end(), [&](const auto& other) {
-    return other.get() != request && other->cache().length() > 0;
+    return other.get() != request && other->cache().length() > 0 &&
+           other->runner().pages().FreeableFor(&pages) > 0;
   });
   return requests || std::any_of(scores.begin(), scores.end(), [&](const auto& other) {
-           return other.get() != job && other->holds_pages();
+           return other.get() != job && other->holds_pages() &&
+                  other->runner().pages().FreeableFor(&pages) > 0;
          });
 }
 
@@ -616,16 +626,25 @@ Status Engine::Impl::Execute(ModelRunner& runner, const std::vector<ActiveReques
     slices.push_back({&request.cache(), request.PassTokens(grant.tokens, grant.guesses),
                       sampled ? 1 + static_cast<int32_t>(grant.guesses) : 0});
   }
-  // Alone in the step, a cancelled request need not wait for it to end.
-  std::function<bool()> cancelled;
-  if (grants.size() == 1)
-    cancelled = [&request = *candidates[grants[0].candidate], this] {
-      return request.Ending(clock.NowNs()).has_value();
-    };
-  return runner.Forward(slices, cancelled);
+  return runner.Forward(slices, [&] { return MostlyForNobody(candidates, grants); });
 }
 
-// Takes the step back. One that was cancelled ends by itself; else everybody in it fails.
+// Whether more of the step than not is for requests that must end: they need not wait for it, and
+// the others, whose tokens are computed again, lose less time than with the rest of it.
+bool Engine::Impl::MostlyForNobody(const std::vector<ActiveRequest*>& candidates,
+                                   const std::vector<Grant>& grants) const {
+  const int64_t now = clock.NowNs();
+  int64_t all = 0;
+  int64_t ending = 0;
+  for (const Grant& grant : grants) {
+    all += grant.tokens;
+    if (candidates[grant.candidate]->Ending(now)) ending += grant.tokens;
+  }
+  return 2 * ending > all;
+}
+
+// Takes the step back. Those that were cancelled end by themselves, and the others' tokens are
+// computed again in the next one; any other failure is everybody's.
 void Engine::Impl::FailStep(const std::vector<ActiveRequest*>& candidates,
                             const std::vector<Grant>& grants, const Error& error) {
   for (const Grant& grant : grants) candidates[grant.candidate]->Rollback();
@@ -633,9 +652,9 @@ void Engine::Impl::FailStep(const std::vector<ActiveRequest*>& candidates,
     const std::lock_guard lock(mutex);
     ++stats.rolled_back_steps;
   }
+  if (error.code == Code::kCancelled && MostlyForNobody(candidates, grants)) return;
   for (const Grant& grant : grants) {
     ActiveRequest& request = *candidates[grant.candidate];
-    if (error.code == Code::kCancelled && request.Ending(clock.NowNs())) continue;
     EndRequest(request, Finish::kError, CopyOf(error));
   }
 }
@@ -697,9 +716,10 @@ bool Engine::Impl::ScoreSome() {
   Status status = Guarded([&]() -> Status {
     if (job.cancelled()) return Fail(Code::kCancelled, "scoring was cancelled");
     Status reserved = job.Reserve(tokens);
-    while (!reserved && MakeRoomFor(nullptr, reserved.error().needed_bytes, {}))
+    while (!reserved &&
+           MakeRoomFor(nullptr, job.runner().pages(), reserved.error().needed_bytes, {}))
       reserved = job.Reserve(tokens);
-    if (!reserved && AnyoneElseHoldsPages(nullptr, &job)) {
+    if (!reserved && AnyoneElseHoldsPages(nullptr, &job, job.runner().pages())) {
       starved = true;
       return Fail(Code::kBusy, "");
     }

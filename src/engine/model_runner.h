@@ -38,8 +38,8 @@ class ModelRunner {
   [[nodiscard]] virtual kv::PrefixCache& prefixes() = 0;
 
   // One pass over the weights for all slices, whose pages are reserved. `cancelled` is polled
-  // between layers; true ends the pass with kCancelled. Whatever happens, the caches' committed
-  // lengths are unchanged: the engine commits.
+  // between layers or more often; true ends the pass with kCancelled. Whatever happens, the caches'
+  // committed lengths are unchanged: the engine commits.
   [[nodiscard]] virtual Status Forward(std::span<const Slice> slices,
                                        const std::function<bool()>& cancelled) = 0;
   // [vocabulary] of the index-th row of logits that was wanted, writable, valid until the next

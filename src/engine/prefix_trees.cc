@@ -23,9 +23,10 @@ std::vector<std::shared_ptr<ModelRunner>> PrefixTrees::Runners() const {
   return runners;
 }
 
-uint64_t PrefixTrees::Evict(uint64_t bytes, int64_t now_ns) {
+uint64_t PrefixTrees::Evict(const kv::PagePool* taker, uint64_t bytes, int64_t now_ns) {
   const std::vector<std::shared_ptr<ModelRunner>> runners = Runners();
-  if (runners.size() == 1) return runners.front()->prefixes().Evict(bytes, now_ns);
+  if (runners.size() == 1 && &runners.front()->pages() == taker)
+    return runners.front()->prefixes().Evict(bytes, now_ns);
   std::vector<std::pair<double, ModelRunner*>> order;  // by what their cheapest page costs
   for (const auto& runner : runners)
     if (const std::optional<double> score = runner->prefixes().LowestScore(now_ns))
@@ -33,11 +34,21 @@ uint64_t PrefixTrees::Evict(uint64_t bytes, int64_t now_ns) {
   std::sort(order.begin(), order.end());
   uint64_t freed = 0;
   for (const auto& [score, runner] : order)
-    if (freed < bytes) freed += runner->prefixes().Evict(bytes - freed, now_ns);
+    if (const uint64_t most =
+            std::min(bytes - std::min(bytes, freed), runner->pages().FreeableFor(taker));
+        most > 0)
+      freed += runner->prefixes().Evict(most, now_ns);
   return freed;
 }
 
-uint64_t PrefixTrees::EvictableBytes() const {
+uint64_t PrefixTrees::EvictableBytes(const kv::PagePool* taker) const {
+  uint64_t bytes = 0;
+  for (const auto& runner : Runners())
+    bytes += std::min(runner->prefixes().EvictableBytes(), runner->pages().FreeableFor(taker));
+  return bytes;
+}
+
+uint64_t PrefixTrees::HeldBytes() const {
   uint64_t bytes = 0;
   for (const auto& runner : Runners()) bytes += runner->prefixes().EvictableBytes();
   return bytes;

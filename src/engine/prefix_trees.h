@@ -19,10 +19,13 @@ class PrefixTrees {
  public:
   void Remember(const std::shared_ptr<ModelRunner>& runner);
 
-  // Frees about `bytes` of pages that no sequence holds, those first that are the cheapest to
-  // compute again. Returns the bytes of pages freed, 0 when there were none.
-  uint64_t Evict(uint64_t bytes, int64_t now_ns);
-  [[nodiscard]] uint64_t EvictableBytes() const;
+  // Frees about `bytes` of pages that no sequence holds and whose bytes `taker` could use
+  // (nullptr: who has no promise), those first that are the cheapest to compute again. Returns the
+  // bytes of pages freed, 0 when there were none.
+  uint64_t Evict(const kv::PagePool* taker, uint64_t bytes, int64_t now_ns);
+  [[nodiscard]] uint64_t EvictableBytes(const kv::PagePool* taker) const;
+  // Of pages that no sequence holds, whoever could use them.
+  [[nodiscard]] uint64_t HeldBytes() const;
 
  private:
   // The last reference may be the caller's: it is dropped without the lock.

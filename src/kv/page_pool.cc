@@ -26,6 +26,7 @@ Result<std::unique_ptr<PagePool>> PagePool::Create(memory::Arena& arena, Geometr
     const uint64_t pages = address_bytes / shape.bytes_per_page() + 1;
     group.capacity = static_cast<PageNumber>(
         std::min<uint64_t>(pages, std::numeric_limits<PageNumber>::max() / 2));
+    group.ranges.reserve(shape.layers.size());  // so that no range is reserved and not noted
     for (size_t slot = 0; slot < shape.layers.size(); ++slot) {
       pool->group_of_layer_[shape.layers[slot]] = static_cast<int32_t>(g);
       pool->slot_of_layer_[shape.layers[slot]] = static_cast<int32_t>(slot);

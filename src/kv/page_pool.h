@@ -57,9 +57,11 @@ class PagePool {
 
   // What the ledger has left for pages of this pool.
   [[nodiscard]] uint64_t available_bytes() const { return arena_.ledger().available(promise_); }
-  // Whether `other` could use the bytes of pages dropped here: a promise keeps its own.
-  [[nodiscard]] bool Helps(const PagePool& other) const {
-    return this == &other || arena_.ledger().Helps(promise_, other.promise_);
+  // How many bytes of pages dropped here another pool, or with nullptr who has no promise, could
+  // use: a promise keeps its own. UINT64_MAX: all.
+  [[nodiscard]] uint64_t FreeableFor(const PagePool* other) const {
+    if (this == other) return UINT64_MAX;
+    return arena_.ledger().Freeable(promise_, other == nullptr ? nullptr : other->promise_);
   }
 
   // The most bytes this and every other pool could hold together, with what others than pools hold

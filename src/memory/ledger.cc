@@ -83,11 +83,17 @@ uint64_t Ledger::available(const Promise* promise) const {
   return AvailableTo(promise);
 }
 
-bool Ledger::Helps(const Promise* giver, const Promise* taker) const {
-  if (giver == nullptr || giver == taker) return true;
+uint64_t Ledger::Freeable(const Promise* giver, const Promise* taker) const {
+  if (giver == nullptr || giver == taker) return UINT64_MAX;
   const std::lock_guard lock(mutex_);
-  // More was taken than promised; or the limit no longer holds what is promised, and all share it.
-  return giver->taken_ > giver->bytes_ || used_ > limit_ || promised_ > limit_ - used_;
+  // A limit lowered below what is promised is shared by all.
+  if (used_ > limit_ || promised_ > limit_ - used_) return UINT64_MAX;
+  return giver->taken_ - std::min(giver->taken_, giver->bytes_);
+}
+
+uint64_t Ledger::committed() const {
+  const std::lock_guard lock(mutex_);
+  return used_ + promised_;
 }
 
 uint64_t Ledger::over_limit() const {

@@ -64,9 +64,11 @@ class Ledger {
   [[nodiscard]] uint64_t limit() const;
   // What a Take can have now, with the promise it draws on if it has one; 0 when over the limit.
   [[nodiscard]] uint64_t available(const Promise* promise = nullptr) const;
-  // Whether bytes that the holder of `giver` gives back become available to `taker`'s: not those
-  // that its own promise keeps. nullptr: of no promise.
-  [[nodiscard]] bool Helps(const Promise* giver, const Promise* taker) const;
+  // How many of the bytes that the holder of `giver` might give back would become available to
+  // `taker`'s: none of those that its own promise keeps. UINT64_MAX: all. nullptr: of no promise.
+  [[nodiscard]] uint64_t Freeable(const Promise* giver, const Promise* taker) const;
+  // In use or promised.
+  [[nodiscard]] uint64_t committed() const;
   [[nodiscard]] uint64_t over_limit() const;  // bytes in use beyond the limit
   [[nodiscard]] LedgerSnapshot Snapshot() const;
 

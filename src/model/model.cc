@@ -99,11 +99,14 @@ struct Model::Impl {
   // Norms `count` rows of the residual stream into rows [to, to + count) of the head's input.
   [[nodiscard]] Status NormForHead(const memory::Lease& norm, const float* rows, int32_t count,
                                    int32_t to, kernels::Activations* out);
-  [[nodiscard]] Status RunHead(std::span<const Slice> slices);
+  [[nodiscard]] Status RunHead(std::span<const Slice> slices,
+                               const std::function<bool()>& cancelled);
   [[nodiscard]] Status ScoreRegion(memory::RegionIndex region, const kernels::Activations& x,
                                    std::span<const int32_t> targets, std::span<LogSumExp> sums,
                                    std::span<double> target_logits);
-  [[nodiscard]] Backend backend() { return {host.ops, *stream, *store}; }
+  [[nodiscard]] Backend backend(const std::function<bool()>* cancelled = nullptr) {
+    return {host.ops, *stream, *store, cancelled};
+  }
 
   template <typename T>
   [[nodiscard]] T* At(uint64_t offset) const {
@@ -269,7 +272,7 @@ Status Model::Forward(std::span<const Slice> slices, const std::function<bool()>
   Step step;
   Drain drain(*impl.stream);
   MIRAGE_TRY(impl.RunLayers(slices, with_head, cancelled, &step));
-  if (with_head) MIRAGE_TRY(impl.RunHead(slices));
+  if (with_head) MIRAGE_TRY(impl.RunHead(slices, cancelled));
   return drain.Finish();
 }
 
@@ -295,8 +298,7 @@ Status Model::Impl::RunLayers(std::span<const Slice> slices, bool with_head,
   MIRAGE_TRY(FillRope(slices, step));
   MIRAGE_TRY(Embed(slices, *step));
   for (int32_t layer = 0; layer < static_cast<int32_t>(description.config.layers.size()); ++layer) {
-    if (cancelled && cancelled()) return Fail(Code::kCancelled, "the step was cancelled");
-    MIRAGE_TRY(decoder->RunLayer(backend(), layer, *step));
+    MIRAGE_TRY(decoder->RunLayer(backend(&cancelled), layer, *step));
   }
   return {};
 }
@@ -345,7 +347,7 @@ Status Model::Impl::NormForHead(const memory::Lease& norm, const float* rows, in
   return {};
 }
 
-Status Model::Impl::RunHead(std::span<const Slice> slices) {
+Status Model::Impl::RunHead(std::span<const Slice> slices, const std::function<bool()>& cancelled) {
   const Config& config = description.config;
   int32_t rows = 0;
   int64_t end = 0;
@@ -364,7 +366,7 @@ Status Model::Impl::RunHead(std::span<const Slice> slices) {
   }
   float* logits = At<float>(workspace->logits);
   const LinearOutput head[] = {{logits, config.vocabulary, nullptr}};
-  MIRAGE_TRY(Linear(backend(), layout.head, layout, x, rows, head));
+  MIRAGE_TRY(Linear(backend(&cancelled), layout.head, layout, x, rows, head));
   if (config.final_softcap > 0)
     MIRAGE_TRY(host.ops.softcap(*stream,
                                 {logits, int64_t{rows} * config.vocabulary, config.final_softcap}));

@@ -66,7 +66,8 @@ class Model {
 
   // One pass over the weights for all slices. Afterwards Logits(i) is the i-th row that was
   // wanted, in the order of slices and tokens.
-  // `cancelled` is polled between layers. Committed lengths do not change.
+  // `cancelled` is polled within layers and the head, every ten milliseconds or so. Committed
+  // lengths do not change.
   [[nodiscard]] Status Forward(std::span<const Slice> slices,
                                const std::function<bool()>& cancelled);
   // [vocabulary], valid and writable until the next pass.

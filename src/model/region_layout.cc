@@ -6,13 +6,11 @@
 #include <string>
 
 #include "base/checked.h"
+#include "model/row_cuts.h"
 
 namespace mirage::model {
 
 namespace {
-
-constexpr uint64_t kPieceAlignment = 64;
-constexpr int64_t kCutRows = 32;
 
 // Builds the regions one after the other.
 class Builder {
@@ -41,41 +39,33 @@ class Builder {
   Result<MatrixGroup> AddMatrices(std::span<const TensorSlice> sources) {
     MatrixGroup group;
     group.first_region = static_cast<memory::RegionIndex>(layout.regions.size());
-    uint64_t total = 0;
-    int64_t most_rows = 0;
-    std::array<uint64_t, kernels::kMaxOutputs> row_bytes{};
+    std::array<MatrixRows, kernels::kMaxOutputs> shapes{};
     for (const TensorSlice& source : sources) {
       const format::TensorInfo& tensor = file_.tensors()[source.tensor];
-      MIRAGE_TRY_ASSIGN(row_bytes[group.members],
-                        tensor::RowBytes(tensor.dtype, tensor.shape.cols()));
-      total += row_bytes[group.members] * static_cast<uint64_t>(source.rows);
-      most_rows = std::max(most_rows, source.rows);
+      MatrixRows& shape = shapes[static_cast<size_t>(group.members)];
+      shape.rows = source.rows;
+      MIRAGE_TRY_ASSIGN(shape.row_bytes, tensor::RowBytes(tensor.dtype, tensor.shape.cols()));
       group.dtypes[group.members] = tensor.dtype;
       group.rows[group.members] = static_cast<int32_t>(source.rows);
       group.cols = static_cast<int32_t>(tensor.shape.cols());
       ++group.members;
     }
-    const int64_t most_cuts = std::max<int64_t>(1, most_rows / kCutRows);
-    const int64_t parts =
-        std::min<int64_t>(most_cuts, static_cast<int64_t>(CeilDiv(total, max_region_bytes_)));
-    std::array<int64_t, kernels::kMaxOutputs> next_row{};
-    for (int64_t part = 0; part < parts; ++part) {
+    const auto members = static_cast<size_t>(group.members);
+    RowEnds begins{};
+    for (const RowEnds& ends : CutRows(std::span(shapes).first(members), max_region_bytes_)) {
       NewRegion();
-      for (int32_t member = 0; member < group.members; ++member) {
+      for (size_t member = 0; member < members; ++member) {
         const TensorSlice& source = sources[member];
-        const int64_t end = part + 1 == parts
-                                ? source.rows
-                                : source.rows * (part + 1) / parts / kCutRows * kCutRows;
-        const int64_t begin = next_row[member];
-        Append({{source.tensor, source.row0 + begin, end - begin},
+        const int64_t rows = ends[member] - begins[member];
+        Append({{source.tensor, source.row0 + begins[member], rows},
                 0,
-                row_bytes[member] * static_cast<uint64_t>(end - begin),
-                begin,
+                shapes[member].row_bytes * static_cast<uint64_t>(rows),
+                begins[member],
                 false});
-        next_row[member] = end;
       }
+      begins = ends;
+      ++group.region_count;
     }
-    group.region_count = static_cast<uint32_t>(parts);
     return group;
   }
 

@@ -5,8 +5,8 @@
 //
 // Per layer, in the order a forward pass needs them: its vectors; q, k and v; o; gate and up; down.
 // After the last layer: the final norm; the head in row blocks. Matrices that share an input are
-// cut into matching row runs of at most MaxRegionBytes, at multiples of 32 rows, so that runs of
-// adjacent regions join into one when all are resident.
+// cut into matching row runs of at most MaxRegionBytes (model/row_cuts.h), so that runs of adjacent
+// regions join into one when all are resident.
 
 #include <array>
 #include <cstdint>

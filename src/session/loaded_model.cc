@@ -174,6 +174,17 @@ Result<model::PlanRequest> LoadedModel::MakePlanRequest(int64_t context, int32_t
   return request;
 }
 
+uint64_t LoadedModel::Room() const {
+  const uint64_t limit = runtime_->ledger().limit();
+  return limit - std::min(limit, HeldByOthers());
+}
+
+uint64_t LoadedModel::HeldByOthers() const {
+  const uint64_t own = runner_ == nullptr ? 0 : runner_->model().committed_bytes();
+  const uint64_t all = runtime_->ledger().committed();
+  return all - std::min(all, own);
+}
+
 Result<LoadedModel::Estimate> LoadedModel::EstimatePlan(uint64_t limit_bytes, int64_t context,
                                                         int32_t sessions) const {
   MIRAGE_TRY_ASSIGN(model::PlanRequest request, MakePlanRequest(context, sessions));

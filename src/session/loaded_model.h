@@ -85,6 +85,11 @@ class LoadedModel {
     bool fits = false;
     model::Plan plan;
   };
+  // What the runtime's ledger has for this model: what is available, and what the model has
+  // already.
+  [[nodiscard]] uint64_t Room() const;
+  // What everything else of the runtime holds or is promised.
+  [[nodiscard]] uint64_t HeldByOthers() const;
   [[nodiscard]] Result<Estimate> EstimatePlan(uint64_t limit_bytes, int64_t context,
                                               int32_t sessions) const;
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "base/checked.h"
 #include "platform/cpu.h"
 #include "platform/memory_budget.h"
 #include "session/trace_json.h"
@@ -135,13 +136,18 @@ uint64_t Runtime::LimitFor(uint64_t bytes) {
 
 Error Runtime::AsLimit(Error error) const {
   if (error.code != Code::kOutOfMemory || error.needed_bytes == 0) return error;
-  const uint64_t limit = LimitFor(error.needed_bytes);
-  const uint64_t guard = limit - error.needed_bytes;
+  const uint64_t held = ledger_.committed();
+  const uint64_t limit = LimitFor(held + error.needed_bytes);
+  const uint64_t guard = limit - held - error.needed_bytes;
+  constexpr uint64_t kMib = uint64_t{1} << 20;
   error.needed_bytes = limit;
-  error.available_bytes += memory_limit() - std::min(memory_limit(), ledger_.limit());
-  error.message += "; with the " + std::to_string(guard >> 20) +
-                   " MiB to be kept free a limit of " +
-                   std::to_string((limit + (1 << 20) - 1) >> 20) + "M is needed";
+  error.available_bytes = memory_limit() - std::min(memory_limit(), held);
+  error.message += "; with " +
+                   (held > 0 ? std::to_string(CeilDiv(held, kMib)) +
+                                   " MiB that other models hold or are promised and "
+                             : std::string()) +
+                   "the " + std::to_string(guard / kMib) + " MiB to be kept free a limit of " +
+                   std::to_string(CeilDiv(limit, kMib)) + "M is needed";
   return error;
 }
 

@@ -433,6 +433,59 @@ static void a_limit_too_low_names_the_least_that_works(void** state) {
   mirage_runtime_close(runtime);
 }
 
+static void a_limit_beside_another_model_names_the_least_that_works(void** state) {
+  fixture* f = (fixture*)*state;
+  mirage_runtime_options options;
+  mirage_model_options first_options = loading(MIRAGE_LOAD_ALL);
+  mirage_model_options header_options = loading(MIRAGE_LOAD_METADATA);
+  mirage_runtime* runtime = NULL;
+  mirage_model* first = NULL;
+  mirage_model* header = NULL;
+  mirage_model* second = NULL;
+  mirage_plan plan;
+  mirage_plan of_first;
+  mirage_memory memory;
+  uint64_t least;
+  plan.struct_size = sizeof plan;
+  of_first.struct_size = sizeof of_first;
+  memory.struct_size = sizeof memory;
+  mirage_runtime_options_init(&options, sizeof options);
+  options.threads = 1;
+  assert_ok(mirage_runtime_open(&options, &runtime, &last_error));
+  first_options.sessions = 4;
+  assert_ok(mirage_model_open_memory(runtime, f->file.data, f->file.bytes, NULL, NULL,
+                                     &first_options, &first, &last_error));
+  assert_ok(mirage_model_open_memory(runtime, f->file.data, f->file.bytes, NULL, NULL,
+                                     &header_options, &header, &last_error));
+  /* A limit that holds the first one's plan, what is to be kept free, and nothing else. */
+  assert_ok(mirage_model_get_plan(first, NULL, &of_first, &last_error));
+  assert_ok(
+      mirage_runtime_set_memory_limit(runtime, of_first.total_bytes + (4 << 20), &last_error));
+  assert_ok(mirage_model_get_plan(header, NULL, &plan, &last_error));
+  assert_int_equal(plan.fits, 0);
+  assert_true(plan.least_bytes > of_first.total_bytes);
+  assert_ok(mirage_model_get_plan(first, NULL, &of_first, &last_error));
+  assert_true(of_first.fits > 0);
+  assert_status(MIRAGE_OUT_OF_MEMORY,
+                mirage_model_open_memory(runtime, f->file.data, f->file.bytes, NULL, NULL, NULL,
+                                         &second, &last_error));
+  least = last_error.needed_bytes;
+  assert_int_equal(least, plan.least_bytes);
+  assert_true(last_error.available_bytes <= 4 << 20);
+  assert_message_has("other models");
+  assert_ok(mirage_runtime_set_memory_limit(runtime, least, &last_error));
+  assert_ok(mirage_model_get_plan(header, NULL, &plan, &last_error));
+  assert_true(plan.fits > 0);
+  assert_ok(mirage_model_open_memory(runtime, f->file.data, f->file.bytes, NULL, NULL, NULL,
+                                     &second, &last_error));
+  assert_ok(mirage_runtime_get_memory(runtime, &memory, &last_error));
+  assert_true(memory.used_bytes <= least);
+  mirage_model_close(second);
+  mirage_model_close(header);
+  mirage_model_close(first);
+  mirage_runtime_close(runtime);
+}
+
 static void a_model_holds_what_its_plan_said(void** state) {
   fixture* f = (fixture*)*state;
   mirage_memory memory;
@@ -509,6 +562,7 @@ int main(void) {
       cmocka_unit_test(a_plan_before_loading_is_that_of_loading),
       cmocka_unit_test(a_plan_that_does_not_fit_says_what_would),
       cmocka_unit_test(a_limit_too_low_names_the_least_that_works),
+      cmocka_unit_test(a_limit_beside_another_model_names_the_least_that_works),
       cmocka_unit_test(a_model_holds_what_its_plan_said),
       cmocka_unit_test(closing_null_is_harmless),
       cmocka_unit_test(bad_runtime_options_are_refused),

@@ -81,6 +81,40 @@ TEST(Cancel, InABatchTakesEffectWhenTheStepEndsAndTouchesNobodyElse) {
   EXPECT_EQ(Collect(*other).tokens, model->Continue(Prompt(2, 10), 30));
 }
 
+TEST(Cancel, OfTheLargerPartOfAStepEndsItBeforeItsNextLayerAndTheOthersGoOn) {
+  FakeHost host;
+  Later later;
+  // The first pass that has more tokens for the prompt than for the streams beside it.
+  FakeModel::Options options;
+  bool mixed = false;
+  bool acted = false;
+  options.begin = [&](std::span<const Slice> slices) -> Status {
+    mixed = slices.size() == 3;
+    return {};
+  };
+  std::atomic<int64_t> layers_of_it{0};
+  options.layer = [&](int) -> Status {
+    if (!mixed || layers_of_it > 1) return {};
+    ++layers_of_it;
+    if (!std::exchange(acted, true)) later.Get().Cancel(CancelMode::kStop);
+    return {};
+  };
+  auto model = FakeModel::Make(host, options);
+  Engine engine(host.clock);
+  auto first = MustSubmit(engine, Greedy(model, Prompt(2, 10), 200));
+  auto second = MustSubmit(engine, Greedy(model, Prompt(3, 10), 200));
+  ASSERT_TRUE(Eventually(
+      [&] { return first->stats().output_tokens > 0 && second->stats().output_tokens > 0; }));
+  later.Set(MustSubmit(engine, Greedy(model, Prompt(1, 300), 50)));
+  const Outcome outcome = Collect(*later.request);
+  EXPECT_EQ(outcome.finish, Finish::kCancelled);
+  EXPECT_EQ(Collect(*first).tokens, model->Continue(Prompt(2, 10), 200));
+  EXPECT_EQ(Collect(*second).tokens, model->Continue(Prompt(3, 10), 200));
+  EXPECT_EQ(layers_of_it, 1);
+  EXPECT_EQ(engine.Stats().rolled_back_steps, 1u);
+  EXPECT_EQ(model->broken_pages, 0);
+}
+
 TEST(Cancel, RollbackLeavesTheSequenceAsItWasBeforeTheRequest) {
   FakeHost host;
   Later later;

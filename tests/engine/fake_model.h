@@ -65,6 +65,7 @@ class FakeModel final : public ModelRunner {
     // Two layers of full attention and one of a window; a page of any is 4 KiB.
     kv::Geometry geometry = {{kv::CacheKind::kFull, 0, 1, 32, {0, 2}},
                              {kv::CacheKind::kWindow, 48, 1, 32, {1}}};
+    memory::Promise* promise = nullptr;  // its pages draw on it
     // Called at the start of a pass, before each layer, and at the end; a failure fails the pass.
     std::function<Status(std::span<const Slice>)> begin;
     std::function<Status(int layer)> layer;
@@ -74,8 +75,9 @@ class FakeModel final : public ModelRunner {
 
   FakeModel(memory::Arena& arena, Options options)
       : options_(std::move(options)),
-        pages_(
-            std::move(kv::PagePool::Create(arena, options_.geometry, uint64_t{1} << 26).value())) {
+        pages_(std::move(
+            kv::PagePool::Create(arena, options_.geometry, uint64_t{1} << 26, options_.promise)
+                .value())) {
     for (const kv::LayerGroup& group : options_.geometry)
       layers_ += static_cast<int>(group.layers.size());
   }

@@ -111,6 +111,55 @@ TEST(Pages, AnIdleSequencesPagesDoNotFailARequest) {
   EXPECT_EQ(Collect(*MustSubmit(engine, GreedyOn(idle, {}, 3))).tokens, model->Continue(before, 3));
 }
 
+// A model of one layer whose pages draw on a promise.
+struct Promised {
+  Promised(FakeHost& host, int64_t pages, uint64_t salt)
+      : promise(memory::Promise::Make(host.ledger, static_cast<uint64_t>(pages) * kPage, "a model")
+                    .value()) {
+    FakeModel::Options options = OneLayer();
+    options.salt = salt;
+    options.promise = promise.get();
+    model = FakeModel::Make(host, options);
+  }
+  std::unique_ptr<memory::Promise> promise;
+  std::shared_ptr<FakeModel> model;  // ends first
+};
+
+TEST(Pages, ThoseThatAnotherModelsPromiseKeepsAreNotTakenForNothing) {
+  FakeHost host(8 * kPage);
+  Promised kept(host, 4, 1);
+  Promised asking(host, 2, 2);
+  Engine engine(host.clock);
+  auto idle = std::make_shared<Sequence>(kept.model);
+  Collect(*MustSubmit(engine, GreedyOn(idle, Prompt(1, 90), 3)));
+  const int64_t cached = idle->cached_length();
+  ASSERT_GT(cached, 0);
+  // Four pages are not the other's.
+  EXPECT_EQ(Collect(*MustSubmit(engine, Greedy(asking.model, Prompt(2, 120), 3))).tokens,
+            asking.model->Continue(Prompt(2, 120), 3));
+  EXPECT_EQ(idle->cached_length(), cached);
+  const Outcome outcome = Collect(*MustSubmit(engine, Greedy(asking.model, Prompt(3, 150), 3)));
+  EXPECT_EQ(outcome.finish, Finish::kError);
+  EXPECT_EQ(outcome.error.code, Code::kOutOfMemory);
+  EXPECT_GT(outcome.error.needed_bytes, outcome.error.available_bytes);
+  EXPECT_EQ(idle->cached_length(), cached);
+  // And what the other one was promised is there.
+  const std::vector<int32_t> before = idle->tokens();
+  EXPECT_EQ(Collect(*MustSubmit(engine, GreedyOn(idle, {}, 30))).tokens,
+            kept.model->Continue(before, 30));
+}
+
+TEST(Pages, ThoseBeyondAnotherModelsPromiseAreTaken) {
+  FakeHost host(8 * kPage);
+  Promised more(host, 1, 1);
+  Promised asking(host, 2, 2);
+  Engine engine(host.clock);
+  auto idle = std::make_shared<Sequence>(more.model);
+  Collect(*MustSubmit(engine, GreedyOn(idle, Prompt(1, 90), 3)));
+  const Outcome outcome = Collect(*MustSubmit(engine, Greedy(asking.model, Prompt(3, 200), 3)));
+  EXPECT_EQ(outcome.tokens, asking.model->Continue(Prompt(3, 200), 3)) << outcome.error.message;
+}
+
 TEST(Pages, ScoringThatHoldsPagesDoesNotFailARequest) {
   FakeHost host(6 * kPage);
   Gate gate;

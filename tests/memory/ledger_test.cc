@@ -107,13 +107,13 @@ TEST(Promise, WhatIsTakenBeyondItIsEverybodys) {
   ASSERT_TRUE(ledger.Take(Owner::kKv, 800, "pages", promise.get()));
   EXPECT_FALSE(ledger.Take(Owner::kKv, 1, "pages", promise.get()));
   EXPECT_EQ(promise->committed(), 800u);
-  EXPECT_TRUE(ledger.Helps(promise.get(), other.get()));
+  EXPECT_EQ(ledger.Freeable(promise.get(), other.get()), 500u);
   ledger.Give(Owner::kKv, 500, promise.get());
   EXPECT_EQ(ledger.available(), 500u);
   // What is left is its own.
-  EXPECT_FALSE(ledger.Helps(promise.get(), other.get()));
-  EXPECT_TRUE(ledger.Helps(promise.get(), promise.get()));
-  EXPECT_TRUE(ledger.Helps(nullptr, other.get()));
+  EXPECT_EQ(ledger.Freeable(promise.get(), other.get()), 0u);
+  EXPECT_EQ(ledger.Freeable(promise.get(), promise.get()), UINT64_MAX);
+  EXPECT_EQ(ledger.Freeable(nullptr, other.get()), UINT64_MAX);
   ledger.Give(Owner::kKv, 300, promise.get());
 }
 
@@ -139,7 +139,7 @@ TEST(Promise, UnderALoweredLimitGoesToWhoComesFirst) {
   const auto first = Promise::Make(ledger, 500, "a model").value();
   const auto second = Promise::Make(ledger, 500, "another").value();
   ledger.SetLimit(600);
-  EXPECT_TRUE(ledger.Helps(first.get(), second.get()));
+  EXPECT_EQ(ledger.Freeable(first.get(), second.get()), UINT64_MAX);
   ASSERT_TRUE(ledger.Take(Owner::kKv, 400, "pages", first.get()));
   EXPECT_EQ(ledger.available(second.get()), 200u);
   ASSERT_TRUE(ledger.Take(Owner::kKv, 200, "pages", second.get()));

@@ -46,8 +46,11 @@ class Lender {
     if (lending_ == Lending::kAndBack) MIRAGE_TRY(ReviveWhere([](size_t) { return true; }));
     return {};
   }
-  // No lease is live between layers.
-  [[nodiscard]] Status BetweenLayers() {
+  // When a pass asks whether it is still wanted, which it does a few times in every layer. Leased
+  // regions stay.
+  [[nodiscard]] Status WhenAsked() {
+    constexpr int kQuestionsPerLayer = 5;
+    if (++questions_ % kQuestionsPerLayer != 0) return {};
     if (lending_ == Lending::kAfterEveryLayer) return LendWhere([](size_t) { return true; });
     if (lending_ != Lending::kAtRandom) return {};
     MIRAGE_TRY(LendWhere([&](size_t) { return random_() % 2 == 0; }));
@@ -56,8 +59,11 @@ class Lender {
 
  private:
   Status LendWhere(const std::function<bool(size_t)>& chosen) {
-    for (size_t i = 0; i < store_.region_count(); ++i)
-      if (chosen(i)) MIRAGE_TRY(store_.Lend(static_cast<memory::RegionIndex>(i)));
+    for (size_t i = 0; i < store_.region_count(); ++i) {
+      if (!chosen(i)) continue;
+      Status lent = store_.Lend(static_cast<memory::RegionIndex>(i));
+      if (!lent && lent.error().code != Code::kBusy) return lent;
+    }
     return {};
   }
   Status ReviveWhere(const std::function<bool(size_t)>& chosen) {
@@ -68,6 +74,7 @@ class Lender {
 
   memory::RegionStore& store_;
   const Lending lending_;
+  int questions_ = 0;
   std::mt19937 random_{5};
 };
 
@@ -84,11 +91,11 @@ class Lender {
     MIRAGE_TRY(cache.Reserve(end));
     const Slice slice{&cache, tokens.subspan(i, 1), true};
     Status lent;
-    const auto between_layers = [&] {
-      lent = lender.BetweenLayers();
+    const auto within_step = [&] {
+      lent = lender.WhenAsked();
       return !lent;
     };
-    Status done = model.Forward({&slice, 1}, between_layers);
+    Status done = model.Forward({&slice, 1}, within_step);
     MIRAGE_TRY(lent);
     MIRAGE_TRY(done);
     cache.Commit(end);

@@ -2,6 +2,9 @@
 // Loads that share a ledger, end early, or meet a file that cannot be right.
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cmath>
@@ -10,6 +13,7 @@
 
 #include "kernels/ref/ref_ops.h"
 #include "model/arch/architectures.h"
+#include "platform/text_file.h"
 #include "tests/model/gguf_edit.h"
 #include "tests/model/golden_files.h"
 #include "tests/model/tiny_model.h"
@@ -174,6 +178,79 @@ TEST(Load, TwoAtOnceDoNotPlanWithTheSameBytes) {
     EXPECT_TRUE(reserved) << reserved.error().message;
   }
   EXPECT_EQ(streaming, 1);
+}
+
+TEST(Load, ALimitRaisedLaterGivesMorePages) {
+  const std::vector<std::byte> file = ModelOfManyRegions().Build();
+  LoadOptions options;
+  options.plan.context = 64;
+  const uint64_t total = MakePlan(OpenBytes(file).value(), options.plan)->total;
+  TestHost host({.limit_bytes = total});
+  auto model = Model::Load(host.host(), OpenBytes(file).value(), options);
+  ASSERT_TRUE(model) << model.error().message;
+  kv::SequenceCache cache((*model)->pages());
+  ASSERT_TRUE(cache.Reserve(64));
+  const Status refused = cache.Reserve(100'000);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::kOutOfMemory);
+  host.ledger.SetLimit(uint64_t{4} << 30);
+  const Status reserved = cache.Reserve(100'000);
+  EXPECT_TRUE(reserved) << reserved.error().message;
+}
+
+// Lowers the limit on addresses for its life.
+class AddressesLeft {
+ public:
+  explicit AddressesLeft(uint64_t bytes) {
+    getrlimit(RLIMIT_AS, &before_);
+    const std::string statm = platform::ReadText("/proc/self/statm").value_or("");
+    const uint64_t pages = platform::ParseNumber(statm).value_or(0);
+    rlimit limit = before_;
+    limit.rlim_cur = pages * static_cast<uint64_t>(sysconf(_SC_PAGESIZE)) + bytes;
+    works_ = pages > 0 && setrlimit(RLIMIT_AS, &limit) == 0;
+    void* const more =
+        mmap(nullptr, bytes + (1 << 20), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (more != MAP_FAILED) {
+      works_ = false;
+      munmap(more, bytes + (1 << 20));
+    }
+  }
+  ~AddressesLeft() { setrlimit(RLIMIT_AS, &before_); }
+  [[nodiscard]] bool works() const { return works_; }
+
+ private:
+  rlimit before_{};
+  bool works_ = false;
+};
+
+TEST(Load, FindsAddressesUnderALimitOnThemOrSaysHowManyThereAre) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "sanitizers need more addresses than a limit leaves";
+#endif
+  const std::vector<std::byte> file = ModelOfManyRegions().Build();
+  LoadOptions options;
+  options.plan.context = 512;
+  format::ModelFile opened = OpenBytes(file).value();
+  format::ModelFile again = OpenBytes(file).value();
+  TestHost host;
+  {
+    const AddressesLeft left(uint64_t{128} << 20);
+    if (!left.works()) GTEST_SKIP() << "the limit on addresses cannot be lowered here";
+    auto model = Model::Load(host.host(), std::move(opened), options);
+    ASSERT_TRUE(model) << model.error().message;
+    kv::SequenceCache cache((*model)->pages());
+    EXPECT_TRUE(Fill(cache, (*model)->plan()));
+  }
+  const AddressesLeft left(uint64_t{6} << 20);
+  ASSERT_TRUE(left.works());
+  auto model = Model::Load(host.host(), std::move(again), options);
+  ASSERT_FALSE(model);
+  EXPECT_EQ(model.error().code, Code::kOutOfMemory);
+  EXPECT_GT(model.error().needed_bytes, model.error().available_bytes);
+  EXPECT_GT(model.error().available_bytes, 0u);
+  EXPECT_NE(model.error().message.find("ulimit -v"), std::string::npos) << model.error().message;
+  EXPECT_EQ(host.ledger.Snapshot().used, 0u);
+  EXPECT_EQ(host.ledger.Snapshot().promised, 0u);
 }
 
 TEST(Load, CancelledAtAnyPointGivesEverythingBack) {

@@ -72,7 +72,7 @@ TEST(Pass, WithoutLogitsLeavesTheHeadAlone) {
   EXPECT_GT(model.regions().Stats().acquires - without, without);
 }
 
-TEST(Pass, ACancelledOneEndsBetweenLayersAndCanBeMadeAgain) {
+TEST(Pass, ACancelledOneEndsWhereverItIsAskedAndCanBeMadeAgain) {
   for (const auto streams : {platform::HostStreams::kInline, platform::HostStreams::kQueued}) {
     TestHost host({.streams = streams});
     auto loaded = Model::Load(host.host(), OpenFile(GoldenPath("gemma2")).value(), {});
@@ -84,8 +84,17 @@ TEST(Pass, ACancelledOneEndsBetweenLayersAndCanBeMadeAgain) {
     kv::SequenceCache cache(model.pages());
     ASSERT_TRUE(cache.Reserve(static_cast<int64_t>(tokens.size())));
     const Slice slice{&cache, tokens, true};
+    const auto polls_of = [&](bool with_head) {
+      int polls = 0;
+      const Slice whole{&cache, tokens, with_head ? 1 : 0};
+      EXPECT_TRUE(model.Forward({&whole, 1}, [&] { return ++polls < 0; }));
+      return polls;
+    };
+    // Before attention and each of a layer's four products; the head.
     const auto layers = static_cast<int>(model.config().layers.size());
-    for (int stop_at = 0; stop_at < layers; ++stop_at) {
+    EXPECT_GE(polls_of(false), 5 * layers);
+    EXPECT_GT(polls_of(true), polls_of(false));
+    for (int stop_at = 0; stop_at < polls_of(true); ++stop_at) {
       int polls = 0;
       const Status passed = model.Forward({&slice, 1}, [&] { return polls++ == stop_at; });
       ASSERT_FALSE(passed);
@@ -96,6 +105,30 @@ TEST(Pass, ACancelledOneEndsBetweenLayersAndCanBeMadeAgain) {
     ASSERT_TRUE(model.Forward({&slice, 1}, {}));
     EXPECT_EQ(std::memcmp(model.Logits(0).data(), want->data(), want->size() * sizeof(float)), 0);
   }
+}
+
+TEST(Pass, ALongOneIsAskedWithinEachProduct) {
+  TinyModel tiny;
+  tiny.layers = 1;
+  tiny.embedding = 512;
+  tiny.ffn = 4096;  // 512 tokens: 2^31 multiplications in gate and up, in two regions or more
+  tiny.heads = 8;
+  tiny.head_dim = 64;
+  tiny.dtype = tensor::DType::kQ8_0;
+  TestHost host;
+  auto loaded = Model::Load(host.host(), OpenBytes(tiny.Build()).value(), {});
+  ASSERT_TRUE(loaded) << loaded.error().message;
+  Model& model = **loaded;
+  const auto polls_of = [&](size_t count) {
+    const std::vector<int32_t> tokens(count, 1);
+    kv::SequenceCache cache(model.pages());
+    EXPECT_TRUE(cache.Reserve(static_cast<int64_t>(count)));
+    const Slice slice{&cache, tokens, 0};
+    int polls = 0;
+    EXPECT_TRUE(model.Forward({&slice, 1}, [&] { return ++polls < 0; }));
+    return polls;
+  };
+  EXPECT_GT(polls_of(512), polls_of(1));
 }
 
 TEST(Pass, RefusesTokensRowsAndLengthsItWasNotPlannedFor) {

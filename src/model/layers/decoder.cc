@@ -129,6 +129,7 @@ Status Decoder::Attention(const Backend& backend, int32_t layer, const Vectors& 
     attention.scratch = buffers.scratch;
     attention.scratch_floats = workspace_.scratch_floats;
   }
+  MIRAGE_TRY(backend.CheckWanted());
   MIRAGE_TRY(ops.attention(backend.stream, attention));
 
   x = {buffers.attended, nullptr};

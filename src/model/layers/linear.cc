@@ -9,6 +9,9 @@ namespace mirage::model {
 
 namespace {
 
+// Multiplications and additions of one call, after which it is asked whether the rest is wanted.
+constexpr int64_t kMostWork = int64_t{1} << 29;
+
 // Collects the segments of regions at hand into one call.
 class Batch {
  public:
@@ -27,17 +30,23 @@ class Batch {
       if (args_.outputs[i].weight.segment_count == kernels::kMaxSegments &&
           !Joins(args_.outputs[i].weight, region.pieces[i], lease))
         return false;
-    for (int32_t i = 0; i < args_.output_count; ++i)
+    for (int32_t i = 0; i < args_.output_count; ++i) {
       AddPiece(args_.outputs[i].weight, region.pieces[i], lease);
+      work_ += region.pieces[i].source.rows * args_.outputs[i].weight.cols * args_.tokens;
+    }
     leases_.push_back(std::move(lease));
     return true;
   }
 
+  [[nodiscard]] bool Large() const { return work_ >= kMostWork; }
+
   [[nodiscard]] Status Flush() {
     if (leases_.empty()) return {};
+    MIRAGE_TRY(backend_.CheckWanted());
     MIRAGE_TRY(backend_.ops.matmul(backend_.stream, args_));
     for (int32_t i = 0; i < args_.output_count; ++i) args_.outputs[i].weight.segment_count = 0;
     leases_.clear();
+    work_ = 0;
     return {};
   }
 
@@ -66,6 +75,7 @@ class Batch {
   const Backend& backend_;
   kernels::MatMulArgs args_;
   std::vector<memory::Lease> leases_;
+  int64_t work_ = 0;
 };
 
 bool AtHand(const memory::RegionStore& store, memory::RegionIndex region) {
@@ -89,7 +99,7 @@ Status Linear(const Backend& backend, const MatrixGroup& group, const ModelLayou
       static_cast<void>(
           batch.Add(layout.regions[region], lease));  // an empty batch takes any region
     }
-    if (!at_hand) MIRAGE_TRY(batch.Flush());
+    if (!at_hand || batch.Large()) MIRAGE_TRY(batch.Flush());
   }
   return batch.Flush();
 }

@@ -4,6 +4,7 @@
 // Linear: matrices that share an input, multiplied region by region as the regions are at hand.
 
 #include <cstdint>
+#include <functional>
 #include <span>
 
 #include "base/result.h"
@@ -18,6 +19,15 @@ struct Backend {
   const kernels::Ops& ops;
   platform::Stream& stream;
   memory::RegionStore& store;
+  const std::function<bool()>* cancelled = nullptr;
+
+  // kCancelled when nobody wants the pass any more. Asked before every stretch of work that may
+  // take longer than a caller should wait.
+  [[nodiscard]] Status CheckWanted() const {
+    if (cancelled != nullptr && *cancelled && (*cancelled)())
+      return Fail(Code::kCancelled, "the pass was cancelled");
+    return {};
+  }
 };
 
 // y[m * stride + row] for row in [0, rows of the member).
@@ -27,8 +37,9 @@ struct LinearOutput {
   const float* bias = nullptr;
 };
 
-// outputs[i] belongs to member i of the group. Resident regions go into one call; a region that is
-// streamed is multiplied by itself, so that its slot is free for the next one as soon as possible.
+// outputs[i] belongs to member i of the group. Resident regions go into one call, as long as that
+// is no more than some ten milliseconds of work; a region that is streamed is multiplied by itself,
+// so that its slot is free for the next one as soon as possible. Between calls it may be cancelled.
 [[nodiscard]] Status Linear(const Backend& backend, const MatrixGroup& group,
                             const ModelLayout& layout, const kernels::Activations& x,
                             int32_t tokens, std::span<const LinearOutput> outputs);
