@@ -3,12 +3,14 @@
 
 // Conversation: messages, tools and variables, as a session collects them for its chat template.
 //
-// Its outer form is the JSON that text::ChatTemplate renders. One thread at a time.
+// Its outer form is the JSON that text::ChatTemplate renders. It keeps text, not a tree of values,
+// so that giving it up needs no memory. One thread at a time.
 
+#include <array>
 #include <cstddef>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 
@@ -17,7 +19,7 @@ namespace mirage::session {
 class Conversation {
  public:
   static constexpr size_t kMaxJsonBytes = size_t{64} << 20;
-  static constexpr int kMaxJsonDepth = 64;
+  static constexpr int kMaxJsonDepth = 64;  // of arrays and objects
 
   // Bytes of `content` that are not UTF-8 become U+FFFD.
   void AddMessage(std::string_view role, std::string_view content);
@@ -28,16 +30,17 @@ class Conversation {
   [[nodiscard]] size_t message_count() const { return messages_.size(); }
 
   // What AddJson makes the same conversation of.
-  [[nodiscard]] std::string Saved() const;
+  [[nodiscard]] std::string Saved() const { return Whole("}"); }
   // For a template that is to write the next answer.
-  [[nodiscard]] std::string ToJson() const;
+  [[nodiscard]] std::string ToJson() const { return Whole(R"(,"add_generation_prompt":true})"); }
+
+  static constexpr std::array<std::string_view, 3> kExtras = {"tools", "documents", "vars"};
 
  private:
-  [[nodiscard]] Status AddParsed(std::string_view json);
-  [[nodiscard]] nlohmann::ordered_json Whole() const;
+  [[nodiscard]] std::string Whole(std::string_view end) const;
 
-  nlohmann::ordered_json messages_ = nlohmann::ordered_json::array();
-  nlohmann::ordered_json extras_ = nlohmann::ordered_json::object();  // tools, documents, vars
+  std::vector<std::string> messages_;               // each a JSON object
+  std::array<std::string, kExtras.size()> extras_;  // JSON; empty: not given
 };
 
 }  // namespace mirage::session

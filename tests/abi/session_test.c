@@ -108,7 +108,7 @@ static void deeply_nested_conversations_are_refused(void** state) {
   char* json = (char*)malloc(2 * DEPTH + 64);
   size_t bytes = 0;
   assert_non_null(json);
-  bytes += (size_t)sprintf(json, "{\"vars\": ");
+  bytes += (size_t)sprintf(json, "{\"tools\": ");
   memset(json + bytes, '[', DEPTH);
   memset(json + bytes + DEPTH, ']', DEPTH);
   bytes += 2 * DEPTH;
