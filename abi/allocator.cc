@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <new>
 
+#include "abi/call_out.h"
 #include "abi/first_sizes.h"
 #include "abi/guard.h"
 #include "abi/handles.h"
@@ -44,7 +45,7 @@ constinit std::atomic<bool> heap_used{false};
 
 void* Allocate(size_t bytes, size_t alignment) noexcept {
   if (!heap_used.load(std::memory_order_relaxed)) heap_used.store(true, std::memory_order_relaxed);
-  return heap.allocate(bytes > 0 ? bytes : 1, alignment, heap.user_data);
+  return AbiCallAllocate(&heap, bytes > 0 ? bytes : 1, alignment);
 }
 
 void* AllocateOrThrow(size_t bytes, size_t alignment) {
@@ -54,7 +55,7 @@ void* AllocateOrThrow(size_t bytes, size_t alignment) {
 }
 
 void Release(void* pointer, size_t alignment) noexcept {
-  if (pointer != nullptr) heap.release(pointer, alignment, heap.user_data);
+  if (pointer != nullptr) AbiCallFree(&heap, pointer, alignment);
 }
 
 constexpr size_t kPlain = __STDCPP_DEFAULT_NEW_ALIGNMENT__;

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "abi/call_out.h"
 #include "abi/first_sizes.h"
 #include "abi/guard.h"
 #include "abi/handles.h"
@@ -161,22 +162,26 @@ mirage_status mirage_generation_start(mirage_session* session,
                                       const mirage_generation_options* options,
                                       mirage_generation** out, mirage_error* error) {
   return Guard(error, [&]() -> Status {
-    MIRAGE_TRY(CheckPointer(out, "out"));
+    MIRAGE_TRY(PrepareOut(out));
     MIRAGE_TRY(CheckHandle(session, "session"));
     MIRAGE_TRY_ASSIGN(mirage_generation_options given, ReadRawGenerationOptions(options));
     if (options == nullptr) ApplyModelDefaults(session->session->model(), &given);
     MIRAGE_TRY_ASSIGN(session::GenerationOptions read, ReadGenerationOptions(given));
     auto handle = std::make_unique<mirage_generation>();
+    mirage_generation* const generation = handle.get();
+    session::Run::Callback callback;
+    if (given.callback != nullptr) {
+      callback = [generation, call = given.callback,
+                  user_data = given.callback_user_data](const session::Event& event) {
+        const mirage_event made = MakePublicEvent(event);
+        AbiCallEvent(call, generation, &made, user_data);
+      };
+      session->session->model().runtime().dispatcher().Start();
+    }
     MIRAGE_TRY_ASSIGN(handle->generation, session->session->Start(std::move(read)));
-    mirage_generation* const generation = handle.release();
-    *out = generation;  // before the first callback
-    if (given.callback != nullptr)
-      generation->generation->run().BeginCallbacks(
-          [generation, callback = given.callback,
-           user_data = given.callback_user_data](const session::Event& event) {
-            const mirage_event made = MakePublicEvent(event);
-            callback(generation, &made, user_data);
-          });
+    // Nothing fails from here on, and the handle is set before the first callback.
+    *out = handle.release();
+    if (callback) generation->generation->run().BeginCallbacks(std::move(callback));
     return {};
   });
 }

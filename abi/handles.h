@@ -40,6 +40,14 @@ inline Status CheckPointer(const void* pointer, const char* what) {
   return {};
 }
 
+// A handle's `out`, NULL until the call has succeeded: nothing dangles there after a failure.
+template <typename T>
+Status PrepareOut(T** out) {
+  MIRAGE_TRY(CheckPointer(out, "out"));
+  *out = nullptr;
+  return {};
+}
+
 // A pointer to `count` things; NULL only for none of them.
 inline Status CheckSpan(const void* pointer, size_t count, const char* what) {
   if (pointer == nullptr && count > 0)

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "abi/call_out.h"
 #include "abi/first_sizes.h"
 #include "abi/guard.h"
 #include "abi/handles.h"
@@ -70,7 +71,7 @@ Result<session::ModelOptions> ReadModelOptions(const mirage_model_options* given
   if (options.progress != nullptr)
     read.progress = [callback = options.progress, user_data = options.progress_user_data](
                         uint64_t done, uint64_t total) {
-      return callback(done, total, user_data) == 0;
+      return AbiCallProgress(callback, done, total, user_data) == 0;
     };
   return read;
 }
@@ -85,7 +86,7 @@ Result<mirage_model*> OpenModel(mirage_runtime* runtime, Parts parts,
 }
 
 Status CheckOpening(const mirage_runtime* runtime, mirage_model** out) {
-  MIRAGE_TRY(CheckPointer(out, "out"));
+  MIRAGE_TRY(PrepareOut(out));
   MIRAGE_TRY(CheckHandle(runtime, "runtime"));
   return CheckMayBlock("opening a model");
 }
@@ -100,7 +101,7 @@ class BorrowedMemory final : public ByteSource {
         release_(release),
         user_data_(user_data) {}
   ~BorrowedMemory() override {
-    if (armed_ && release_ != nullptr) release_(data_, source_.bytes(), user_data_);
+    if (armed_ && release_ != nullptr) AbiCallRelease(release_, data_, source_.bytes(), user_data_);
   }
   void Arm() const { armed_ = true; }
 

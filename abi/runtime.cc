@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 
+#include "abi/call_out.h"
 #include "abi/first_sizes.h"
 #include "abi/guard.h"
 #include "abi/handles.h"
@@ -34,7 +35,8 @@ LogSink MakeLogSink(const mirage_runtime_options& options) {
         const std::string subsystem(room);
         const std::string text(message);
         const std::lock_guard lock(*calling);
-        callback(static_cast<int32_t>(level), subsystem.c_str(), text.c_str(), user_data);
+        AbiCallLog(callback, static_cast<int32_t>(level), subsystem.c_str(), text.c_str(),
+                   user_data);
       },
       static_cast<LogLevel>(options.log_level));
 }
@@ -78,7 +80,7 @@ void mirage_runtime_options_init(mirage_runtime_options* options, size_t struct_
 mirage_status mirage_runtime_open(const mirage_runtime_options* options, mirage_runtime** out,
                                   mirage_error* error) {
   return Guard(error, [&]() -> Status {
-    MIRAGE_TRY(CheckPointer(out, "out"));
+    MIRAGE_TRY(PrepareOut(out));
     MIRAGE_TRY_ASSIGN(session::RuntimeOptions read, ReadRuntimeOptions(options));
     auto handle = std::make_unique<mirage_runtime>();
     MIRAGE_TRY_ASSIGN(handle->runtime, session::Runtime::Create(std::move(read)));
@@ -160,7 +162,7 @@ mirage_status mirage_runtime_get_stats(const mirage_runtime* runtime, mirage_run
     filled.threads = runtime->runtime->threads();
     filled.steps = engine.steps;
     filled.prompt_tokens = engine.prompt_tokens;
-    filled.output_tokens = engine.decode_tokens;
+    filled.output_tokens = runtime->runtime->delivered_tokens()->load(std::memory_order_relaxed);
     filled.rolled_back_steps = engine.rolled_back_steps;
     filled.generations = engine.running;
     return WriteOut(stats, filled, "stats");

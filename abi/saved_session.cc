@@ -77,7 +77,7 @@ mirage_status mirage_session_restore(mirage_model* model, const char* path,
                                      const mirage_session_options* options, mirage_session** out,
                                      mirage_error* error) {
   return Guard(error, [&]() -> Status {
-    MIRAGE_TRY(CheckPointer(out, "out"));
+    MIRAGE_TRY(PrepareOut(out));
     MIRAGE_TRY(CheckHandle(model, "model"));
     MIRAGE_TRY(CheckPointer(path, "path"));
     MIRAGE_TRY_ASSIGN(const std::unique_ptr<platform::File> file, platform::File::Open(path));
@@ -89,7 +89,7 @@ mirage_status mirage_session_restore_memory(mirage_model* model, const void* dat
                                             const mirage_session_options* options,
                                             mirage_session** out, mirage_error* error) {
   return Guard(error, [&]() -> Status {
-    MIRAGE_TRY(CheckPointer(out, "out"));
+    MIRAGE_TRY(PrepareOut(out));
     MIRAGE_TRY(CheckHandle(model, "model"));
     MIRAGE_TRY(CheckSpan(data, bytes, "data"));
     const MemorySource source({static_cast<const std::byte*>(data), bytes});

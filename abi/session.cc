@@ -24,7 +24,7 @@ void mirage_session_options_init(mirage_session_options* options, size_t struct_
 mirage_status mirage_session_open(mirage_model* model, const mirage_session_options* options,
                                   mirage_session** out, mirage_error* error) {
   return Guard(error, [&]() -> Status {
-    MIRAGE_TRY(CheckPointer(out, "out"));
+    MIRAGE_TRY(PrepareOut(out));
     MIRAGE_TRY(CheckHandle(model, "model"));
     MIRAGE_TRY_ASSIGN(const mirage_session_options given, ReadSessionOptions(options));
     MIRAGE_TRY_ASSIGN(engine::PrefixSharing sharing, ReadSharing(given));
@@ -41,7 +41,7 @@ void mirage_session_close(mirage_session* session) { CloseHandle(session); }
 mirage_status mirage_session_fork(mirage_session* session, mirage_session** out,
                                   mirage_error* error) {
   return Guard(error, [&]() -> Status {
-    MIRAGE_TRY(CheckPointer(out, "out"));
+    MIRAGE_TRY(PrepareOut(out));
     MIRAGE_TRY(CheckHandle(session, "session"));
     auto handle = std::make_unique<mirage_session>();
     MIRAGE_TRY_ASSIGN(handle->session, session->session->Fork());

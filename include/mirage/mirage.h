@@ -32,7 +32,8 @@
  *    last handle that needs them is closed. There is no global set-up or tear-down.
  * 2. A call that can fail returns a mirage_status and takes a mirage_error* last, which may be
  *    NULL. The error belongs to the caller, holds no pointers, and nothing in it is to be freed.
- *    `out` parameters are set on success only, unless said otherwise.
+ *    `out` parameters are set on success only, unless said otherwise; one for a handle is NULL
+ *    after a call that failed.
  * 3. A struct the caller fills begins with struct_size and is prepared by
  *    mirage_<x>_options_init(&options, sizeof options); pass NULL for all defaults. A struct
  *    smaller than the first release's is INVALID_ARGUMENT. Bytes beyond what the library knows must
@@ -48,8 +49,10 @@
  * 6. "Threads: any" means any number at once, on any handles. "Threads: one at a time" means that
  *    calls on the same handle must not overlap. Caller threads do no heavy work: 64 KiB of stack
  *    suffice.
- * 7. Callbacks must not throw or longjmp. In a generation's callback a call that would block
- *    returns WOULD_DEADLOCK; cancel, statistics and closing handles are allowed there.
+ * 7. Callbacks must not throw or longjmp: there is no way through the library's frames. A C++
+ *    program that lets an exception out of one meets its own std::terminate where it was thrown. In
+ *    a generation's callback a call that would block returns WOULD_DEADLOCK; cancel, statistics and
+ *    closing handles are allowed there.
  * 8. After fork() every call in the child that takes a handle returns FORKED, and closing does
  *    nothing. The parent is not disturbed.
  * 9. The library never aborts, exits, prints, changes signal handlers or reads its configuration
@@ -937,17 +940,18 @@ MIRAGE_API mirage_status mirage_runtime_set_memory_limit(mirage_runtime* runtime
                                                          mirage_error* error);
 
 /* ================================================================================================
- * Statistics: counters since the object was opened. Threads: any; never wait. Since 0.1.
+ * Statistics: counters since the object was opened. What an event tells of has been counted when it
+ * can be read. Threads: any; never wait. Since 0.1.
  * ============================================================================================= */
 
 typedef struct mirage_runtime_stats {
   uint32_t struct_size;
   int32_t threads; /* that compute */
   uint64_t steps;  /* passes over a model's weights, each for all generations that take part */
-  uint64_t prompt_tokens;
-  uint64_t output_tokens;
+  uint64_t prompt_tokens; /* computed */
+  uint64_t output_tokens; /* read, or given to a callback: counted when their event is */
   uint64_t rolled_back_steps;
-  uint64_t generations; /* running or waiting for memory, now */
+  uint64_t generations; /* started and without a DONE event to read yet */
 } mirage_runtime_stats;
 
 MIRAGE_API mirage_status mirage_runtime_get_stats(const mirage_runtime* runtime,
@@ -986,10 +990,11 @@ MIRAGE_API mirage_status mirage_model_get_stats(const mirage_model* model,
 typedef struct mirage_session_stats {
   uint32_t struct_size;
   int32_t busy;      /* 1: a generation is running */
-  uint64_t messages; /* of a conversation */
+  uint64_t messages; /* of a conversation; an answer is one once its DONE event was read */
   uint64_t
       tokens; /* as mirage_session_get_tokens() gives them; of a conversation, as last computed */
-  uint64_t waiting_tokens; /* of these, appended since the last generation started */
+  uint64_t waiting_tokens; /* of these, those the next generation computes: appended since the last
+                              one started, or dropped by one that was rolled back or failed */
   uint64_t cached_tokens;  /* whose keys and values are there; grows while a prompt is computed */
   uint64_t context;        /* tokens it may hold */
 } mirage_session_stats;
@@ -999,11 +1004,11 @@ MIRAGE_API mirage_status mirage_session_get_stats(const mirage_session* session,
 
 typedef struct mirage_generation_stats {
   uint32_t struct_size;
-  int32_t finish;         /* MIRAGE_FINISH_x; NONE until its DONE event was read */
-  uint64_t seed;          /* used */
-  uint64_t prompt_tokens; /* of the whole prompt */
-  uint64_t cached_tokens; /* of these, computed before, by this session or another, and reused */
-  uint64_t output_tokens;
+  int32_t finish;           /* MIRAGE_FINISH_x; NONE until its DONE event was read */
+  uint64_t seed;            /* used */
+  uint64_t prompt_tokens;   /* of the whole prompt */
+  uint64_t cached_tokens;   /* of these, computed before, by this session or another, and reused */
+  uint64_t output_tokens;   /* produced, read or not */
   double wait_s;            /* from the start to the first step it took part in */
   double prompt_s;          /* from there to the first token */
   double output_s;          /* from the first token to the last */

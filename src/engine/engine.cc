@@ -147,8 +147,9 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
                 const Error& error);
   void SampleAndCommit(ModelRunner& runner, const std::vector<ActiveRequest*>& candidates,
                        const std::vector<Grant>& grants);
-  [[nodiscard]] Result<int64_t> SampleGuesses(ModelRunner& runner, ActiveRequest& request,
-                                              const Grant& grant, int32_t first_row);
+  void CountStep(const std::vector<ActiveRequest*>& candidates, const std::vector<Grant>& grants);
+  [[nodiscard]] Status SampleGuesses(ModelRunner& runner, ActiveRequest& request,
+                                     const Grant& grant, int32_t first_row);
   bool ScoreSome();
   void EndRequest(ActiveRequest& request, Finish finish, Error error) noexcept;
   void EndEverything(Finish finish, const Error& error) noexcept;
@@ -280,6 +281,7 @@ Status Engine::Impl::Enqueue(Active& request) {
   MIRAGE_TRY(StartThread());
   request.front()->number = submitted++;
   arrived.splice(arrived.end(), request);
+  ++stats.running;
   woken = true;
   work.notify_one();
   return {};
@@ -400,8 +402,6 @@ void Engine::Impl::EndFinished() {
     request.TakeAccepted(now);
     if (const std::optional<Finish> ending = request.Ending(now)) EndRequest(request, *ending, {});
   }
-  const std::lock_guard lock(mutex);
-  stats.running = active.size();
 }
 
 void Engine::Impl::WaitForWork() {
@@ -663,47 +663,53 @@ void Engine::Impl::SampleAndCommit(ModelRunner& runner,
                                    const std::vector<ActiveRequest*>& candidates,
                                    const std::vector<Grant>& grants) {
   ++step_number;
+  CountStep(candidates, grants);
   int32_t row = 0;
-  uint64_t decoded = 0;
-  uint64_t prompt = 0;
   for (const Grant& grant : grants) {
     ActiveRequest& request = *candidates[grant.candidate];
     const bool sampled = grant.tokens == request.pending();
     request.CommitTokens(grant.tokens, clock.NowNs());
     request.last_served = step_number;
-    (sampled && grant.tokens == 1 ? decoded : prompt) += static_cast<uint64_t>(grant.tokens);
     if (!sampled) continue;
     const int32_t first_row = row;
     row += 1 + static_cast<int32_t>(grant.guesses);
-    Status status = Guarded([&]() -> Status {
-      MIRAGE_TRY_ASSIGN(const int64_t accepted, SampleGuesses(runner, request, grant, first_row));
-      decoded += static_cast<uint64_t>(accepted);
-      return {};
-    });
+    Status status =
+        Guarded([&]() -> Status { return SampleGuesses(runner, request, grant, first_row); });
     if (!status) EndRequest(request, Finish::kError, std::move(status).error());
   }
+}
+
+// Without the guesses that will come true, which are counted as they do.
+void Engine::Impl::CountStep(const std::vector<ActiveRequest*>& candidates,
+                             const std::vector<Grant>& grants) {
   const std::lock_guard lock(mutex);
   ++stats.steps;
-  stats.decode_tokens += decoded;
-  stats.prompt_tokens += prompt;
+  for (const Grant& grant : grants) {
+    const bool decoding = grant.tokens == 1 && candidates[grant.candidate]->pending() == 1;
+    (decoding ? stats.decode_tokens : stats.prompt_tokens) += static_cast<uint64_t>(grant.tokens);
+  }
 }
 
 // The next token, and the one after each guess that came true: a guess is what the model chose, or
-// is forgotten, so guessing changes no token. Gives how many came true.
-Result<int64_t> Engine::Impl::SampleGuesses(ModelRunner& runner, ActiveRequest& request,
-                                            const Grant& grant, int32_t first_row) {
+// is forgotten, so guessing changes no token.
+Status Engine::Impl::SampleGuesses(ModelRunner& runner, ActiveRequest& request, const Grant& grant,
+                                   int32_t first_row) {
   int64_t accepted = 0;
   MIRAGE_TRY(request.Sample(runner.Logits(first_row), workspace, clock.NowNs()));
   while (accepted < grant.guesses && request.CameTrue(accepted)) {
     request.CommitTokens(1, clock.NowNs());
     ++accepted;
+    {
+      const std::lock_guard lock(mutex);
+      ++stats.decode_tokens;
+    }
     MIRAGE_TRY(request.Sample(runner.Logits(first_row + static_cast<int32_t>(accepted)), workspace,
                               clock.NowNs()));
   }
   if (grant.guesses > 0) request.Rollback();
   // One that its reader keeps waiting says nothing of the guesses that were left.
   request.EndGuesses(request.paused() ? accepted : grant.guesses, accepted);
-  return accepted;
+  return {};
 }
 
 // One chunk of the oldest scoring job; a small one while streams run.
@@ -741,6 +747,10 @@ void Engine::Impl::EndRequest(ActiveRequest& request, Finish finish, Error error
   const std::unique_ptr<ActiveRequest> ended = std::move(*it);
   active.erase(it);
   if (trace.on()) TraceLife(trace, ended->number, ended->state().Stats(), clock.NowNs(), finish);
+  {
+    const std::lock_guard lock(mutex);
+    --stats.running;
+  }
   ended->End(finish, std::move(error), clock.NowNs());
 }
 
@@ -752,8 +762,6 @@ void Engine::Impl::EndEverything(Finish finish, const Error& error) noexcept {
     scores.pop_front();
     job->Finish(Fail(CopyOf(error)));
   }
-  const std::lock_guard lock(mutex);
-  stats.running = 0;
 }
 
 // What the engine thread alone changes can be compared while others fork and close sessions: they

@@ -44,12 +44,13 @@ struct EngineOptions {
   bool check_invariants = kDebugBuild;
 };
 
+// A step counts before its tokens can be read, and a request until just before its end can be.
 struct EngineStats {
   uint64_t steps = 0;
   uint64_t prompt_tokens = 0;  // computed in steps, preempted ones again
   uint64_t decode_tokens = 0;
   uint64_t rolled_back_steps = 0;
-  uint64_t running = 0;
+  uint64_t running = 0;  // requests submitted and not ended
 };
 
 class Engine {

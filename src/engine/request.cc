@@ -92,6 +92,22 @@ std::optional<Output> Request::Next(std::chrono::nanoseconds timeout) {
   return output;
 }
 
+void Request::Drain() noexcept {
+  std::unique_lock lock(state_->mutex);
+  while (!state_->done.has_value()) {
+    const bool was_full = state_->queue.size() >= state_->capacity;
+    state_->queue.clear();
+    if (was_full) {
+      lock.unlock();
+      state_->wake_engine();
+      lock.lock();
+    }
+    state_->changed.wait(lock,
+                         [this] { return !state_->queue.empty() || state_->done.has_value(); });
+  }
+  state_->queue.clear();
+}
+
 bool Request::ready() const {
   const std::lock_guard lock(state_->mutex);
   return !state_->queue.empty() || state_->done.has_value();
@@ -140,6 +156,11 @@ RequestStats Request::stats() const {
 bool Request::finished() const {
   const std::lock_guard lock(state_->mutex);
   return state_->done.has_value();
+}
+
+Finish Request::finish() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->done.has_value() ? state_->done->finish : Finish::kNone;
 }
 
 }  // namespace mirage::engine

@@ -97,6 +97,8 @@ class Request {
   // The next output, waiting at most `timeout` (negative: forever). nullopt on time-out. After
   // kDone it gives kDone again.
   [[nodiscard]] std::optional<Output> Next(std::chrono::nanoseconds timeout);
+  // Waits for the last output, dropping those before it. Allocates nothing.
+  void Drain() noexcept;
   // Whether Next would return at once.
   [[nodiscard]] bool ready() const;
   // `callback` runs under no lock, on the thread that caused it, whenever Next may have become
@@ -111,6 +113,7 @@ class Request {
 
   [[nodiscard]] RequestStats stats() const;
   [[nodiscard]] bool finished() const;  // kDone was produced, read or not
+  [[nodiscard]] Finish finish() const;  // kNone until then
 
  private:
   std::shared_ptr<State> state_;

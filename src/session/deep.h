@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// Deep: work that recurses as deep as its input nests, within the bounds of text/jinja/limits.h, on a
-// stack that is large enough for that in every build. Callers
-// promise 64 KiB.
+// Deep: work that recurses as deep as its input nests, which readers of templates and grammars
+// bound, on a stack that is large enough for that in every build. Callers promise 64 KiB.
 
 #include <cstddef>
 #include <utility>

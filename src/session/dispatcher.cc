@@ -22,13 +22,33 @@ void Dispatcher::Start() {
       "mirage-callback", [queue = queue_] { Run(queue); }, kStackBytes);
 }
 
-void Dispatcher::Post(std::weak_ptr<Client> client) {
+// One after the other: as a chain that destroys itself they would recurse.
+Dispatcher::Queue::~Queue() {
+  while (first != nullptr) static_cast<void>(TakeFirst());
+}
+
+void Dispatcher::Queue::Append(std::shared_ptr<Client> client) noexcept {
+  if (std::exchange(client->queued_, true)) return;
+  Client* const added = client.get();
+  (last == nullptr ? first : last->next_) = std::move(client);
+  last = added;
+}
+
+std::shared_ptr<Dispatcher::Client> Dispatcher::Queue::TakeFirst() noexcept {
+  std::shared_ptr<Client> taken = std::move(first);
+  first = std::move(taken->next_);
+  if (first == nullptr) last = nullptr;
+  taken->queued_ = false;
+  return taken;
+}
+
+void Dispatcher::Post(std::shared_ptr<Client> client) noexcept {
   // Delivered at once, the client may be what keeps the dispatcher.
   const std::shared_ptr<Queue> queue = queue_;
   {
     const std::lock_guard lock(queue->mutex);
     if (queue->stopped) return;
-    queue->clients.push_back(std::move(client));
+    queue->Append(std::move(client));
   }
   queue->wake.notify_one();
 }
@@ -37,17 +57,15 @@ void Dispatcher::Run(const std::shared_ptr<Queue>& queue) {
   on_dispatch_thread = true;
   std::unique_lock lock(queue->mutex);
   for (;;) {
-    queue->wake.wait(lock, [&] { return queue->stopped || !queue->clients.empty(); });
-    if (queue->clients.empty()) return;
-    const std::weak_ptr<Client> next = std::move(queue->clients.front());
-    queue->clients.pop_front();
+    queue->wake.wait(lock, [&] { return queue->stopped || queue->first != nullptr; });
+    if (queue->first == nullptr) return;
+    std::shared_ptr<Client> client = queue->TakeFirst();
     lock.unlock();
-    // Dropping the client may destroy the runtime and with it this dispatcher; only `queue` is used
-    // after that.
-    bool more = false;
-    if (const std::shared_ptr<Client> client = next.lock()) more = client->Deliver();
+    // Delivering to the client or dropping it may destroy the runtime and with it this dispatcher;
+    // only `queue` is used after that.
+    if (!client->Deliver()) client.reset();
     lock.lock();
-    if (more) queue->clients.push_back(next);
+    if (client != nullptr) queue->Append(std::move(client));
   }
 }
 

@@ -14,8 +14,12 @@ constexpr std::chrono::nanoseconds kAtOnce{0};
 
 }  // namespace
 
-Run::Run(std::shared_ptr<engine::Request> request, TextStream text, Dispatcher& dispatcher)
-    : request_(std::move(request)), dispatcher_(dispatcher), text_(std::move(text)) {}
+Run::Run(std::shared_ptr<engine::Request> request, TextStream text, Dispatcher& dispatcher,
+         std::shared_ptr<std::atomic<uint64_t>> delivered)
+    : request_(std::move(request)),
+      dispatcher_(dispatcher),
+      delivered_(std::move(delivered)),
+      text_(std::move(text)) {}
 
 void Run::Watch() {
   // The engine's thread may hold the run for a moment, even be the last to do so; nothing above the
@@ -30,7 +34,7 @@ void Run::Notice() {
   UpdateDescriptor();
   if (callback_ == nullptr || callbacks_ended_ || posted_) return;
   posted_ = true;
-  dispatcher_.Post(weak_from_this());
+  dispatcher_.Post(shared_from_this());
 }
 
 Result<std::optional<Event>> Run::Next(std::chrono::nanoseconds timeout) {
@@ -39,25 +43,55 @@ Result<std::optional<Event>> Run::Next(std::chrono::nanoseconds timeout) {
     return Fail(Code::kInvalidArgument, "the generation's events go to its callback");
   if (reading_)
     return Fail(Code::kBusy, "another thread is waiting for the generation's next event");
-  std::optional<Event> event = Pop();
-  if (!event.has_value()) {
-    reading_ = true;
-    lock.unlock();
-    std::optional<engine::Output> output = request_->Next(timeout);
-    lock.lock();
-    reading_ = false;
-    idle_.notify_all();
-    if (output.has_value()) Translate(*std::move(output));
-    event = Pop();
-  }
+  std::optional<Event> event = Give();
+  if (!event.has_value() && TakeIn(lock, timeout)) event = Give();
   UpdateDescriptor();
   return event;
 }
 
-void Run::BeginCallbacks(Callback callback) {
+bool Run::TakeIn(std::unique_lock<std::mutex>& lock, std::chrono::nanoseconds timeout) noexcept {
+  const bool waits = timeout != kAtOnce;
+  if (waits) {
+    reading_ = true;
+    lock.unlock();
+  }
+  std::optional<engine::Output> output;
+  bool failed = false;
+  try {
+    output = request_->Next(timeout);
+  } catch (...) {
+    failed = true;
+  }
+  if (waits) {
+    lock.lock();
+    reading_ = false;
+    idle_.notify_all();
+  }
+  try {
+    if (output.has_value()) Translate(*std::move(output));
+  } catch (...) {
+    failed = true;
+  }
+  if (failed) Break();
+  return failed || output.has_value();
+}
+
+// What was produced can no longer be given whole: the reader sees an error, the session what it
+// held before. Needs no memory.
+void Run::Break() noexcept {
+  events_.clear();
+  last_.emplace();
+  last_->kind = Event::Kind::kDone;
+  last_->output.kind = engine::Output::Kind::kDone;
+  last_->output.finish = engine::Finish::kError;
+  last_->output.error = {Code::kOutOfMemory, "out of memory", 0, 0};  // within the string itself
+  broken_ = true;
+  request_->Cancel(engine::CancelMode::kStop);
+}
+
+void Run::BeginCallbacks(Callback callback) noexcept {
   // The first callback may close the generation, before this returns.
   const std::shared_ptr<Run> self = shared_from_this();
-  dispatcher_.Start();
   {
     const std::lock_guard lock(mutex_);
     callback_ = std::move(callback);
@@ -71,20 +105,22 @@ void Run::EndCallbacks() {
   if (!Dispatcher::OnDispatchThread()) idle_.wait(lock, [this] { return !delivering_; });
 }
 
-bool Run::Deliver() {
+bool Run::Deliver() noexcept {
   std::unique_lock lock(mutex_);
   for (int delivered = 0; delivered < kEventsPerTurn; ++delivered) {
     if (callbacks_ended_) return false;
-    std::optional<Event> event = Pop();
-    if (!event.has_value()) {
-      if (std::optional<engine::Output> output = request_->Next(kAtOnce))
-        Translate(*std::move(output));
-      event = Pop();
-    }
-    if (!event.has_value()) {
+    if (events_.empty() && !last_.has_value() && !TakeIn(lock, kAtOnce)) {
       posted_ = false;
       return false;
     }
+    std::optional<Event> event;
+    try {
+      event = Give();
+    } catch (...) {
+      Break();
+      event = Give();
+    }
+    if (!event.has_value()) continue;
     if (event->kind == Event::Kind::kDone) callbacks_ended_ = true;
     delivering_ = true;
     lock.unlock();
@@ -144,28 +180,40 @@ bool Run::abandoned() const {
 
 engine::Finish Run::finish() const {
   const std::lock_guard lock(mutex_);
-  return last_.has_value() ? last_->output.finish : engine::Finish::kNone;
+  return last_given_ ? last_->output.finish : engine::Finish::kNone;
+}
+
+bool Run::undone() const {
+  const std::lock_guard lock(mutex_);
+  return Undone();
+}
+
+bool Run::Undone() const {
+  const engine::Finish finish = request_->finish();
+  return finish == engine::Finish::kError ||
+         (rollback_asked_ && finish == engine::Finish::kCancelled) ||
+         (broken_ && finish != engine::Finish::kNone);
+}
+
+bool Run::has_answer() const {
+  const std::lock_guard lock(mutex_);
+  return last_.has_value() && !Undone() && !answer_.empty();
 }
 
 Run::Outcome Run::Collect() {
   std::unique_lock lock(mutex_);
   idle_.wait(lock, [this] { return !reading_; });
-  // The engine's notices take the lock: it is not held while waiting for what the engine produces.
-  reading_ = true;
-  while (!last_.has_value()) {
-    constexpr std::chrono::nanoseconds kForever{-1};
+  constexpr std::chrono::nanoseconds kForever{-1};
+  while (!last_.has_value()) TakeIn(lock, kForever);
+  if (broken_) {
+    // The engine's notices take the lock: it is not held while waiting for the engine.
     lock.unlock();
-    std::optional<engine::Output> output = request_->Next(kForever);
+    request_->Drain();
     lock.lock();
-    if (output.has_value()) Translate(*std::move(output));
   }
-  reading_ = false;
-  idle_.notify_all();
   UpdateDescriptor();
   Outcome outcome;
-  outcome.finish = last_->output.finish;
-  outcome.rolled_back = rollback_asked_ && last_->output.finish == engine::Finish::kCancelled;
-  outcome.tokens = tokens_;
+  outcome.undone = Undone();
   outcome.text = answer_;
   return outcome;
 }
@@ -174,6 +222,14 @@ std::optional<Event> Run::Pop() {
   if (events_.empty()) return last_;
   Event event = std::move(events_.front());
   events_.pop_front();
+  return event;
+}
+
+std::optional<Event> Run::Give() {
+  std::optional<Event> event = Pop();
+  if (!event.has_value()) return event;
+  if (event->kind == Event::Kind::kDone) last_given_ = true;
+  if (event->kind == Event::Kind::kTokens) delivered_->fetch_add(1, std::memory_order_relaxed);
   return event;
 }
 
@@ -194,7 +250,6 @@ void Run::Translate(engine::Output output) {
     return;
   }
   events_.push_back(std::move(event));
-  if (kind == Kind::kToken) tokens_.push_back(token);
   if (has_text) AddText(text_.Push(token));
 }
 

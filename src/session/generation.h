@@ -8,8 +8,12 @@
 // session can finish reading a run whose Generation was closed. Generation adds what keeps the
 // session alive, and is what the caller holds.
 //
+// A run that finds no memory to hand an event over ends with an error; a reader never waits for
+// what cannot come.
+//
 // Next and callbacks: one reader at a time. Cancel, Accept, stats: any thread.
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -43,9 +47,11 @@ struct Event {
 
 class Run final : public Dispatcher::Client, public std::enable_shared_from_this<Run> {
  public:
-  using Callback = std::function<void(const Event&)>;
+  using Callback = std::function<void(const Event&)>;  // must not throw
 
-  Run(std::shared_ptr<engine::Request> request, TextStream text, Dispatcher& dispatcher);
+  // `delivered` counts the tokens that readers were given, of all runs of a runtime.
+  Run(std::shared_ptr<engine::Request> request, TextStream text, Dispatcher& dispatcher,
+      std::shared_ptr<std::atomic<uint64_t>> delivered);
   // Once, as soon as a shared_ptr owns it.
   void Watch();
 
@@ -54,9 +60,9 @@ class Run final : public Dispatcher::Client, public std::enable_shared_from_this
   // again.
   [[nodiscard]] Result<std::optional<Event>> Next(std::chrono::nanoseconds timeout);
 
-  // From now on events go to `callback`, on the dispatch thread. At most once, before the first
-  // Next.
-  void BeginCallbacks(Callback callback);
+  // From now on events go to `callback`, on the dispatch thread, which has been started. At most
+  // once, before the first Next.
+  void BeginCallbacks(Callback callback) noexcept;
   // No callback runs after it: waits for one that is running on another thread.
   void EndCallbacks();
 
@@ -72,38 +78,50 @@ class Run final : public Dispatcher::Client, public std::enable_shared_from_this
   // Whether the engine is done with it; its last events may be unread.
   [[nodiscard]] bool finished() const { return request_->finished(); }
   [[nodiscard]] engine::RequestStats stats() const { return request_->stats(); }
+  // kNone until the last event was given to the reader.
   [[nodiscard]] engine::Finish finish() const;
+  // It ended by a rollback or an error: the session is to hold what it held before the start.
+  [[nodiscard]] bool undone() const;
+  // Whether the answer, all of which has been read, is one to keep.
+  [[nodiscard]] bool has_answer() const;
 
   // What the session needs to go on from here. Waits for the engine unless finished(), so only
   // then, or after Cancel.
   struct Outcome {
-    engine::Finish finish = engine::Finish::kNone;
-    bool rolled_back = false;
-    std::vector<int32_t> tokens;
+    bool undone = false;
     std::string text;
   };
   [[nodiscard]] Outcome Collect();
 
  private:
-  [[nodiscard]] bool Deliver() override;
+  [[nodiscard]] bool Deliver() noexcept override;
   // Something may have become ready. Any thread, the engine's too.
   void Notice();
 
+  // Takes the request's next output in; the mutex, which `lock` holds before and after, is given up
+  // while it waits. False when there was none in time.
+  bool TakeIn(std::unique_lock<std::mutex>& lock, std::chrono::nanoseconds timeout) noexcept;
+
   // All with mutex_ held.
   [[nodiscard]] std::optional<Event> Pop();
+  [[nodiscard]] std::optional<Event> Give();  // Pop, for the reader
+  void Break() noexcept;
+  [[nodiscard]] bool Undone() const;
   void Translate(engine::Output output);
   void AddText(std::string text);
   void UpdateDescriptor();
 
   const std::shared_ptr<engine::Request> request_;
   Dispatcher& dispatcher_;
+  const std::shared_ptr<std::atomic<uint64_t>> delivered_;
 
   mutable std::mutex mutex_;
   std::condition_variable idle_;  // reading_ or delivering_ became false
   TextStream text_;
   std::deque<Event> events_;
   std::optional<Event> last_;  // kDone
-  std::vector<int32_t> tokens_;
+  bool last_given_ = false;
+  bool broken_ = false;  // memory failed; the request may still be running
   std::string answer_;
   bool cancelled_ = false;
   bool abandoned_ = false;

@@ -66,6 +66,10 @@ class Runtime {
   [[nodiscard]] const LogSink& log() const { return log_; }
   [[nodiscard]] int threads() const { return threads_; }
   [[nodiscard]] engine::EngineStats EngineStats() const;
+  // Tokens that readers of answers were given.
+  [[nodiscard]] const std::shared_ptr<std::atomic<uint64_t>>& delivered_tokens() const {
+    return delivered_tokens_;
+  }
   // Keeps the newest `events` of what the engine does from now on.
   [[nodiscard]] Status StartTrace(uint64_t events);
   // As session/trace_json.h gives it; kInvalidArgument when no trace was started.
@@ -102,6 +106,9 @@ class Runtime {
   memory::Ledger ledger_;
   std::atomic<uint64_t> memory_limit_{0};
   std::atomic<uint32_t> models_{0};
+  // Shared with runs, the last of which may end after the runtime.
+  const std::shared_ptr<std::atomic<uint64_t>> delivered_tokens_ =
+      std::make_shared<std::atomic<uint64_t>>(0);
   std::mutex shutdown_mutex_;
   mutable std::mutex mutex_;  // guards the three below
   bool closed_ = false;

@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "platform/random.h"
-#include "session/deep.h"
 #include "session/dry_breakers.h"
 #include "session/runtime.h"
 
@@ -59,7 +58,7 @@ Result<std::shared_ptr<Session>> Session::Fork() {
   MIRAGE_TRY_ASSIGN(std::shared_ptr<engine::Sequence> sequence, compute->engine.Fork(*sequence_));
   std::shared_ptr<Session> fork(new Session(model_, std::move(sequence)));
   fork->content_ = content_;
-  fork->conversation_ = Deep([&] { return conversation_; });
+  fork->conversation_ = conversation_;
   fork->waiting_ = waiting_;
   return fork;
 }
@@ -74,21 +73,24 @@ Status Session::Settle() {
   }
   const Run::Outcome outcome = run.Collect();
   const std::lock_guard lock(mutex_);
-  const Started started = *std::move(started_);
-  started_.reset();
-  Conclude(started, outcome);
+  Conclude(outcome);
+  started_.reset();  // not before the answer is part of the conversation
   return {};
 }
 
-void Session::Conclude(const Started& started, const Run::Outcome& outcome) {
-  if (outcome.rolled_back || outcome.finish == engine::Finish::kError) {
+void Session::Conclude(const Run::Outcome& outcome) {
+  if (outcome.undone) {
     // The engine undoes a rollback itself; after an error what was committed is still there.
-    static_cast<void>(sequence_->Truncate(std::min(started.computed, sequence_->length())));
-    waiting_ = started.undo;
+    Undo(*started_);
     return;
   }
   if (content_ == Content::kConversation && !outcome.text.empty())
     conversation_.AddMessage("assistant", outcome.text);
+}
+
+void Session::Undo(Started& started) noexcept {
+  static_cast<void>(sequence_->Truncate(std::min(started.computed, sequence_->length())));
+  waiting_ = std::move(started.undo);
 }
 
 Status Session::BeginChange() {
@@ -202,9 +204,9 @@ Result<Session::Started> Session::PreparePrompt() {
     MIRAGE_TRY(CheckFits(static_cast<int64_t>(rendered.size())));
     const std::vector<int32_t> computed = sequence_->tokens();
     const int64_t shared = sequence_->CommonPrefix(rendered);
-    MIRAGE_TRY(sequence_->Truncate(shared));
     started.undo.insert(started.undo.begin(), computed.begin() + shared, computed.end());
     started.prompt.assign(rendered.begin() + shared, rendered.end());
+    MIRAGE_TRY(sequence_->Truncate(shared));  // last: what is dropped is in `undo`
   } else {
     MIRAGE_TRY(CheckFits(sequence_->length() + static_cast<int64_t>(waiting_.size())));
     started.prompt = waiting_;
@@ -242,11 +244,46 @@ Result<std::unique_ptr<Generation>> Session::Start(GenerationOptions options) {
 
   const std::lock_guard lock(mutex_);
   MIRAGE_TRY_ASSIGN(Started started, PreparePrompt());
-  // An answer to a conversation is a text of its own; a continuation keeps the space it may begin
-  // with.
-  const TextStream text(model_->tokenizer(), {.text_start = content_ == Content::kConversation},
-                        matcher, options.min_tokens);
+  std::shared_ptr<engine::Request> request;
+  // Whatever fails from here on, the session is as it was.
+  const auto take_back = [&] {
+    if (request != nullptr) {
+      request->Cancel(engine::CancelMode::kRollback);
+      request->Drain();
+    }
+    Undo(started);
+  };
+  try {
+    // An answer to a conversation is a text of its own; a continuation keeps the space it may begin
+    // with.
+    const TextStream text(model_->tokenizer(), {.text_start = content_ == Content::kConversation},
+                          matcher, options.min_tokens);
+    const uint64_t seed = *options.seed;
+    const auto prompt_tokens = started.computed + static_cast<int64_t>(started.prompt.size());
+    Result<std::shared_ptr<engine::Request>> submitted =
+        compute->engine.Submit(MakeRequest(std::move(options), started, text));
+    if (!submitted) {
+      take_back();
+      return Fail(std::move(submitted).error());
+    }
+    request = *std::move(submitted);
+    Runtime& runtime = model_->runtime();
+    started.run =
+        std::make_shared<Run>(request, text, runtime.dispatcher(), runtime.delivered_tokens());
+    started.run->Watch();
+    auto generation =
+        std::make_unique<Generation>(shared_from_this(), started.run, seed, prompt_tokens);
+    waiting_.clear();
+    started_ = std::move(started);
+    return generation;
+  } catch (...) {
+    take_back();
+    throw;
+  }
+}
 
+engine::RequestOptions Session::MakeRequest(GenerationOptions options, const Started& started,
+                                            const TextStream& text) const {
   engine::RequestOptions request;
   request.sequence = sequence_;
   request.prompt = started.prompt;
@@ -263,28 +300,27 @@ Result<std::unique_ptr<Generation>> Session::Start(GenerationOptions options) {
   request.most_guesses = options.draft_tokens;
   if (options.deadline_ms.has_value())
     request.deadline_ns = model_->runtime().clock().NowNs() + *options.deadline_ms * kNanosPerMilli;
-  Result<std::shared_ptr<engine::Request>> submitted = compute->engine.Submit(std::move(request));
-  if (!submitted) {
-    waiting_ = std::move(started.undo);
-    return Fail(std::move(submitted).error());
-  }
-
-  const auto prompt_tokens = started.computed + static_cast<int64_t>(started.prompt.size());
-  started.run = std::make_shared<Run>(*std::move(submitted), text, model_->runtime().dispatcher());
-  started.run->Watch();
-  waiting_.clear();
-  started_ = std::move(started);
-  return std::make_unique<Generation>(shared_from_this(), started_->run, *options.seed,
-                                      prompt_tokens);
+  return request;
 }
 
 SessionStats Session::stats() const {
   const std::lock_guard lock(mutex_);
   SessionStats stats;
-  stats.busy = started_.has_value() && !started_->run->finished();
   stats.messages = conversation_.message_count();
   stats.waiting = static_cast<int64_t>(waiting_.size());
-  stats.tokens = sequence_->length() + stats.waiting;
+  int64_t computed = sequence_->length();
+  if (started_.has_value()) {
+    const Run& run = *started_->run;
+    stats.busy = !run.finished();
+    // As the next call will find it, though nothing has been settled yet.
+    if (run.undone()) {
+      computed = std::min(computed, started_->computed);
+      stats.waiting = static_cast<int64_t>(started_->undo.size());
+    } else if (content_ == Content::kConversation && run.has_answer()) {
+      ++stats.messages;
+    }
+  }
+  stats.tokens = computed + stats.waiting;
   stats.cached = sequence_->cached_length();
   stats.context = sequence_->context_limit();
   return stats;

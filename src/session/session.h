@@ -120,11 +120,15 @@ class Session : public std::enable_shared_from_this<Session> {
   [[nodiscard]] Status TakeSaved(const format::SessionFile& file);
 
   // All with mutex_ held.
-  void Conclude(const Started& started, const Run::Outcome& outcome);
+  void Conclude(const Run::Outcome& outcome);
+  void Undo(Started& started) noexcept;  // of an idle sequence
   [[nodiscard]] Status Expect(Content content) const;
   [[nodiscard]] Status AddWaiting(std::span<const int32_t> tokens);
   [[nodiscard]] Status CheckFits(int64_t tokens) const;
   [[nodiscard]] Result<Started> PreparePrompt();
+  [[nodiscard]] engine::RequestOptions MakeRequest(GenerationOptions options,
+                                                   const Started& started,
+                                                   const TextStream& text) const;
 
   const std::shared_ptr<LoadedModel> model_;  // destroyed last
   const std::shared_ptr<engine::Sequence> sequence_;

@@ -18,7 +18,7 @@ namespace {
 class FakeClient final : public Dispatcher::Client {
  public:
   explicit FakeClient(std::function<bool()> deliver) : deliver_(std::move(deliver)) {}
-  bool Deliver() override { return deliver_(); }
+  bool Deliver() noexcept override { return deliver_(); }
 
  private:
   std::function<bool()> deliver_;
@@ -59,15 +59,44 @@ TEST(Dispatcher, ClientsWithMoreToDeliverTakeTurns) {
   EXPECT_EQ(order, "ababab");
 }
 
-TEST(Dispatcher, ClientsThatAreGoneArePassedOver) {
+TEST(Dispatcher, APostedClientLivesUntilItsTurn) {
   Dispatcher dispatcher;
   std::atomic<int> delivered{0};
-  auto client = std::make_shared<FakeClient>([&] { return ++delivered > 100; });
-  dispatcher.Post(client);
-  client.reset();
+  auto client = std::make_shared<FakeClient>([&] { return ++delivered < 3; });
+  const std::weak_ptr<FakeClient> watched = client;
+  dispatcher.Post(std::move(client));
+  EXPECT_FALSE(watched.expired());
   dispatcher.Start();
   dispatcher.Stop();
-  EXPECT_EQ(delivered, 0);
+  EXPECT_EQ(delivered, 3);
+  EXPECT_TRUE(watched.expired());
+}
+
+TEST(Dispatcher, AClientPostedTwiceHasOneTurn) {
+  Dispatcher dispatcher;
+  std::atomic<int> delivered{0};
+  const auto client = std::make_shared<FakeClient>([&] {
+    ++delivered;
+    return false;
+  });
+  dispatcher.Post(client);
+  dispatcher.Post(client);
+  dispatcher.Start();
+  dispatcher.Stop();
+  EXPECT_EQ(delivered, 1);
+}
+
+TEST(Dispatcher, ClientsNobodyTurnedToAreDropped) {
+  std::vector<std::weak_ptr<FakeClient>> watched;
+  {
+    Dispatcher dispatcher;
+    for (int i = 0; i < 100'000; ++i) {
+      auto client = std::make_shared<FakeClient>([] { return false; });
+      if (i % 1000 == 0) watched.push_back(client);
+      dispatcher.Post(std::move(client));
+    }
+  }
+  for (const auto& client : watched) EXPECT_TRUE(client.expired());
 }
 
 TEST(Dispatcher, StopDeliversWhatWasPosted) {
