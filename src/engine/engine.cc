@@ -10,8 +10,8 @@
 #include <thread>
 #include <utility>
 
+#include "base/guarded.h"
 #include "engine/active_request.h"
-#include "engine/guarded.h"
 #include "engine/prefix_trees.h"
 #include "engine/request_state.h"
 #include "engine/score_job.h"
@@ -25,14 +25,6 @@ namespace {
 constexpr int64_t kStarvedPollNs = 2'000'000;
 constexpr int64_t kLongestWaitNs = int64_t{3600} * 1'000'000'000;
 constexpr int64_t kLeastPartOfGrant = 32;
-
-Error CopyOf(const Error& error) noexcept {
-  try {
-    return error;
-  } catch (...) {
-    return {error.code, "", error.needed_bytes, error.available_bytes};
-  }
-}
 
 TraceEvent StepEvent(int64_t begin, int64_t end, size_t requests, int64_t tokens,
                      const Status& executed) {

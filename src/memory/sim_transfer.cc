@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "memory/guarded_job.h"
+#include "base/guarded.h"
 
 namespace mirage::memory {
 
@@ -12,7 +12,7 @@ platform::Event SimTransferEngine::Submit(std::function<Status()> job, uint64_t 
                                           std::vector<platform::Event> after) {
   int64_t ready_ns = 0;
   for (const platform::Event& event : after) ready_ns = std::max(ready_ns, event.due_ns());
-  Status status = RunGuarded(job);
+  Status status = Guarded(job);
   const platform::SimLink::Span span = link_.Move(bytes, ready_ns);
   const platform::Event done = platform::Event::Pending();
   done.SignalAt(link_.clock(), span.end_ns, std::move(status), span.end_ns - span.begin_ns);

@@ -8,7 +8,7 @@
 #include <thread>
 
 #include "base/clock.h"
-#include "memory/guarded_job.h"
+#include "base/guarded.h"
 #include "platform/thread.h"
 
 namespace mirage::memory {
@@ -60,7 +60,7 @@ class HostTransferEngine final : public TransferEngine {
       // A failed reader does not keep its bytes from being overwritten.
       for (const platform::Event& event : job.after) event.Await();
       const int64_t began = clock_.NowNs();
-      Status status = RunGuarded(job.run);
+      Status status = Guarded(job.run);
       const int64_t took = clock_.NowNs() - began;
       job.run = nullptr;  // what it holds is gone before anybody learns that it is done
       job.done.Signal(std::move(status), took);
@@ -75,8 +75,7 @@ class HostTransferEngine final : public TransferEngine {
     work_came_.notify_all();
     for (platform::Thread& worker : workers_) worker.join();
     for (const Job& job : jobs_)
-      job.done.Signal(
-          Fail(Code::kCancelled, "the transfer engine closed before the transfer began"));
+      job.done.Signal(FailInWords(Code::kCancelled, "the transfers were closed"));
   }
 
   const SteadyClock clock_;

@@ -4,14 +4,13 @@
 #include <atomic>
 #include <condition_variable>
 #include <deque>
-#include <exception>
 #include <mutex>
-#include <new>
 #include <optional>
 #include <string>
 #include <thread>
 #include <utility>
 
+#include "base/guarded.h"
 #include "platform/thread.h"
 
 namespace mirage::platform {
@@ -36,11 +35,7 @@ class StreamState {
 
   // Never fails to signal: somebody waits.
   void SignalTo(const Event& event) const {
-    try {
-      event.Signal(status());
-    } catch (const std::bad_alloc&) {
-      event.Signal(Fail(failure_->code, {}));
-    }
+    event.Signal(failure_ ? Status(Fail(CopyOf(*failure_))) : Status());
   }
 
   void FailWith(Error error) {
@@ -139,16 +134,11 @@ class QueuedStream final : public HostStream {
         item = std::move(items_.front());
         items_.pop_front();
       }
-      try {
+      Status ran = Guarded([&]() -> Status {
         item();
-      } catch (const std::bad_alloc&) {
-        state_.FailWith({Code::kOutOfMemory, "out of memory in work on a stream"});
-      } catch (const std::exception& exception) {
-        state_.FailWith(
-            {Code::kInternal, std::string("work on a stream threw: ") + exception.what()});
-      } catch (...) {
-        state_.FailWith({Code::kInternal, "work on a stream threw"});
-      }
+        return {};
+      });
+      if (!ran) state_.FailWith(std::move(ran).error());
     }
   }
 

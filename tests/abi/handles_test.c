@@ -95,12 +95,42 @@ static void a_generation_that_does_not_start_is_null(void** state) {
   mirage_generation_close(generation);
 }
 
+/* All calls that make handles, after a shutdown. */
+static void nothing_is_made_of_a_runtime_that_was_shut_down(void** state) {
+  fixture* f = NULL;
+  static char saved[1 << 20];
+  uint64_t saved_bytes = 0;
+  mirage_model* model = NULL;
+  mirage_session* session = NULL;
+  mirage_generation* generation = NULL;
+  mirage_generation_options options = greedy(4);
+  (void)state;
+  assert_int_equal(open_fixture((void**)&f), 0);
+  append_user(f->session, "one");
+  assert_ok(mirage_session_save_memory(f->session, saved, sizeof saved, &saved_bytes, &last_error));
+  assert_ok(mirage_runtime_shutdown(f->runtime, &last_error));
+  assert_fails_with_null(model, MIRAGE_CLOSED,
+                         mirage_model_open_memory(f->runtime, f->file.data, f->file.bytes, NULL,
+                                                  NULL, NULL, &model, &last_error));
+  assert_fails_with_null(session, MIRAGE_CLOSED,
+                         mirage_session_open(f->model, NULL, &session, &last_error));
+  assert_fails_with_null(session, MIRAGE_CLOSED,
+                         mirage_session_fork(f->session, &session, &last_error));
+  assert_fails_with_null(
+      session, MIRAGE_CLOSED,
+      mirage_session_restore_memory(f->model, saved, saved_bytes, NULL, &session, &last_error));
+  assert_fails_with_null(generation, MIRAGE_CLOSED,
+                         mirage_generation_start(f->session, &options, &generation, &last_error));
+  close_fixture((void**)&f);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_runtime_that_does_not_open_is_null),
       cmocka_unit_test(a_model_that_does_not_open_is_null),
       cmocka_unit_test(a_session_that_does_not_open_is_null),
       cmocka_unit_test(a_generation_that_does_not_start_is_null),
+      cmocka_unit_test(nothing_is_made_of_a_runtime_that_was_shut_down),
   };
   return cmocka_run_group_tests(tests, open_fixture, close_fixture);
 }
