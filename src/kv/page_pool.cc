@@ -7,6 +7,8 @@
 #include <limits>
 #include <string>
 
+#include "base/guarded.h"
+
 namespace mirage::kv {
 
 Result<std::unique_ptr<PagePool>> PagePool::Create(memory::Arena& arena, Geometry geometry,
@@ -167,10 +169,13 @@ Status PagePool::CheckHolders(const HoldCounts& counts, bool exact) const {
   return {};
 }
 
+// Nothing is thrown: the page is already in nobody's list.
 Status PagePool::BackPage(Group& group, const LayerGroup& shape, PageNumber page) {
   for (size_t slot = 0; slot < group.ranges.size(); ++slot) {
-    Status backed = arena_.Back(group.ranges[slot], uint64_t{page} * shape.page_bytes(),
-                                shape.page_bytes(), memory::Owner::kKv);
+    Status backed = Guarded([&] {
+      return arena_.Back(group.ranges[slot], uint64_t{page} * shape.page_bytes(),
+                         shape.page_bytes(), memory::Owner::kKv);
+    });
     if (!backed) {
       UnbackPage(group, shape, page, slot);
       return backed;

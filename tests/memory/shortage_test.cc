@@ -1,53 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // A store whose thread runs out of heap at any allocation: it throws bad_alloc or goes on, never
-// ends the process, and its regions still hold their bytes. A program of its own, since it replaces
-// operator new.
+// ends the process, and its regions still hold their bytes.
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <memory>
-#include <new>
 #include <random>
 #include <vector>
 
 #include "fakes.h"
 #include "memory/layout.h"
 #include "platform/host_stream.h"
-
-namespace {
-
-// Allocations of this thread until one fails; below 0 none does.
-thread_local int allocations_left = -1;
-
-}  // namespace
-
-// Not inlined: gcc would see free() on what its own operator new returned and warn.
-[[gnu::noinline]] void* operator new(std::size_t bytes) {
-  if (allocations_left >= 0 && allocations_left-- == 0) throw std::bad_alloc();
-  if (void* const memory = std::malloc(bytes == 0 ? 1 : bytes)) return memory;
-  throw std::bad_alloc();
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+#include "tests/memory/heap_shortage.h"
 
 namespace mirage::memory {
 namespace {
-
-// Runs `work` with the allocation after `count` others failing; whether it went through.
-template <typename Work>
-bool WithShortage(int count, Work&& work) {
-  allocations_left = count;
-  try {
-    work();
-  } catch (const std::bad_alloc&) {
-    allocations_left = -1;
-    return false;
-  }
-  allocations_left = -1;
-  return true;
-}
 
 TEST(Shortage, OfHeapWhileTheModelRunsLosesNoBytes) {
   constexpr size_t kRegions = 10;
