@@ -15,6 +15,7 @@
 #include "abi/handles.h"
 #include "abi/sampling_options.h"
 #include "abi/structs.h"
+#include "base/guarded.h"
 
 namespace mirage::abi {
 namespace {
@@ -201,7 +202,7 @@ mirage_status mirage_generation_next(mirage_generation* generation, int64_t time
     generation->event = *std::move(next);
     MIRAGE_TRY(WriteOut(event, MakePublicEvent(generation->event), "event"));
     if (generation->event.output.finish == engine::Finish::kError)
-      return Fail(generation->event.output.error);
+      return Fail(CopyOf(generation->event.output.error));
     return {};
   });
 }

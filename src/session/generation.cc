@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "base/guarded.h"
 #include "session/session.h"
 
 namespace mirage::session {
@@ -80,11 +81,8 @@ bool Run::TakeIn(std::unique_lock<std::mutex>& lock, std::chrono::nanoseconds ti
 // held before. Needs no memory.
 void Run::Break() noexcept {
   events_.clear();
-  last_.emplace();
-  last_->kind = Event::Kind::kDone;
-  last_->output.kind = engine::Output::Kind::kDone;
-  last_->output.finish = engine::Finish::kError;
-  last_->output.error = {Code::kOutOfMemory, "out of memory", 0, 0};  // within the string itself
+  last_.emplace(End{engine::Finish::kError,
+                    {Code::kOutOfMemory, "out of memory", 0, 0}});  // within the string itself
   broken_ = true;
   request_->Cancel(engine::CancelMode::kStop);
 }
@@ -113,13 +111,7 @@ bool Run::Deliver() noexcept {
       posted_ = false;
       return false;
     }
-    std::optional<Event> event;
-    try {
-      event = Give();
-    } catch (...) {
-      Break();
-      event = Give();
-    }
+    std::optional<Event> event = Give();
     if (!event.has_value()) continue;
     if (event->kind == Event::Kind::kDone) callbacks_ended_ = true;
     delivering_ = true;
@@ -180,7 +172,7 @@ bool Run::abandoned() const {
 
 engine::Finish Run::finish() const {
   const std::lock_guard lock(mutex_);
-  return last_given_ ? last_->output.finish : engine::Finish::kNone;
+  return last_given_ ? last_->finish : engine::Finish::kNone;
 }
 
 bool Run::undone() const {
@@ -218,37 +210,37 @@ Run::Outcome Run::Collect() {
   return outcome;
 }
 
-std::optional<Event> Run::Pop() {
-  if (events_.empty()) return last_;
-  Event event = std::move(events_.front());
-  events_.pop_front();
-  return event;
-}
-
-std::optional<Event> Run::Give() {
-  std::optional<Event> event = Pop();
-  if (!event.has_value()) return event;
-  if (event->kind == Event::Kind::kDone) last_given_ = true;
-  if (event->kind == Event::Kind::kTokens) delivered_->fetch_add(1, std::memory_order_relaxed);
+std::optional<Event> Run::Give() noexcept {
+  std::optional<Event> event;
+  if (!events_.empty()) {
+    event = std::move(events_.front());
+    events_.pop_front();
+    if (event->kind == Event::Kind::kTokens) delivered_->fetch_add(1, std::memory_order_relaxed);
+  } else if (last_.has_value()) {
+    last_given_ = true;
+    event.emplace();
+    event->kind = Event::Kind::kDone;
+    event->output.kind = engine::Output::Kind::kDone;
+    event->output.finish = last_->finish;
+    event->output.error = CopyOf(last_->error);
+  }
   return event;
 }
 
 void Run::Translate(engine::Output output) {
   using Kind = engine::Output::Kind;
-  if (output.kind == Kind::kDone && last_.has_value()) return;
-  const Kind kind = output.kind;
-  const bool has_text = kind == Kind::kToken && !output.stop_token;
-  const int32_t token = output.choice.token;
-  if (kind == Kind::kDone) AddText(text_.Flush());
-  Event event;
-  event.kind = kind == Kind::kToken  ? Event::Kind::kTokens
-               : kind == Kind::kDone ? Event::Kind::kDone
-                                     : Event::Kind::kChoose;
-  event.output = std::move(output);
-  if (kind == Kind::kDone) {
-    last_ = std::move(event);
+  if (output.kind == Kind::kDone) {
+    if (last_.has_value()) return;
+    AddText(text_.Flush());
+    last_.emplace(End{output.finish, std::move(output.error)});
     return;
   }
+  const bool is_token = output.kind == Kind::kToken;
+  const bool has_text = is_token && !output.stop_token;
+  const int32_t token = output.choice.token;
+  Event event;
+  event.kind = is_token ? Event::Kind::kTokens : Event::Kind::kChoose;
+  event.output = std::move(output);
   events_.push_back(std::move(event));
   if (has_text) AddText(text_.Push(token));
 }

@@ -103,8 +103,8 @@ class Run final : public Dispatcher::Client, public std::enable_shared_from_this
   bool TakeIn(std::unique_lock<std::mutex>& lock, std::chrono::nanoseconds timeout) noexcept;
 
   // All with mutex_ held.
-  [[nodiscard]] std::optional<Event> Pop();
-  [[nodiscard]] std::optional<Event> Give();  // Pop, for the reader
+  // The next event, for the reader. Needs no memory but for the words of an error.
+  [[nodiscard]] std::optional<Event> Give() noexcept;
   void Break() noexcept;
   [[nodiscard]] bool Undone() const;
   void Translate(engine::Output output);
@@ -119,7 +119,11 @@ class Run final : public Dispatcher::Client, public std::enable_shared_from_this
   std::condition_variable idle_;  // reading_ or delivering_ became false
   TextStream text_;
   std::deque<Event> events_;
-  std::optional<Event> last_;  // kDone
+  struct End {
+    engine::Finish finish = engine::Finish::kNone;
+    Error error;
+  };
+  std::optional<End> last_;
   bool last_given_ = false;
   bool broken_ = false;  // memory failed; the request may still be running
   std::string answer_;
