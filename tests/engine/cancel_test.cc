@@ -88,8 +88,14 @@ TEST(Cancel, OfTheLargerPartOfAStepEndsItBeforeItsNextLayerAndTheOthersGoOn) {
   FakeModel::Options options;
   bool mixed = false;
   bool acted = false;
+  // No stream runs out before those that are to join it have come.
+  Gate second_came;
+  int alone = 0;
+  int together = 0;
   options.begin = [&](std::span<const Slice> slices) -> Status {
     mixed = slices.size() == 3;
+    if (slices.size() == 1 && ++alone == 20) second_came.Pass();
+    if (slices.size() == 2 && ++together == 20) later.Get();
     return {};
   };
   std::atomic<int64_t> layers_of_it{0};
@@ -103,6 +109,7 @@ TEST(Cancel, OfTheLargerPartOfAStepEndsItBeforeItsNextLayerAndTheOthersGoOn) {
   Engine engine(host.clock);
   auto first = MustSubmit(engine, Greedy(model, Prompt(2, 10), 200));
   auto second = MustSubmit(engine, Greedy(model, Prompt(3, 10), 200));
+  second_came.Open();
   ASSERT_TRUE(Eventually(
       [&] { return first->stats().output_tokens > 0 && second->stats().output_tokens > 0; }));
   later.Set(MustSubmit(engine, Greedy(model, Prompt(1, 300), 50)));
