@@ -46,10 +46,10 @@ ModelHandle OpenVocabulary(mirage_runtime* runtime, const std::string& path) {
   return OpenModel(runtime, path, options);
 }
 
-SessionHandle OpenSession(mirage_model* model) {
+SessionHandle OpenSession(mirage_model* model, const mirage_session_options* options) {
   mirage_error error = MIRAGE_ERROR_INIT;
   mirage_session* session = nullptr;
-  Check(mirage_session_open(model, nullptr, &session, &error), error, "");
+  Check(mirage_session_open(model, options, &session, &error), error, "");
   return SessionHandle(session);
 }
 
@@ -67,6 +67,14 @@ mirage_model_info ModelInfo(const mirage_model* model) {
   info.struct_size = sizeof info;
   Check(mirage_model_get_info(model, &info, &error), error, "");
   return info;
+}
+
+mirage_plan PlanOf(const mirage_model* model, const mirage_plan_options& options) {
+  mirage_error error = MIRAGE_ERROR_INIT;
+  mirage_plan plan{};
+  plan.struct_size = sizeof plan;
+  Check(mirage_model_get_plan(model, &options, &plan, &error), error, "");
+  return plan;
 }
 
 mirage_generation_stats GenerationStats(const mirage_generation* generation) {

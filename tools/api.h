@@ -30,11 +30,13 @@ using GenerationHandle = std::unique_ptr<mirage_generation, Closer>;
                                     const mirage_model_options& options);
 // The model's vocabulary without its weights.
 [[nodiscard]] ModelHandle OpenVocabulary(mirage_runtime* runtime, const std::string& path);
-[[nodiscard]] SessionHandle OpenSession(mirage_model* model);
+[[nodiscard]] SessionHandle OpenSession(mirage_model* model,
+                                        const mirage_session_options* options = nullptr);
 [[nodiscard]] GenerationHandle StartGeneration(mirage_session* session,
                                                const mirage_generation_options& options);
 
 [[nodiscard]] mirage_model_info ModelInfo(const mirage_model* model);
+[[nodiscard]] mirage_plan PlanOf(const mirage_model* model, const mirage_plan_options& options);
 [[nodiscard]] mirage_generation_stats GenerationStats(const mirage_generation* generation);
 [[nodiscard]] mirage_session_stats SessionStats(const mirage_session* session);
 

@@ -5,7 +5,7 @@
 //
 // Prompts are computed once untimed and then several times; the mean is reported. Decoding starts
 // after a prompt of 16 tokens per sequence and one untimed pass; the rate of a batch is that of all
-// its sequences together.
+// its sequences together. Tokens that would end an answer do not, unless --no-ignore-eos is given.
 
 #define FMT_HEADER_ONLY
 #include <fmt/format.h>
@@ -15,6 +15,7 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #define MIRAGE_TOOLS_UNSTABLE
@@ -38,6 +39,8 @@ constexpr int kWaitMs = 200;
 
 struct BenchFlags {
   ModelFlags model;
+  SamplingFlags sampling;  // what a measurement does not set itself
+  std::string system;
   int64_t prompt_tokens = 512;
   int64_t decode_tokens = 128;
   std::vector<int32_t> batches = {1, 8, 16};
@@ -76,15 +79,6 @@ class TokenSource {
   uint64_t state_ = 1;
 };
 
-mirage_generation_options GreedyOptions(int64_t max_tokens) {
-  mirage_generation_options options;
-  mirage_generation_options_init(&options, sizeof options);
-  options.temperature = 0;
-  options.ignore_eos = 1;
-  options.max_tokens = max_tokens;
-  return options;
-}
-
 // Reads generations to their ends as their events come, so that no queue fills up and pauses its
 // sequence.
 void ReadToEnd(const std::vector<GenerationHandle>& generations) {
@@ -122,40 +116,75 @@ void Append(mirage_session* session, const std::vector<int32_t>& tokens) {
   Check(mirage_session_append_tokens(session, tokens.data(), tokens.size(), &error), error, "");
 }
 
-// Generates on all sessions at once; gives the seconds it took.
-double Generate(const std::vector<SessionHandle>& sessions, int64_t max_tokens) {
-  const mirage_generation_options options = GreedyOptions(max_tokens);
-  std::vector<GenerationHandle> generations;
-  const Clock::time_point begin = Clock::now();
-  for (const SessionHandle& session : sessions)
-    generations.push_back(StartGeneration(session.get(), options));
-  ReadToEnd(generations);
-  return std::chrono::duration<double>(Clock::now() - begin).count();
-}
+class Bencher {
+ public:
+  Bencher(mirage_model* model, const BenchFlags& flags, std::vector<int32_t> system)
+      : model_(model), flags_(flags), system_(std::move(system)), tokens_(model) {}
 
-double MeasurePrompt(mirage_model* model, TokenSource& tokens, const BenchFlags& flags,
-                     ProgressBar& bar) {
-  double seconds = 0;
-  for (int repeat = 0; repeat <= flags.repeats; ++repeat) {
+  // Tokens per second of the prompt.
+  double MeasurePrompt(ProgressBar& bar) {
+    double seconds = 0;
+    for (int repeat = 0; repeat <= flags_.repeats; ++repeat) {
+      std::vector<SessionHandle> sessions = Prompted(1, flags_.prompt_tokens);
+      const Run run = Generate(sessions, 1);
+      if (repeat > 0) seconds += run.seconds;
+      bar.Update(static_cast<uint64_t>(repeat), static_cast<uint64_t>(flags_.repeats));
+    }
+    const auto tokens =
+        static_cast<double>(flags_.prompt_tokens) + static_cast<double>(system_.size());
+    return tokens * flags_.repeats / seconds;
+  }
+
+  struct Run {
+    double seconds = 0;
+    uint64_t tokens = 0;  // of all sequences; fewer than asked for when a stop text came
+  };
+  Run MeasureDecode(int32_t batch) {
+    const std::vector<SessionHandle> sessions = Prompted(batch, kDecodePrompt);
+    Generate(sessions, kUntimedTokens);
+    return Generate(sessions, flags_.decode_tokens);
+  }
+
+ private:
+  // Sessions that find nothing computed before.
+  std::vector<SessionHandle> Prompted(int32_t count, int64_t tokens) {
+    mirage_session_options options;
+    mirage_session_options_init(&options, sizeof options);
+    options.private_cache = 1;
     std::vector<SessionHandle> sessions;
-    sessions.push_back(OpenSession(model));
-    Append(sessions.back().get(), tokens.Take(flags.prompt_tokens));
-    const double took = Generate(sessions, 1);
-    if (repeat > 0) seconds += took;
-    bar.Update(static_cast<uint64_t>(repeat), static_cast<uint64_t>(flags.repeats));
+    for (int32_t i = 0; i < count; ++i) {
+      sessions.push_back(OpenSession(model_, &options));
+      std::vector<int32_t> prompt = system_;
+      const std::vector<int32_t> rest = tokens_.Take(tokens);
+      prompt.insert(prompt.end(), rest.begin(), rest.end());
+      Append(sessions.back().get(), prompt);
+    }
+    return sessions;
   }
-  return static_cast<double>(flags.prompt_tokens) * flags.repeats / seconds;
-}
 
-double MeasureDecode(mirage_model* model, TokenSource& tokens, int32_t batch, int64_t count) {
-  std::vector<SessionHandle> sessions;
-  for (int32_t i = 0; i < batch; ++i) {
-    sessions.push_back(OpenSession(model));
-    Append(sessions.back().get(), tokens.Take(kDecodePrompt));
+  // Generates on all sessions at once.
+  Run Generate(const std::vector<SessionHandle>& sessions, int64_t max_tokens) {
+    SamplingFlags sampling = flags_.sampling;
+    sampling.temperature = 0.0F;
+    sampling.max_tokens = max_tokens;
+    const GenerationOptions options(model_, sampling);
+    std::vector<GenerationHandle> generations;
+    const Clock::time_point begin = Clock::now();
+    for (const SessionHandle& session : sessions)
+      generations.push_back(StartGeneration(session.get(), options.get()));
+    ReadToEnd(generations);
+    Run run;
+    run.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+    for (const GenerationHandle& generation : generations)
+      run.tokens += GenerationStats(generation.get()).output_tokens;
+    return run;
   }
-  Generate(sessions, kUntimedTokens);
-  return static_cast<double>(count) * batch / Generate(sessions, count);
-}
+
+  mirage_model* model_;
+  const BenchFlags& flags_;
+  std::vector<int32_t> system_;
+  TokenSource tokens_;
+};
 
 Json MachineJson() {
   const auto text = ReadBuffer<std::string>("", mirage_tools_machine);
@@ -173,18 +202,27 @@ std::string Text(const Json& result) {
   return text;
 }
 
+// The context that the measurements need.
+int64_t ContextFor(const BenchFlags& flags, size_t system_tokens) {
+  const int64_t decode =
+      flags.decode_tokens > 0 ? kDecodePrompt + kUntimedTokens + flags.decode_tokens + 1 : 0;
+  return static_cast<int64_t>(system_tokens) + std::max(flags.prompt_tokens + 2, decode);
+}
+
 int Bench(const BenchFlags& flags) {
   CatchInterrupts();
   ModelFlags loading = flags.model;
-  const int64_t needed = std::max(
-      flags.prompt_tokens + 2,
-      flags.decode_tokens > 0 ? kDecodePrompt + kUntimedTokens + flags.decode_tokens + 1 : 0);
+  const RuntimeHandle runtime = loading.Open();
+  std::vector<int32_t> system;
+  if (!flags.system.empty())
+    system = Tokenize(OpenVocabulary(runtime.get(), loading.model).get(), flags.system,
+                      MIRAGE_TOKENIZE_ADD_SPECIAL);
+  const int64_t needed = ContextFor(flags, system.size());
   if (loading.context == 0) loading.context = needed;
   if (loading.context < needed)
     throw Failure(kBadInput,
                   fmt::format("--context {}: --pp {} and --tg {} need {} tokens", loading.context,
                               flags.prompt_tokens, flags.decode_tokens, needed));
-  const RuntimeHandle runtime = loading.Open();
   const int32_t largest = *std::max_element(flags.batches.begin(), flags.batches.end());
   const ModelHandle model = loading.Load(runtime.get(), flags.decode_tokens > 0 ? largest : 1);
 
@@ -194,17 +232,17 @@ int Bench(const BenchFlags& flags) {
   Check(mirage_runtime_get_stats(runtime.get(), &stats, &error), error, "");
   Json result = {{"machine", MachineJson()}};
   result["machine"]["threads"] = stats.threads;
-  TokenSource tokens(model.get());
+  Bencher bencher(model.get(), flags, std::move(system));
   {
     ProgressBar bar("bench");
-    if (flags.prompt_tokens > 0)
-      result["pp"] = {{"tok_s", MeasurePrompt(model.get(), tokens, flags, bar)}};
+    if (flags.prompt_tokens > 0) result["pp"] = {{"tok_s", bencher.MeasurePrompt(bar)}};
     if (flags.decode_tokens > 0) result["tg"] = Json::array();
     for (size_t i = 0; flags.decode_tokens > 0 && i < flags.batches.size(); ++i) {
       bar.Update(i, flags.batches.size());
-      result["tg"].push_back(
-          {{"batch", flags.batches[i]},
-           {"tok_s", MeasureDecode(model.get(), tokens, flags.batches[i], flags.decode_tokens)}});
+      const Bencher::Run run = bencher.MeasureDecode(flags.batches[i]);
+      result["tg"].push_back({{"batch", flags.batches[i]},
+                              {"tokens", run.tokens},
+                              {"tok_s", static_cast<double>(run.tokens) / run.seconds}});
     }
   }
   double bandwidth = 0;
@@ -222,6 +260,9 @@ void AddBench(CLI::App& app, Action& chosen) {
       AddCommand(app, chosen, "bench", "Measures prompts, decoding and memory", flags, Bench);
   flags->model.AddModel(*command);
   flags->model.AddRunning(*command);
+  flags->sampling.ignore_eos = true;
+  flags->sampling.AddReading(*command);
+  command->add_option("--system", flags->system, "A text before every prompt, counted with it");
   command->add_option("--pp", flags->prompt_tokens, "Tokens of the prompt; 0 leaves this part out")
       ->check(Whole<int32_t>(0));
   command

@@ -26,6 +26,14 @@ void Set(Field& field, const std::optional<Field>& given) {
   if (given.has_value()) field = *given;
 }
 
+// An option that may be given several times, each time with one text: also "[INST]", of which CLI11
+// would make a list.
+void AddTexts(CLI::App& command, const char* name, std::vector<std::string>* texts,
+              const char* about) {
+  command.add_option(name, *texts, std::string(about) + "; may be given several times")
+      ->allow_extra_args(false);
+}
+
 mirage_logit_bias ParseBias(const std::string& text) {
   mirage_logit_bias bias{};
   const size_t equals = text.find('=');
@@ -163,14 +171,8 @@ void SamplingFlags::Add(CLI::App& command) {
                      "Subtracted per occurrence in the answer");
   command.add_option("--seed", seed, "Seed of the draws; random unless given")
       ->check(Whole<uint64_t>());
-  command.add_option("--stop", stop, "Text that ends the answer; may be given several times");
-  command.add_option("--logit-bias", logit_bias,
-                     "TOKEN=BIAS, added to the token's logit; may be given several times");
-  command.add_flag("--ignore-eos", ignore_eos, "Go on after the model's end tokens");
-  command
-      .add_option("--logprobs", logprobs,
-                  "Report the K most likely tokens of each step: in the JSON, else on stderr")
-      ->check(Whole<int32_t>(0));
+  AddTexts(command, "--logit-bias", &logit_bias, "TOKEN=BIAS, added to the token's logit");
+  AddReading(command);
   command
       .add_option("--draft-tokens", draft_tokens,
                   "Guess up to N tokens ahead in a step and check them: the same answer, sooner "
@@ -178,6 +180,17 @@ void SamplingFlags::Add(CLI::App& command) {
       ->check(Whole<int32_t>(0));
   AddSamplers(command);
   AddAbsentOptions(command, {"--grammar", "--json-schema"});
+}
+
+void SamplingFlags::AddReading(CLI::App& command) {
+  AddTexts(command, "--stop", &stop, "Text that ends the answer");
+  command.add_flag("--ignore-eos,!--no-ignore-eos", ignore_eos,
+                   "Go on after the model's end tokens");
+  command
+      .add_option(
+          "--logprobs", logprobs,
+          "The K most likely tokens of each step: in run's JSON, else on stderr; bench shows none")
+      ->check(Whole<int32_t>(0));
 }
 
 // As llama.cpp spells them.
@@ -197,10 +210,8 @@ void SamplingFlags::AddSamplers(CLI::App& command) {
       .add_option("--dry-penalty-last-n", dry_penalty_last_n,
                   "DRY: tokens it looks back; 0: off, -1: all")
       ->check(Whole<int32_t>());
-  command.add_option(
-      "--dry-sequence-breaker", dry_breakers,
-      "DRY: text no repetition reaches over, instead of the usual ones; may be given "
-      "several times; none: no such text");
+  AddTexts(command, "--dry-sequence-breaker", &dry_breakers,
+           "DRY: text no repetition reaches over, instead of the usual ones; none: no such text");
   command.add_option("--xtc-probability", xtc_probability,
                      "XTC: how often the likeliest tokens are left out; 0: off");
   command.add_option("--xtc-threshold", xtc_threshold,
@@ -216,9 +227,8 @@ void SamplingFlags::AddSamplers(CLI::App& command) {
   command.add_option("--mirostat-lr", mirostat_eta, "Mirostat: how fast");
   command.add_option("--min-tokens", min_tokens, "No end token or stop text before so many tokens")
       ->check(Whole<int64_t>(0));
-  command.add_option("--bad-word", bad_words,
-                     "Text whose tokens, with or without a space before it, are never completed; "
-                     "may be given several times");
+  AddTexts(command, "--bad-word", &bad_words,
+           "Text whose tokens, with or without a space before it, are never completed");
   command
       .add_option("--allowed-token", allowed_tokens,
                   "A token the answer may be made of, and no others; may be given several times")

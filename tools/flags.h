@@ -57,6 +57,7 @@ struct SamplingFlags {
   int32_t draft_tokens = 0;
 
   void Add(CLI::App& command);
+  void AddReading(CLI::App& command);  // of these, what ends an answer and what is told about it
 
  private:
   void AddSamplers(CLI::App& command);

@@ -2,9 +2,12 @@
 
 // mirage run: one prompt, one answer.
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "tools/answer.h"
 #include "tools/command.h"
@@ -30,17 +33,53 @@ void AddMessage(mirage_session* session, const char* role, const std::string& te
   Check(mirage_session_append_message(session, role, text.data(), text.size(), &error), error, "");
 }
 
+// Of a raw prompt: as the model likes it.
+constexpr uint32_t kTokenize = MIRAGE_TOKENIZE_ADD_SPECIAL | MIRAGE_TOKENIZE_PARSE_SPECIAL;
+
 void AddPrompt(mirage_session* session, const RunFlags& flags) {
   mirage_error error = MIRAGE_ERROR_INIT;
   if (flags.raw) {
-    const uint32_t as_the_model_likes = MIRAGE_TOKENIZE_ADD_SPECIAL | MIRAGE_TOKENIZE_PARSE_SPECIAL;
-    Check(mirage_session_append_text(session, flags.prompt.data(), flags.prompt.size(),
-                                     as_the_model_likes, &error),
+    Check(mirage_session_append_text(session, flags.prompt.data(), flags.prompt.size(), kTokenize,
+                                     &error),
           error, "the prompt");
     return;
   }
   if (flags.system) AddMessage(session, "system", *flags.system);
   AddMessage(session, "user", flags.prompt);
+}
+
+int64_t PromptTokens(const mirage_model* model, const RunFlags& flags) {
+  if (flags.raw) return static_cast<int64_t>(Tokenize(model, flags.prompt, kTokenize).size());
+  Json messages = Json::array();
+  if (flags.system) messages.push_back({{"role", "system"}, {"content", *flags.system}});
+  messages.push_back({{"role", "user"}, {"content", flags.prompt}});
+  const std::string conversation =
+      Dump({{"messages", std::move(messages)}, {"add_generation_prompt", true}});
+  return static_cast<int64_t>(
+      ReadBuffer<std::vector<int32_t>>("", [&](int32_t* out, size_t capacity, size_t* count,
+                                               mirage_error* error) {
+        return mirage_tokenize_conversation(model, conversation.data(), conversation.size(), out,
+                                            capacity, count, error);
+      }).size());
+}
+
+// Unless one was given, the context is the one that lets the model keep its weights at hand. A
+// prompt that is too long for it, or its answer where that fits, is worth streaming weights.
+ModelHandle LoadForPrompt(mirage_runtime* runtime, const RunFlags& flags) {
+  constexpr int64_t kAnswerTokens = 256;  // where none is asked for, the least to make room for
+  ModelHandle model = flags.model.Load(runtime, 1);
+  if (flags.model.context != 0) return model;
+  const mirage_model_info info = ModelInfo(model.get());
+  const int64_t prompt = PromptTokens(model.get(), flags);
+  const int64_t answer = flags.sampling.max_tokens >= 0 ? flags.sampling.max_tokens : kAnswerTokens;
+  ModelFlags longer = flags.model;
+  longer.context = prompt + answer + 1;
+  if (info.trained_context > 0) longer.context = std::min(longer.context, info.trained_context);
+  if (longer.context <= info.context) return model;
+  const bool may_be_cut = prompt < info.context;
+  if (may_be_cut && PlanOf(model.get(), longer.PlanOptions()).fits == 0) return model;
+  model.reset();
+  return longer.Load(runtime, 1);
 }
 
 double PerSecond(uint64_t tokens, double seconds) {
@@ -144,7 +183,7 @@ Json AnswerJson(const Answer& answer, const mirage_generation_options& options,
 int Run(const RunFlags& flags) {
   CatchInterrupts();
   const RuntimeHandle runtime = flags.model.Open();
-  const ModelHandle model = flags.model.Load(runtime.get(), 1);
+  const ModelHandle model = LoadForPrompt(runtime.get(), flags);
   const SessionHandle session = OpenSession(model.get());
   AddPrompt(session.get(), flags);
   const GenerationOptions options(model.get(), flags.sampling);

@@ -262,6 +262,8 @@ TEST(Run, AStopStringEndsTheAnswer) {
   const Json cut = ParseOne(RunMirage(Ask(flags)));
   EXPECT_EQ(cut["finish"], "stop");
   EXPECT_EQ(cut["text"], whole.substr(0, whole.find(whole.substr(at, end - at))));
+  flags.back() = "--stop=[" + whole.substr(at, end - at) + "]";  // one text, not a list of texts
+  EXPECT_EQ(ParseOne(RunMirage(Ask(flags)))["text"], whole);
 }
 
 TEST(Run, ALimitBelowTheLeastExitsWithFourAndTheNumbers) {
@@ -392,6 +394,23 @@ TEST(Bench, JsonHasItsKeysAndLeavesOutWhatIsZero) {
       ParseOne(RunMirage({"bench", "-m", TinyModel(), "--pp", "0", "--tg", "0", "--json"}));
   EXPECT_FALSE(without.contains("pp"));
   EXPECT_FALSE(without.contains("tg"));
+}
+
+TEST(Bench, TakesWhatRunTakes) {
+  const std::vector<std::string> bench = {"bench", "-m",   TinyModel(), "-c",      "40", "--pp",
+                                          "0",     "--tg", "16",        "--batch", "2",  "--json"};
+  const auto with = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> all = bench;
+    all.insert(all.end(), more.begin(), more.end());
+    return RunMirage(all);
+  };
+  EXPECT_EQ(ParseOne(with({"--logprobs", "2", "--ignore-eos"}))["tg"][0]["tokens"], 32);
+  std::vector<std::string> any_of_them;
+  for (char sign = '@'; sign <= 'z'; ++sign)
+    any_of_them.insert(any_of_them.end(), {"--stop", std::string(1, sign)});
+  EXPECT_LT(ParseOne(with(any_of_them))["tg"][0]["tokens"], 32);
+  ExpectComplaint(with({"--system", "Counted with every prompt, this is too long."}), 2,
+                  "--context");
 }
 
 TEST(Chat, AMessageThatCannotBeAnsweredIsTakenBack) {

@@ -70,6 +70,22 @@ TEST_P(RealModelTest, StreamingTheWeightsChangesNoToken) {
   EXPECT_GT(streamed["memory"]["streamed_bytes_per_token"], 0);
 }
 
+TEST_P(RealModelTest, ALongPromptIsWorthStreamingWeights) {
+  std::string prompt = "One";
+  for (int i = 0; i < 1000; ++i) prompt += " two";
+  const auto plan_with = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> words = {"inspect", model_, "--json"};
+    words.insert(words.end(), more.begin(), more.end());
+    return Json::parse(RunMirage(words).out, nullptr, false)["plan"];
+  };
+  const uint64_t limit = plan_with({"-c", "512"})["total"].get<uint64_t>() >> 20;
+  const std::string memory = std::to_string(limit) + "M";
+  ASSERT_LT(plan_with({"--memory", memory})["context"], 1000);
+  const Json answer = Ask({"--raw", "-p", prompt, "-n", "2", "--memory", memory});
+  EXPECT_GT(answer["prompt_tokens"].size(), 1000u);
+  EXPECT_EQ(answer["tokens"].size(), 2u);
+}
+
 TEST_P(RealModelTest, FourMebibytesAreTooFew) {
   EXPECT_EQ(RunMirage({"run", "-m", model_, "--raw", "-p", "x", "--memory", "4M"}).code, 4);
 }

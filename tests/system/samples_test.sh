@@ -8,12 +8,18 @@ trap 'rm -rf "$work"' EXIT
 fail() { echo "FAILED: $*" >&2; exit 1; }
 "$writer" "$work/tiny.gguf"
 
-# The sample draws with a random seed, and the tiny model's random answer may be empty now and then: not ten times.
-answers() { [ -n "$("$hello" "$work/tiny.gguf" Hello | tr -d '\0')" ]; }
-tries=0
-until answers; do tries=$((tries + 1)); [ $tries -lt 10 ] || fail "hello printed nothing"; done
-printf 'Hello\nAgain\n' | "$chat" "$work/tiny.gguf" > "$work/chat"
-[ "$(grep -ac '^> ' "$work/chat")" -ge 1 ] || fail "chat did not ask"
+# The samples draw with random seeds, and the tiny model's random answer may be empty now and then, or fill the context:
+# not ten times.
+within_ten_tries() {
+  local tries=0
+  until "$@"; do tries=$((tries + 1)); [ $tries -lt 10 ] || fail "$*"; done
+}
+hello_answers() { [ -n "$("$hello" "$work/tiny.gguf" Hello | tr -d '\0')" ]; }
+chat_asks_again() {
+  printf 'Hello\nAgain\n' | "$chat" "$work/tiny.gguf" > "$work/chat" && [ "$(grep -ac '^> ' "$work/chat")" -ge 1 ]
+}
+within_ten_tries hello_answers
+within_ten_tries chat_asks_again
 for sample in "$hello" "$chat"; do
   if [ "$sample" = "$hello" ]; then set -- "$work/none.gguf" Hello; else set -- "$work/none.gguf"; fi
   if "$sample" "$@" < /dev/null > /dev/null 2> "$work/complaint"; then fail "$sample accepts a missing model"; fi
