@@ -40,18 +40,34 @@ mirage_plan_options DefaultPlanOptions() {
   return options;
 }
 
-Status CheckKvType(int32_t kv_type) {
-  if (kv_type == MIRAGE_KV_DEFAULT || kv_type == MIRAGE_KV_F16) return {};
-  return Fail(Code::kUnsupported,
-              "kv_type " + std::to_string(kv_type) + ": this build keeps keys and values in F16");
+Result<session::Capacity> ReadCapacity(int64_t context, int32_t sessions, int32_t kv_type) {
+  session::Capacity capacity;
+  capacity.context = context;
+  capacity.sessions = sessions == 0 ? 1 : sessions;
+  switch (kv_type) {
+    case MIRAGE_KV_DEFAULT:
+    case MIRAGE_KV_F16:
+      return capacity;
+    case MIRAGE_KV_Q8_0:
+      capacity.kv_type = session::KvType::kQ8_0;
+      return capacity;
+    case MIRAGE_KV_Q4_0:
+      capacity.kv_type = session::KvType::kQ4_0;
+      return capacity;
+    default:
+      return Fail(Code::kUnsupported,
+                  "kv_type " + std::to_string(kv_type) +
+                      ": this build keeps keys and values in F16, Q8_0 or Q4_0");
+  }
 }
 
 Result<session::ModelOptions> ReadModelOptions(const mirage_model_options* given) {
   MIRAGE_TRY_ASSIGN(
       const mirage_model_options options,
       ReadOptions(given, DefaultModelOptions(), kFirstModelOptions, "mirage_model_options"));
-  MIRAGE_TRY(CheckKvType(options.kv_type));
   session::ModelOptions read;
+  MIRAGE_TRY_ASSIGN(read.capacity,
+                    ReadCapacity(options.context, options.sessions, options.kv_type));
   switch (options.load) {
     case MIRAGE_LOAD_ALL:
       read.extent = session::Extent::kAll;
@@ -66,8 +82,6 @@ Result<session::ModelOptions> ReadModelOptions(const mirage_model_options* given
       return Fail(Code::kUnsupported,
                   "load is " + std::to_string(options.load) + "; 0 to 2 are known");
   }
-  read.context = options.context;
-  read.sessions = options.sessions == 0 ? 1 : options.sessions;
   if (options.progress != nullptr)
     read.progress = [callback = options.progress, user_data = options.progress_user_data](
                         uint64_t done, uint64_t total) {
@@ -302,16 +316,16 @@ mirage_status mirage_model_get_plan(const mirage_model* model, const mirage_plan
         const mirage_plan_options given,
         ReadOptions(options, DefaultPlanOptions(), kFirstPlanOptions, "mirage_plan_options"));
     MIRAGE_TRY(CheckReserved(given.reserved, "mirage_plan_options"));
-    MIRAGE_TRY(CheckKvType(given.kv_type));
+    MIRAGE_TRY_ASSIGN(const session::Capacity capacity,
+                      ReadCapacity(given.context, given.sessions, given.kv_type));
     const session::LoadedModel& loaded = *model->model;
     session::Runtime& runtime = loaded.runtime();
     const bool own_limit = given.memory_limit != 0;
     const uint64_t limit = own_limit ? given.memory_limit : runtime.memory_limit();
     const uint64_t room =
         own_limit ? limit - std::min(limit, platform::MemoryGuardBytes(limit)) : loaded.Room();
-    MIRAGE_TRY_ASSIGN(
-        const session::LoadedModel::Estimate estimate,
-        loaded.EstimatePlan(room, given.context, given.sessions == 0 ? 1 : given.sessions));
+    MIRAGE_TRY_ASSIGN(const session::LoadedModel::Estimate estimate,
+                      loaded.EstimatePlan(room, capacity));
     const model::Plan& made = estimate.plan;
     mirage_plan filled{};
     filled.fits = !estimate.fits ? 0 : made.streamed_bytes_per_pass > 0 ? 1 : 2;

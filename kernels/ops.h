@@ -189,15 +189,23 @@ inline constexpr int kPageTokens = 32;  // consecutive absolute positions of one
 inline constexpr int kMaxHeadDim = 512;
 inline constexpr int kSplitTokens = 256;  // attention's unit of partial sums, at absolute positions
 
-// One layer's pages of half floats: K as [kv_head][head_dim][slot], then V as
-// [kv_head][slot][head_dim]. Page p starts at base + p * page_bytes. K is stored across slots so
-// that q.k runs down head_dim with one slot in each lane: no sums across lanes, and one ascending
-// chain per key whatever the vector width.
+// How keys and values are kept. The quantised ones cut head_dim into blocks of 32 with one half
+// float d each, and a value is d times a whole number in float arithmetic:
+//   kQ8_0  d = max |x| / 127, numbers in [-127, 127], to nearest, ties to even
+//   kQ4_0  d = x of the largest |x| / -8, numbers in [-8, 7], halves up
+// both with x times the reciprocal of d before it is rounded to half (as ggml's block types).
+enum class KvType : uint8_t { kF16, kQ8_0, kQ4_0 };
+
+// One layer's pages: K of each kv head, then V of each kv head, as kernels/kv_page.h lays them out.
+// Page p starts at base + p * page_bytes. K is stored across slots so that q.k runs down head_dim
+// with one slot in each lane: no sums across lanes, and one ascending chain per key whatever the
+// vector width.
 struct KvLayer {
   std::byte* base;
   uint64_t page_bytes;
   int32_t kv_heads;
   int32_t head_dim;
+  KvType type = KvType::kF16;
 };
 
 // What one sequence of the batch sees of a layer. The page of absolute position t is
@@ -210,7 +218,7 @@ struct SequenceView {
   int32_t tokens;    // its rows in the batch
 };
 
-// Writes K and V of the batch's tokens into their pages as half floats.
+// Writes K and V of the batch's tokens into their pages, in the layer's type.
 struct KvWriteArgs {
   const float* k;  // [M, kv_heads, head_dim], tokens k_stride apart
   const float* v;  // [M, kv_heads, head_dim], tokens v_stride apart

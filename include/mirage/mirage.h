@@ -222,8 +222,11 @@ enum {
   MIRAGE_LOAD_METADATA = 2    /* the header alone: metadata, tensor list, plan */
 };
 
-/* The type in which a session's keys and values are kept. */
-enum { MIRAGE_KV_DEFAULT = 0, MIRAGE_KV_F16 = 1 };
+/* The type in which a session's keys and values are kept. The quantised ones need little more than
+ * a half and a quarter of F16's memory (pages are rounded up to 4 KiB), and change the answers:
+ * Q8_0 hardly, Q4_0 to be seen. A saved session keeps them only for a model opened with the same
+ * type; for others they are computed again. */
+enum { MIRAGE_KV_DEFAULT = 0 /* F16 */, MIRAGE_KV_F16 = 1, MIRAGE_KV_Q8_0 = 2, MIRAGE_KV_Q4_0 = 3 };
 
 /* Called while a model loads, on a thread of the library or the caller's. A non-zero return cancels
  * the load, which then fails with CANCELLED. Must not call into the library. */

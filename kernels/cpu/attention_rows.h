@@ -13,6 +13,7 @@
 
 #include "kernels/cpu/elementwise_rows.h"
 #include "kernels/cpu/kernels.h"
+#include "kernels/cpu/kv_rows.h"
 #include "kernels/kv_page.h"
 #include "kernels/vector_math.h"
 
@@ -74,8 +75,8 @@ inline void GatherRows(const AttentionPiece& piece, RowSet& set) {
 }
 
 // Scores of kRows rows against the 32 slots of one page, starting at row r.
-template <class V, int kRows>
-inline void ScorePage(const uint16_t* k, RowSet& set, int32_t r, int64_t slot) {
+template <class V, KvType kType, int kRows>
+inline void ScorePage(std::byte* k, RowSet& set, int32_t r, int64_t slot) {
   constexpr int kAll = kPageTokens / V::kLanes;
   constexpr int kVectors = kRows * kAll <= V::kAccumulators ? kAll : (kAll < 2 ? 1 : 2);
   const int32_t head_dim = set.head_dim;
@@ -87,16 +88,21 @@ inline void ScorePage(const uint16_t* k, RowSet& set, int32_t r, int64_t slot) {
     for (int i = 0; i < kRows; ++i)
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) acc[i][v] = V::Set(0.0f);
-    const uint16_t* column = k + first;
-    for (int32_t d = 0; d < head_dim; ++d, column += kPageTokens) {
-      typename V::Floats keys[kVectors];
+    KeyReader<V, kType, kVectors> reader(k, head_dim, first);
+    for (int32_t block = 0; block * kKvBlock < head_dim; ++block) {
+      reader.Begin(block);
+      const int32_t rest = head_dim - block * kKvBlock;
+      const int32_t end = block * kKvBlock + (rest < kKvBlock ? rest : kKvBlock);
+      for (int32_t d = block * kKvBlock; d < end; ++d) {
+        typename V::Floats keys[kVectors];
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) keys[v] = V::LoadHalf(column + v * V::kLanes);
+        for (int v = 0; v < kVectors; ++v) keys[v] = reader.Load(d, v);
 #pragma GCC unroll 16
-      for (int i = 0; i < kRows; ++i) {
-        const auto query = V::Set(q[i * head_dim + d]);
+        for (int i = 0; i < kRows; ++i) {
+          const auto query = V::Set(q[i * head_dim + d]);
 #pragma GCC unroll 4
-        for (int v = 0; v < kVectors; ++v) acc[i][v] = V::MulAdd(query, keys[v], acc[i][v]);
+          for (int v = 0; v < kVectors; ++v) acc[i][v] = V::MulAdd(query, keys[v], acc[i][v]);
+        }
       }
     }
 #pragma GCC unroll 16
@@ -107,11 +113,11 @@ inline void ScorePage(const uint16_t* k, RowSet& set, int32_t r, int64_t slot) {
   }
 }
 
-template <class V, int kRows>
-inline void ScoreRows(const uint16_t* k, RowSet& set, int32_t r, int64_t slot) {
-  for (; r + kRows <= set.rows; r += kRows) ScorePage<V, kRows>(k, set, r, slot);
+template <class V, KvType kType, int kRows>
+inline void ScoreRows(std::byte* k, RowSet& set, int32_t r, int64_t slot) {
+  for (; r + kRows <= set.rows; r += kRows) ScorePage<V, kType, kRows>(k, set, r, slot);
   if constexpr (kRows > 1) {
-    if (r < set.rows) ScoreRows<V, kRows - 1>(k, set, r, slot);
+    if (r < set.rows) ScoreRows<V, kType, kRows - 1>(k, set, r, slot);
   }
 }
 
@@ -156,7 +162,7 @@ struct SlotRun {
 
 // out[row, dim..] = sum over the slots of weight * V, for kRows rows and kVectors vectors of dims.
 // kPart: only the first `count` dims of the one vector exist.
-template <class V, int kRows, int kVectors, bool kPart>
+template <class V, KvType kType, int kRows, int kVectors, bool kPart>
 inline void WeighValues(const SlotRun& run, RowSet& set, int32_t r, int32_t dim, int32_t count) {
   typename V::Floats acc[kRows][kVectors];
 #pragma GCC unroll 16
@@ -168,20 +174,14 @@ inline void WeighValues(const SlotRun& run, RowSet& set, int32_t r, int32_t dim,
     const int64_t page_end = (t / kPageTokens + 1) * kPageTokens;
     const int64_t stop = page_end < run.end ? page_end : run.end;
     const KvLayer& layer = run.piece->args->layer;
-    const uint16_t* values =
-        PageV(layer, PageOf(layer, *run.piece->sequence, t), run.piece->kv_head) +
-        t % kPageTokens * head_dim + dim;
+    const ValueReader<V, kType, kVectors, kPart> reader(
+        PageV(layer, PageOf(layer, *run.piece->sequence, t), run.piece->kv_head), head_dim, dim,
+        count);
     const float* weights = set.weights[r] + (t - run.split_start);
-    for (; t < stop; ++t, values += head_dim, ++weights) {
+    for (; t < stop; ++t, ++weights) {
       typename V::Floats value[kVectors];
-      if constexpr (kPart) {
-        uint16_t padded[V::kLanes] = {};
-        std::memcpy(padded, values, static_cast<size_t>(count) * sizeof(uint16_t));
-        value[0] = V::LoadHalf(padded);
-      } else {
 #pragma GCC unroll 4
-        for (int v = 0; v < kVectors; ++v) value[v] = V::LoadHalf(values + v * V::kLanes);
-      }
+      for (int v = 0; v < kVectors; ++v) value[v] = reader.Load(t % kPageTokens, v);
 #pragma GCC unroll 16
       for (int i = 0; i < kRows; ++i) {
         const auto weight = V::Set(weights[i * kSplitTokens]);
@@ -198,19 +198,20 @@ inline void WeighValues(const SlotRun& run, RowSet& set, int32_t r, int32_t dim,
                    kPart ? count : V::kLanes, acc[i][v]);
 }
 
-template <class V, int kRows>
+template <class V, KvType kType, int kRows>
 inline void WeighRows(const SlotRun& run, RowSet& set, int32_t r) {
   constexpr int kVectors = kRows * 4 <= V::kAccumulators ? 4 : 2;
   for (; r + kRows <= set.rows; r += kRows) {
     int32_t dim = 0;
     for (; dim + kVectors * V::kLanes <= set.head_dim; dim += kVectors * V::kLanes)
-      WeighValues<V, kRows, kVectors, false>(run, set, r, dim, 0);
+      WeighValues<V, kType, kRows, kVectors, false>(run, set, r, dim, 0);
     for (; dim + V::kLanes <= set.head_dim; dim += V::kLanes)
-      WeighValues<V, kRows, 1, false>(run, set, r, dim, 0);
-    if (dim < set.head_dim) WeighValues<V, kRows, 1, true>(run, set, r, dim, set.head_dim - dim);
+      WeighValues<V, kType, kRows, 1, false>(run, set, r, dim, 0);
+    if (dim < set.head_dim)
+      WeighValues<V, kType, kRows, 1, true>(run, set, r, dim, set.head_dim - dim);
   }
   if constexpr (kRows > 1) {
-    if (r < set.rows) WeighRows<V, kRows - 1>(run, set, r);
+    if (r < set.rows) WeighRows<V, kType, kRows - 1>(run, set, r);
   }
 }
 
@@ -252,7 +253,7 @@ inline void FinishRow(const AttentionPiece& piece, int32_t row, const SoftmaxSta
   });
 }
 
-template <class V>
+template <class V, KvType kType>
 inline void AttendSplit(const AttentionPiece& piece, int64_t split, RowSet& set) {
   const int64_t start = split * kSplitTokens;
   int64_t begin = start + kSplitTokens;
@@ -266,8 +267,8 @@ inline void AttendSplit(const AttentionPiece& piece, int64_t split, RowSet& set)
 
   const KvLayer& layer = piece.args->layer;
   for (int64_t t = begin / kPageTokens * kPageTokens; t < end; t += kPageTokens) {
-    const uint16_t* k = PageK(layer, PageOf(layer, *piece.sequence, t), piece.kv_head);
-    ScoreRows<V, V::kAttentionTile>(k, set, 0, t - start);
+    std::byte* k = PageK(layer, PageOf(layer, *piece.sequence, t), piece.kv_head);
+    ScoreRows<V, kType, V::kAttentionTile>(k, set, 0, t - start);
   }
   for (int32_t r = 0; r < set.rows; ++r) {
     const int64_t row_begin = set.begin[r] > start ? set.begin[r] - start : 0;
@@ -281,16 +282,16 @@ inline void AttendSplit(const AttentionPiece& piece, int64_t split, RowSet& set)
     for (int64_t i = begin - start; i < seen_begin; ++i) weights[i] = 0.0f;
     for (int64_t i = seen_end; i < end - start; ++i) weights[i] = 0.0f;
   }
-  if (begin < end) WeighRows<V, V::kAttentionTile>({&piece, begin, end, start}, set, 0);
+  if (begin < end) WeighRows<V, kType, V::kAttentionTile>({&piece, begin, end, start}, set, 0);
 }
 
-template <class V>
-void Attend(const AttentionPiece& piece) {
+template <class V, KvType kType>
+void AttendAs(const AttentionPiece& piece) {
   RowSet set;
   GatherRows(piece, set);
   const int64_t stride = set.head_dim + 2;
   for (int64_t split = piece.split_begin; split < piece.split_end; ++split) {
-    AttendSplit<V>(piece, split, set);
+    AttendSplit<V, kType>(piece, split, set);
     for (int32_t r = 0; r < set.rows; ++r) {
       const float* out = set.out + static_cast<int64_t>(r) * set.head_dim;
       if (piece.partials == nullptr) {
@@ -312,6 +313,18 @@ void Attend(const AttentionPiece& piece) {
 }
 
 template <class V>
+void Attend(const AttentionPiece& piece) {
+  switch (piece.args->layer.type) {
+    case KvType::kF16:
+      return AttendAs<V, KvType::kF16>(piece);
+    case KvType::kQ8_0:
+      return AttendAs<V, KvType::kQ8_0>(piece);
+    case KvType::kQ4_0:
+      return AttendAs<V, KvType::kQ4_0>(piece);
+  }
+}
+
+template <class V>
 void MergePartials(const AttentionPiece& piece) {
   const int32_t head_dim = piece.args->layer.head_dim;
   const int64_t stride = head_dim + 2;
@@ -323,31 +336,6 @@ void MergePartials(const AttentionPiece& piece) {
       MergeSplit<V>({partial[0], partial[1]}, partial + 2, head_dim, state, total);
     }
     FinishRow<V>(piece, piece.row_begin + r, state, total);
-  }
-}
-
-template <class V>
-void WriteKv(const KvWriteArgs& args, const SequenceView& sequence, int32_t token_begin,
-             int32_t token_end) {
-  const int32_t head_dim = args.layer.head_dim;
-  for (int32_t token = token_begin; token < token_end; ++token) {
-    const int64_t m = sequence.row0 + token;
-    const int64_t t = sequence.position + token;
-    std::byte* page = PageOf(args.layer, sequence, t);
-    for (int32_t head = 0; head < args.layer.kv_heads; ++head) {
-      const float* k = args.k + m * args.k_stride + static_cast<int64_t>(head) * head_dim;
-      const float* v = args.v + m * args.v_stride + static_cast<int64_t>(head) * head_dim;
-      uint16_t* page_k = PageK(args.layer, page, head) + t % kPageTokens;
-      uint16_t* page_v = PageV(args.layer, page, head) + t % kPageTokens * head_dim;
-      ForEachVector<V>(0, head_dim, [&](int64_t i, int64_t count) {
-        const int64_t lanes = count < V::kLanes ? count : V::kLanes;
-        uint16_t halves[V::kLanes];
-        V::StoreHalf(halves, LoadPart<V>(v + i, count));
-        std::memcpy(page_v + i, halves, static_cast<size_t>(lanes) * sizeof(uint16_t));
-        V::StoreHalf(halves, LoadPart<V>(k + i, count));
-        for (int64_t j = 0; j < lanes; ++j) page_k[(i + j) * kPageTokens] = halves[j];
-      });
-    }
   }
 }
 

@@ -56,6 +56,13 @@ struct Generic {
   static Floats LoadBf16(const uint16_t* p) {
     return Map([=](int i) { return Bf16ToFloat(p[i]); });
   }
+  static Floats LoadBytes(const int8_t* p) {
+    return Map([=](int i) { return static_cast<float>(p[i]); });
+  }
+  // (byte >> shift & 15) - 8
+  static Floats LoadNibbles(const uint8_t* p, int shift) {
+    return Map([=](int i) { return static_cast<float>((p[i] >> shift & 15) - 8); });
+  }
   static void StoreHalf(uint16_t* p, const Floats& x) {
     for (int i = 0; i < 8; ++i) p[i] = FloatToHalf(x.v[i]);
   }

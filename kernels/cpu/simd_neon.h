@@ -58,6 +58,17 @@ struct NeonBase {
     return {{vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16)),
              vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p + 4), 16))}};
   }
+  static Floats LoadBytes(const int8_t* p) { return FromWords(vmovl_s8(vld1_s8(p))); }
+  // (byte >> shift & 15) - 8
+  static Floats LoadNibbles(const uint8_t* p, int shift) {
+    const uint8x8_t shifted = vshl_u8(vld1_u8(p), vdup_n_s8(static_cast<int8_t>(-shift)));
+    const uint8x8_t nibbles = vand_u8(shifted, vdup_n_u8(15));
+    return FromWords(vmovl_s8(vsub_s8(vreinterpret_s8_u8(nibbles), vdup_n_s8(8))));
+  }
+  static Floats FromWords(int16x8_t words) {
+    return {{vcvtq_f32_s32(vmovl_s16(vget_low_s16(words))),
+             vcvtq_f32_s32(vmovl_s16(vget_high_s16(words)))}};
+  }
   static void StoreHalf(uint16_t* p, const Floats& x) {
     for (int i = 0; i < 2; ++i) vst1_u16(p + 4 * i, vreinterpret_u16_f16(vcvt_f16_f32(x.v[i])));
   }

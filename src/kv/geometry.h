@@ -8,13 +8,26 @@
 #include <vector>
 
 #include "base/checked.h"
+#include "kernels/kv_page.h"
 #include "kernels/ops.h"
 
 namespace mirage::kv {
 
-// How the bytes of a page are arranged (kernels/ops.h), for whoever keeps them longer than a
+using KvType = kernels::KvType;
+
+// How the bytes of a page are arranged (kernels/kv_page.h), for whoever keeps them longer than a
 // process lives. A change of the arrangement changes the number.
-inline constexpr uint32_t kPageLayout = 1;
+[[nodiscard]] constexpr uint32_t PageLayout(KvType type) {
+  switch (type) {
+    case KvType::kF16:
+      return 1;
+    case KvType::kQ8_0:
+      return 2;
+    case KvType::kQ4_0:
+      break;
+  }
+  return 3;
+}
 
 enum class CacheKind : uint8_t {
   kFull,    // every position since the start
@@ -28,12 +41,11 @@ struct LayerGroup {
   int32_t kv_heads = 0;
   int32_t head_dim = 0;
   std::vector<int32_t> layers;
+  KvType type = KvType::kF16;
 
-  // K then V of 32 positions of one layer, half floats, rounded up to 4 KiB.
+  // K then V of 32 positions of one layer, rounded up to 4 KiB.
   [[nodiscard]] uint64_t page_bytes() const {
-    const uint64_t values = uint64_t{2} * static_cast<uint64_t>(kv_heads) *
-                            static_cast<uint64_t>(head_dim) * kernels::kPageTokens;
-    return RoundUp(values * sizeof(uint16_t), 4096);
+    return RoundUp(kernels::KvPageBytes(type, kv_heads, head_dim), 4096);
   }
   // One page of every layer of the group.
   [[nodiscard]] uint64_t bytes_per_page() const { return page_bytes() * layers.size(); }

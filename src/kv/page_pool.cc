@@ -124,7 +124,7 @@ kernels::KvLayer PagePool::layer(int32_t layer) const {
   const size_t group = static_cast<size_t>(group_of_layer_[layer]);
   const LayerGroup& shape = geometry_[group];
   return {groups_[group].ranges[slot_of_layer_[layer]].base, shape.page_bytes(), shape.kv_heads,
-          shape.head_dim};
+          shape.head_dim, shape.type};
 }
 
 PoolStats PagePool::Stats() const {

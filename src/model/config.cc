@@ -51,7 +51,7 @@ Status ValidateRope(const RopeConfig& rope, const std::string& where) {
 
 }  // namespace
 
-kv::Geometry Config::CacheGeometry() const {
+kv::Geometry Config::CacheGeometry(kv::KvType type) const {
   kv::Geometry groups;
   for (size_t index = 0; index < layers.size(); ++index) {
     const LayerConfig& layer = layers[index];
@@ -63,7 +63,7 @@ kv::Geometry Config::CacheGeometry() const {
         group = &candidate;
     if (group == nullptr)
       group = &groups.emplace_back(
-          kv::LayerGroup{kind, layer.window, layer.kv_heads, layer.head_dim, {}});
+          kv::LayerGroup{kind, layer.window, layer.kv_heads, layer.head_dim, {}, type});
     group->layers.push_back(static_cast<int32_t>(index));
   }
   return groups;

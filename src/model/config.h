@@ -65,7 +65,7 @@ struct Config {
   float final_softcap = 0.0f;      // Gemma 2; 0: none
 
   // Layers grouped for the cache: equal kind, window and page size.
-  [[nodiscard]] kv::Geometry CacheGeometry() const;
+  [[nodiscard]] kv::Geometry CacheGeometry(kv::KvType type) const;
   // Bounds and divisibility of everything above; kCorrupt naming the field. Called once, after the
   // architecture's file and before anything is allocated.
   [[nodiscard]] Status Validate() const;

@@ -169,8 +169,8 @@ Status Model::Impl::MakeAndPromisePlan(PlanRequest request, uint64_t embedding_r
 Status Model::Impl::MakePages(const PlanRequest& request) {
   uint64_t bytes = KvAddressBytes(request, plan.kv);
   for (;;) {
-    auto made = kv::PagePool::Create(host.arena, description.config.CacheGeometry(), bytes,
-                                     kv_promise.get());
+    auto made = kv::PagePool::Create(host.arena, description.config.CacheGeometry(request.kv_type),
+                                     bytes, kv_promise.get());
     if (made || bytes == plan.kv) {
       MIRAGE_TRY_ASSIGN(pages, std::move(made));
       return {};

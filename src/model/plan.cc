@@ -243,7 +243,7 @@ Result<int64_t> SessionContext(const format::ModelFile& file, int64_t requested)
 Result<Plan> MakePlan(const Description& description, const ModelLayout& layout,
                       uint64_t embedding_row_bytes, const PlanRequest& request) {
   MIRAGE_TRY(CheckRequest(request));
-  Inputs in{description.config,  layout, request, description.config.CacheGeometry(),
+  Inputs in{description.config,  layout, request, description.config.CacheGeometry(request.kv_type),
             embedding_row_bytes, {}};
   for (const Region& region : layout.regions) in.region_bytes.push_back(region.info.bytes);
   const Shape smallest = request.context > 0

@@ -25,10 +25,11 @@ struct PlanRequest {
   uint64_t limit_bytes = UINT64_MAX;  // for this model: what the ledger has available
   uint64_t table_bytes = 0;           // vocabulary and the like, kept beside the model
   int64_t context = 0;                // tokens a sequence may hold; 0: chosen, at most 8192
-  int32_t sequences = 1;              // that many of `context` tokens at once
-  int32_t logit_rows = 1;             // sequences sampled in one step, at most
-  int32_t transfer_workers = 1;       // each holds a bounce buffer
-  uint64_t chunk_bytes = 64 << 10;    // the arena's
+  kv::KvType kv_type = kv::KvType::kF16;
+  int32_t sequences = 1;            // that many of `context` tokens at once
+  int32_t logit_rows = 1;           // sequences sampled in one step, at most
+  int32_t transfer_workers = 1;     // each holds a bounce buffer
+  uint64_t chunk_bytes = 64 << 10;  // the arena's
   // Of addresses for each layer group's pages, where the plan's own KV is less: a limit raised
   // later gives the pages that fit into them.
   uint64_t kv_address_bytes = uint64_t{64} << 30;

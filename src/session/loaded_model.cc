@@ -89,14 +89,13 @@ Result<std::shared_ptr<const sample::TokenSequences>> LoadedModel::DryBreakers(
 Status LoadedModel::LoadWeights(const ModelOptions& options) {
   MIRAGE_TRY_ASSIGN(Runtime::Compute* const compute, runtime_->compute());
   model::LoadOptions load;
-  MIRAGE_TRY_ASSIGN(load.plan, MakePlanRequest(options.context, options.sessions));
+  MIRAGE_TRY_ASSIGN(load.plan, MakePlanRequest(options.capacity));
   load.model_number = runtime_->NextModelNumber();
   load.progress = options.progress;
   // As much as it could use of what nobody needs: what is given up is computed again when it is
   // asked for.
   if (runtime_->PrefixBytes() > 0) {
-    MIRAGE_TRY_ASSIGN(const Estimate whole,
-                      EstimatePlan(UINT64_MAX, options.context, options.sessions));
+    MIRAGE_TRY_ASSIGN(const Estimate whole, EstimatePlan(UINT64_MAX, options.capacity));
     runtime_->MakeAvailable(whole.plan.total);
   }
   const model::Host host{*compute->device, compute->arena, *compute->transfer, model::CpuKernels()};
@@ -158,17 +157,19 @@ Result<uint64_t> LoadedModel::TableBytes() const {
   return metadata_bytes + tokenizer->heap_bytes();
 }
 
-Result<model::PlanRequest> LoadedModel::MakePlanRequest(int64_t context, int32_t sessions) const {
-  if (context < 0)
-    return Fail(Code::kInvalidArgument, "a context of " + std::to_string(context) + " tokens");
-  if (sessions < 1 || sessions > kMostSessions)
-    return Fail(Code::kInvalidArgument, std::to_string(sessions) + " sessions; 1 to " +
+Result<model::PlanRequest> LoadedModel::MakePlanRequest(const Capacity& capacity) const {
+  if (capacity.context < 0)
+    return Fail(Code::kInvalidArgument,
+                "a context of " + std::to_string(capacity.context) + " tokens");
+  if (capacity.sessions < 1 || capacity.sessions > kMostSessions)
+    return Fail(Code::kInvalidArgument, std::to_string(capacity.sessions) + " sessions; 1 to " +
                                             std::to_string(kMostSessions) + " are allowed");
   model::PlanRequest request;
   MIRAGE_TRY_ASSIGN(request.table_bytes, TableBytes());
-  request.context = context;
-  request.sequences = sessions;
-  request.logit_rows = std::max(sessions, kLeastLogitRows);
+  request.context = capacity.context;
+  request.sequences = capacity.sessions;
+  request.kv_type = capacity.kv_type;
+  request.logit_rows = std::max(capacity.sessions, kLeastLogitRows);
   request.transfer_workers = Runtime::kTransferWorkers;
   request.kv_address_bytes = KvAddresses();
   return request;
@@ -185,9 +186,9 @@ uint64_t LoadedModel::HeldByOthers() const {
   return all - std::min(all, own);
 }
 
-Result<LoadedModel::Estimate> LoadedModel::EstimatePlan(uint64_t limit_bytes, int64_t context,
-                                                        int32_t sessions) const {
-  MIRAGE_TRY_ASSIGN(model::PlanRequest request, MakePlanRequest(context, sessions));
+Result<LoadedModel::Estimate> LoadedModel::EstimatePlan(uint64_t limit_bytes,
+                                                        const Capacity& capacity) const {
+  MIRAGE_TRY_ASSIGN(model::PlanRequest request, MakePlanRequest(capacity));
   request.limit_bytes = limit_bytes;
   Result<model::Plan> plan = model::MakePlan(file(), request);
   if (plan) return Estimate{true, *std::move(plan)};

@@ -32,10 +32,18 @@ namespace mirage::session {
 
 enum class Extent { kAll, kVocabulary, kMetadata };
 
+using KvType = kv::KvType;
+
+// What memory is planned for.
+struct Capacity {
+  int64_t context = 0;   // tokens a session may hold; 0: chosen by the plan
+  int32_t sessions = 1;  // of that context
+  KvType kv_type = KvType::kF16;
+};
+
 struct ModelOptions {
   Extent extent = Extent::kAll;
-  int64_t context = 0;                                                      // 0: chosen by the plan
-  int32_t sessions = 1;                                                     // of that context
+  Capacity capacity;
   std::function<bool(uint64_t done_bytes, uint64_t total_bytes)> progress;  // false cancels
 };
 
@@ -90,8 +98,7 @@ class LoadedModel {
   [[nodiscard]] uint64_t Room() const;
   // What everything else of the runtime holds or is promised.
   [[nodiscard]] uint64_t HeldByOthers() const;
-  [[nodiscard]] Result<Estimate> EstimatePlan(uint64_t limit_bytes, int64_t context,
-                                              int32_t sessions) const;
+  [[nodiscard]] Result<Estimate> EstimatePlan(uint64_t limit_bytes, const Capacity& capacity) const;
 
  private:
   explicit LoadedModel(std::shared_ptr<Runtime> runtime, Extent extent)
@@ -99,7 +106,7 @@ class LoadedModel {
   [[nodiscard]] Status ReadText();
   [[nodiscard]] Status LoadWeights(const ModelOptions& options);
   [[nodiscard]] Result<uint64_t> TableBytes() const;
-  [[nodiscard]] Result<model::PlanRequest> MakePlanRequest(int64_t context, int32_t sessions) const;
+  [[nodiscard]] Result<model::PlanRequest> MakePlanRequest(const Capacity& capacity) const;
 
   const std::shared_ptr<Runtime> runtime_;  // destroyed last
   const Extent extent_;

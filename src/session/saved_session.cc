@@ -27,9 +27,13 @@ std::vector<format::SavedPages> PagesOf(const kv::Geometry& geometry,
   return pages;
 }
 
+// One for all groups: they keep their keys and values alike.
+uint32_t LayoutOf(const kv::Geometry& geometry) { return kv::PageLayout(geometry.front().type); }
+
 // Only pages of this model's shape can be taken over; others are computed again.
 bool PagesFit(const kv::Geometry& geometry, const format::SavedSession& saved) {
-  if (saved.page_layout != kv::kPageLayout || saved.groups.size() != geometry.size()) return false;
+  if (saved.page_layout != LayoutOf(geometry) || saved.groups.size() != geometry.size())
+    return false;
   for (size_t group = 0; group < geometry.size(); ++group)
     if (saved.groups[group].page_bytes != geometry[group].page_bytes() ||
         saved.groups[group].layers != geometry[group].layers.size())
@@ -71,8 +75,9 @@ Result<Session::Saved> Session::MakeSaved() {
   saved.tokens = copy.tokens;
   saved.tokens.insert(saved.tokens.end(), waiting_.begin(), waiting_.end());
   if (content_ == Content::kConversation) saved.conversation = conversation_.Saved();
-  saved.page_layout = kv::kPageLayout;
-  saved.groups = PagesOf(model_->runner()->pages().geometry(), copy.cache);
+  const kv::Geometry& geometry = model_->runner()->pages().geometry();
+  saved.page_layout = LayoutOf(geometry);
+  saved.groups = PagesOf(geometry, copy.cache);
   return Saved{std::move(saved), std::move(copy)};
 }
 

@@ -79,6 +79,44 @@ static void a_conversation_goes_on_where_it_was_saved(void** state) {
   free(before.data);
 }
 
+static mirage_model* open_with(const fixture* f, int32_t kv_type) {
+  mirage_model* model = NULL;
+  mirage_model_options options;
+  mirage_model_options_init(&options, sizeof options);
+  options.kv_type = kv_type;
+  assert_ok(mirage_model_open_memory(f->runtime, f->file.data, f->file.bytes, NULL, NULL, &options,
+                                     &model, &last_error));
+  return model;
+}
+
+static void keys_and_values_are_for_models_of_their_type(void** state) {
+  const fixture* f = (const fixture*)*state;
+  const mirage_generation_options options = greedy(8);
+  const int32_t types[] = {MIRAGE_KV_F16, MIRAGE_KV_Q8_0, MIRAGE_KV_Q4_0};
+  mirage_model* models[3];
+  size_t i;
+  size_t j;
+  for (i = 0; i < 3; ++i) models[i] = open_with(f, types[i]);
+  for (i = 0; i < 3; ++i) {
+    mirage_session* session = NULL;
+    saved before;
+    assert_ok(mirage_session_open(models[i], NULL, &session, &last_error));
+    append_user(session, "a question of some length, so that it fills more than one page");
+    generate(session, &options);
+    before = save(session);
+    for (j = 0; j < 3; ++j) {
+      mirage_session* copy = restore(models[j], &before);
+      assert_true((stats_of(copy).cached_tokens > 0) == (i == j));
+      append_user(copy, "and now?");
+      generate(copy, &options);
+      mirage_session_close(copy);
+    }
+    free(before.data);
+    mirage_session_close(session);
+  }
+  for (i = 0; i < 3; ++i) mirage_model_close(models[i]);
+}
+
 static void plain_tokens_and_those_waiting_come_back(void** state) {
   fixture* f = (fixture*)*state;
   const mirage_generation_options options = greedy(5);
@@ -250,6 +288,7 @@ static void bad_arguments_are_named(void** state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_conversation_goes_on_where_it_was_saved),
+      cmocka_unit_test(keys_and_values_are_for_models_of_their_type),
       cmocka_unit_test(plain_tokens_and_those_waiting_come_back),
       cmocka_unit_test(an_empty_session_comes_back_empty),
       cmocka_unit_test(damage_is_refused_wherever_it_is),

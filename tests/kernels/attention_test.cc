@@ -5,6 +5,9 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <string>
+#include <tuple>
+#include <vector>
 
 #include "base/half.h"
 #include "kernels/cpu/cpu_ops.h"
@@ -23,6 +26,7 @@ struct Shape {
   int32_t head_dim = 64;
   int64_t window = 0;
   float softcap = 0.0f;
+  KvType type = KvType::kF16;
 };
 
 // The keys, values and queries of one sequence of `length` tokens, and pages to hold it. Memory
@@ -42,7 +46,7 @@ class Sequence {
       for (size_t i = page_count; i > 1; --i)
         std::swap(pages_[i - 1],
                   pages_[static_cast<size_t>(random.Int(0, static_cast<int64_t>(i) - 1))]);
-    page_halves_ = 2 * static_cast<size_t>(shape.kv_heads * shape.head_dim) * kPageTokens + 64;
+    page_halves_ = KvPageBytes(shape.type, shape.kv_heads, shape.head_dim) / 2 + 64;
     memory_.assign((page_count + 1) * page_halves_, 0x7E00);  // NaN
   }
 
@@ -53,7 +57,7 @@ class Sequence {
   }
   [[nodiscard]] KvLayer Layer() {
     return {reinterpret_cast<std::byte*>(memory_.data()), page_halves_ * 2, shape_.kv_heads,
-            shape_.head_dim};
+            shape_.head_dim, shape_.type};
   }
   [[nodiscard]] SequenceView View(int64_t position, int64_t tokens) const {
     return {pages_.data(), 0, position, 0, static_cast<int32_t>(tokens)};
@@ -118,7 +122,7 @@ class Sequence {
     return y;
   }
 
-  // Softmax attention in double, from the stored halves.
+  // Softmax attention in double, from what is stored.
   [[nodiscard]] std::vector<double> Exact(int64_t position) const {
     std::vector<double> out;
     const int32_t group = shape_.heads / shape_.kv_heads;
@@ -131,7 +135,7 @@ class Sequence {
         double dot = 0;
         for (int32_t d = 0; d < shape_.head_dim; ++d)
           dot += double{q_[At(position, shape_.heads, head, d)]} *
-                 double{Stored(k_[At(t, shape_.kv_heads, head / group, d)])};
+                 double{Stored(k_.data() + At(t, shape_.kv_heads, head / group, 0), d)};
         double score = kScale * dot;
         if (shape_.softcap > 0) score = shape_.softcap * std::tanh(score / shape_.softcap);
         weights.push_back(std::exp(score));
@@ -141,7 +145,7 @@ class Sequence {
         double value = 0;
         for (int64_t t = begin; t <= position; ++t)
           value += weights[static_cast<size_t>(t - begin)] / sum *
-                   double{Stored(v_[At(t, shape_.kv_heads, head / group, d)])};
+                   double{Stored(v_.data() + At(t, shape_.kv_heads, head / group, 0), d)};
         out.push_back(value);
       }
     }
@@ -152,7 +156,20 @@ class Sequence {
   [[nodiscard]] size_t At(int64_t t, int32_t heads, int32_t head, int32_t d) const {
     return static_cast<size_t>((t * heads + head) * shape_.head_dim + d);
   }
-  static float Stored(float x) { return HalfToFloat(FloatToHalf(x)); }
+  // Value d of a key or value, as its type keeps it.
+  [[nodiscard]] float Stored(const float* x, int32_t d) const {
+    if (shape_.type == KvType::kF16) return HalfToFloat(FloatToHalf(x[d]));
+    const int32_t begin = d / kKvBlock * kKvBlock;
+    const int32_t end = std::min(begin + kKvBlock, shape_.head_dim);
+    const float most = *std::max_element(
+        x + begin, x + end, [](float a, float b) { return std::abs(a) < std::abs(b); });
+    const bool eight = shape_.type == KvType::kQ8_0;
+    const float scale = eight ? std::abs(most) / 127 : most / -8;
+    const float level = x[d] * (1 / scale);
+    const float number =
+        eight ? std::nearbyint(level) : std::min(15.0f, std::floor(level + 8.5f)) - 8;
+    return number * HalfToFloat(FloatToHalf(scale));
+  }
 
   Shape shape_;
   int64_t length_;
@@ -213,13 +230,18 @@ std::string Describe(const Ops& ops, const Shape& shape, int64_t length) {
          std::to_string(shape.window) + " length " + std::to_string(length);
 }
 
-class AttentionOn : public testing::TestWithParam<const Ops*> {
+class AttentionOn : public testing::TestWithParam<std::tuple<const Ops*, KvType>> {
  protected:
-  const Ops& ops() const { return *GetParam(); }
+  const Ops& ops() const { return *std::get<0>(GetParam()); }
+  // The shape with the type under test.
+  static Shape Typed(Shape shape) {
+    shape.type = std::get<1>(GetParam());
+    return shape;
+  }
   // The same random sequence for two runs.
   static Sequence Make(const Shape& shape, int64_t length, bool shuffled = true) {
     Random random(77);
-    return Sequence(random, shape, length, shuffled);
+    return Sequence(random, Typed(shape), length, shuffled);
   }
   Machine machine_{2};
 };
@@ -230,7 +252,9 @@ TEST_P(AttentionOn, AgreesWithTheReference) {
       {6, 2, 96, 100, 0}, {4, 2, 128, 0, 50}, {2, 2, 40, 33, 5}, {16, 2, 64, 0, 0},
   };
   for (const Shape& shape : shapes) {
-    for (const int64_t length : {1, 31, 33, 255, 256, 257, 300}) {
+    const bool halves = Typed(shape).type == KvType::kF16;
+    for (const int64_t length : halves ? std::vector<int64_t>{1, 31, 33, 255, 256, 257, 300}
+                                       : std::vector<int64_t>{1, 33, 257}) {
       Sequence expected = Make(shape, length);
       Sequence actual = Make(shape, length);
       const int64_t tokens = std::min<int64_t>(length, 20);
@@ -282,7 +306,7 @@ TEST_P(AttentionOn, SplitsOnSeveralThreadsDoNotChangeABit) {
 }
 
 TEST_P(AttentionOn, WhereAPageIsDoesNotChangeABit) {
-  const Shape shape{4, 2, 64, 0, 0};
+  const Shape shape = Typed({4, 2, 64, 0, 0});
   const auto in_order = Make(shape, 100, false).Run(ops(), machine_, {100});
   Random random(77);
   Sequence shuffled(random, shape, 100, true);
@@ -291,7 +315,7 @@ TEST_P(AttentionOn, WhereAPageIsDoesNotChangeABit) {
 }
 
 TEST_P(AttentionOn, BatchMatesDoNotChangeABit) {
-  const Shape shape{4, 2, 64, 40, 0};
+  const Shape shape = Typed({4, 2, 64, 40, 0});
   const int64_t lengths[] = {150, 70, 1};
   const int64_t last[] = {1, 5, 1};  // tokens of each in the batch
   std::vector<float> alone;
@@ -305,8 +329,26 @@ TEST_P(AttentionOn, BatchMatesDoNotChangeABit) {
   ExpectSameBits(alone, Together(ops(), machine_, shape, sequences, last), "batch of three");
 }
 
-INSTANTIATE_TEST_SUITE_P(Tables, AttentionOn, testing::ValuesIn(TestedOps()),
-                         [](const auto& table) { return std::string(table.param->name); });
+std::string TypeName(KvType type) {
+  switch (type) {
+    case KvType::kF16:
+      return "f16";
+    case KvType::kQ8_0:
+      return "q8_0";
+    case KvType::kQ4_0:
+      break;
+  }
+  return "q4_0";
+}
+
+INSTANTIATE_TEST_SUITE_P(Tables, AttentionOn,
+                         testing::Combine(testing::ValuesIn(TestedOps()),
+                                          testing::Values(KvType::kF16, KvType::kQ8_0,
+                                                          KvType::kQ4_0)),
+                         [](const auto& table) {
+                           return std::string(std::get<0>(table.param)->name) + "_" +
+                                  TypeName(std::get<1>(table.param));
+                         });
 
 }  // namespace
 }  // namespace mirage::kernels

@@ -86,6 +86,32 @@ TEST_P(RealModelTest, ALongPromptIsWorthStreamingWeights) {
   EXPECT_EQ(answer["tokens"].size(), 2u);
 }
 
+TEST_P(RealModelTest, QuantisedKeysAndValuesTakeLessMemory) {
+  std::string prompt;
+  for (int i = 0; i < 60; ++i) prompt += "The capital of France is Paris. ";
+  const auto kv_bytes = [&](const std::string& type) {
+    const Json answer = Ask({"--raw", "-p", prompt, "-n", "8", "-c", "512", "--kv-type", type});
+    EXPECT_NE(answer["text"].get<std::string>().find("Paris"), std::string::npos) << answer["text"];
+    return answer["memory"]["kv"].get<uint64_t>();
+  };
+  const uint64_t eight = kv_bytes("q8_0");
+  EXPECT_LT(eight, kv_bytes("f16"));
+  EXPECT_LT(kv_bytes("q4_0"), eight);
+}
+
+TEST_P(RealModelTest, KeysAndValuesOfEightBitsLoseNextToNothing) {
+  const auto perplexity = [&](const std::string& type) {
+    const Outcome outcome =
+        RunMirage({"perplexity", "-m", model_, "-f", MIRAGE_SOURCE_DIR "/docs/abi.md", "--ctx",
+                   "256", "--kv-type", type, "--json"});
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    return Json::parse(outcome.out, nullptr, false)["perplexity"].get<double>();
+  };
+  const double halves = perplexity("f16");
+  EXPECT_NEAR(perplexity("q8_0"), halves, halves * 0.005);
+  EXPECT_LT(perplexity("q4_0"), halves * 1.5);
+}
+
 TEST_P(RealModelTest, FourMebibytesAreTooFew) {
   EXPECT_EQ(RunMirage({"run", "-m", model_, "--raw", "-p", "x", "--memory", "4M"}).code, 4);
 }

@@ -53,6 +53,9 @@ inline __m512i ShimCvtEpu16Epi32(__m256i x) {
 inline __m512i ShimCvtEpu8Epi32(__m128i x) {
   return JoinHalves<__m512i>(_mm256_cvtepu8_epi32(x), _mm256_cvtepu8_epi32(_mm_srli_si128(x, 8)));
 }
+inline __m512i ShimCvtEpi8Epi32(__m128i x) {
+  return JoinHalves<__m512i>(_mm256_cvtepi8_epi32(x), _mm256_cvtepi8_epi32(_mm_srli_si128(x, 8)));
+}
 inline __m512i ShimMaddEpi16(__m512i a, __m512i b) {
   return JoinHalves<__m512i>(_mm256_madd_epi16(HalfOf<__m256i>(a, 0), HalfOf<__m256i>(b, 0)),
                              _mm256_madd_epi16(HalfOf<__m256i>(a, 1), HalfOf<__m256i>(b, 1)));
@@ -79,6 +82,7 @@ inline __m128i ShimCvtEpi32Epi8(__m512i x) {
 #undef _mm512_cvtps_epi32
 #undef _mm512_cvtepu16_epi32
 #undef _mm512_cvtepu8_epi32
+#undef _mm512_cvtepi8_epi32
 #undef _mm512_madd_epi16
 #undef _mm512_srai_epi32
 #undef _mm512_cvtepi32_epi8
@@ -88,6 +92,7 @@ inline __m128i ShimCvtEpi32Epi8(__m512i x) {
 #define _mm512_cvtps_epi32(x) ShimCvtPsEpi32(x)
 #define _mm512_cvtepu16_epi32(x) ShimCvtEpu16Epi32(x)
 #define _mm512_cvtepu8_epi32(x) ShimCvtEpu8Epi32(x)
+#define _mm512_cvtepi8_epi32(x) ShimCvtEpi8Epi32(x)
 #define _mm512_madd_epi16(a, b) ShimMaddEpi16(a, b)
 #define _mm512_srai_epi32(x, n) ShimSraiEpi32(x, static_cast<int>(n))
 #define _mm512_cvtepi32_epi8(x) ShimCvtEpi32Epi8(x)
