@@ -34,6 +34,13 @@ void PrintLogprobs(const mirage_model* model, const Answer& answer) {
   }
 }
 
+void NoteFullContext(const Answer& answer, const mirage_session* session, int64_t max_tokens) {
+  if (answer.finish != MIRAGE_FINISH_LENGTH) return;
+  if (max_tokens >= 0 && static_cast<int64_t>(answer.tokens.size()) >= max_tokens) return;
+  fmt::print(stderr, "mirage: the answer fills the context of {} tokens; -c gives a longer one\n",
+             SessionStats(session).context);
+}
+
 const char* FinishName(int32_t finish) {
   switch (finish) {
     case MIRAGE_FINISH_STOP:
@@ -70,7 +77,10 @@ Answer Generate(mirage_session* session, const mirage_generation_options& option
       if (prompt_bar) prompt_bar->Update(SessionStats(session).cached_tokens, prompt_tokens);
       continue;
     }
-    Check(status, error, "");
+    if (event.kind == MIRAGE_EVENT_DONE && status != MIRAGE_OK)
+      answer.failure = FailureOf(status, error, "");
+    else
+      Check(status, error, "");
     if (event.kind != MIRAGE_EVENT_DONE) prompt_bar.reset();
     if (event.kind == MIRAGE_EVENT_TEXT) {
       const std::string piece(event.text, event.text_bytes);

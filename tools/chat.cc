@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <optional>
 #include <string>
@@ -48,6 +49,9 @@ std::optional<std::string> ReadLine() {
       return text;
     }
     if (errno != EINTR) {
+      if (std::ferror(stdin) != 0)
+        throw Failure(errno == EISDIR ? kBadInput : kOther,
+                      std::string("standard input: ") + std::strerror(errno));
       if (isatty(STDIN_FILENO) == 1) WriteStandardOutput("\n");
       return std::nullopt;
     }
@@ -62,8 +66,8 @@ void KeepMessages(mirage_session* session, uint64_t count) {
   Check(mirage_session_truncate(session, count, &error), error, "");
 }
 
-// One message and its answer. A message that cannot be answered, such as one for which the context
-// has no room left, is taken back: the conversation goes on without it.
+// One message and its answer. A message for which the context has no room left, or which the
+// template refuses, is taken back: the conversation goes on without it.
 void Exchange(const mirage_model* model, mirage_session* session,
               const mirage_generation_options& options, const std::string& line) {
   const uint64_t before = SessionStats(session).messages;
@@ -72,15 +76,17 @@ void Exchange(const mirage_model* model, mirage_session* session,
     const Answer answer = Generate(session, options, WriteStandardOutput);
     WriteStandardOutput("\n");
     if (options.logprobs > 0) PrintLogprobs(model, answer);
+    if (answer.failure) throw Failure(*answer.failure);
+    NoteFullContext(answer, session, options.max_tokens);
   } catch (const Failure& failure) {
-    if (failure.code() != kBadInput && failure.code() != kRefused) throw;
+    if (failure.status() != MIRAGE_CONTEXT_FULL && failure.status() != MIRAGE_REFUSED) throw;
     fmt::print(stderr, "mirage: {} (/clear begins anew)\n", Printable(failure.what()));
     KeepMessages(session, before);
   }
 }
 
 int Chat(const ChatFlags& flags) {
-  CatchInterrupts();
+  CatchEveryInterrupt();
   const RuntimeHandle runtime = flags.model.Open();
   const ModelHandle model = flags.model.Load(runtime.get(), 1);
   const SessionHandle session = OpenSession(model.get());

@@ -45,14 +45,17 @@ std::string Printable(std::string_view text) {
   return printable;
 }
 
-void Check(mirage_status status, const mirage_error& error, const std::string& what) {
-  if (status == MIRAGE_OK) return;
+Failure FailureOf(mirage_status status, const mirage_error& error, const std::string& what) {
   std::string message =
       what.empty() ? std::string(error.message) : fmt::format("{}: {}", what, error.message);
   if (status == MIRAGE_OUT_OF_MEMORY && error.needed_bytes > 0)
     message += fmt::format(" (needed {} bytes, available {} bytes)", error.needed_bytes,
                            error.available_bytes);
-  throw Failure(ExitCodeOf(status), message);
+  return {ExitCodeOf(status), message, status};
+}
+
+void Check(mirage_status status, const mirage_error& error, const std::string& what) {
+  if (status != MIRAGE_OK) throw FailureOf(status, error, what);
 }
 
 }  // namespace mirage::cli

@@ -23,17 +23,23 @@ enum ExitCode : int {
 
 class Failure : public std::runtime_error {
  public:
-  Failure(ExitCode code, const std::string& message) : std::runtime_error(message), code_(code) {}
+  Failure(ExitCode code, const std::string& message, mirage_status status = MIRAGE_OK)
+      : std::runtime_error(message), code_(code), status_(status) {}
   [[nodiscard]] ExitCode code() const { return code_; }
+  [[nodiscard]] mirage_status status() const { return status_; }  // the library's, if it was it
 
  private:
   ExitCode code_;
+  mirage_status status_;
 };
 
 // Control characters as "\n" or "\x1b": what a file or an argument says cannot move the cursor.
 [[nodiscard]] std::string Printable(std::string_view text);
 
-// Throws unless `status` is MIRAGE_OK. `what` names the thing in hand: a file, an option.
+// What became of a call of the library. `what` names the thing in hand: a file, an option.
+[[nodiscard]] Failure FailureOf(mirage_status status, const mirage_error& error,
+                                const std::string& what);
+// Throws it unless `status` is MIRAGE_OK.
 void Check(mirage_status status, const mirage_error& error, const std::string& what);
 
 }  // namespace mirage::cli

@@ -99,11 +99,16 @@ void AddAbsentOptions(CLI::App& command, std::initializer_list<const char*> name
                             fmt::format("the option '{}' is not part of this build", name));
             },
             "not part of this build")
+        ->expected(0, 1)
         ->group("");
 }
 
 void ModelFlags::AddModel(CLI::App& command) {
-  command.add_option("-m,--model", model, "Model file (.gguf)")->required();
+  command.add_option("-m,--model", model, "Model file (.gguf)")
+      ->required()
+      ->check([](const std::string& path) {
+        return path.empty() ? std::string("the name of a file is expected") : std::string();
+      });
 }
 
 void ModelFlags::AddRunning(CLI::App& command) {
@@ -112,20 +117,24 @@ void ModelFlags::AddRunning(CLI::App& command) {
   command.add_option("-t,--threads", threads, "Threads that compute; 0: one per core")
       ->check(Whole<int>(0));
   command.add_option("--memory", memory, "Memory limit, such as 300M");
-  command.add_option("--kv-type", kv_type, "Type of cached keys and values: f16");
+  command.add_option("--kv-type", kv_type, "Type of cached keys and values: f16, q8_0 or q4_0");
   command.add_option("--device", device, "Where to run: cpu");
   AddAbsentOptions(command, {"--policy"});
 }
 
+int32_t ModelFlags::KvType() const {
+  if (kv_type == "f16") return MIRAGE_KV_F16;
+  if (kv_type == "q8_0") return MIRAGE_KV_Q8_0;
+  if (kv_type == "q4_0") return MIRAGE_KV_Q4_0;
+  throw Failure(kBadInput, fmt::format("--kv-type '{}': f16, q8_0 or q4_0 is expected", kv_type));
+}
+
 RuntimeHandle ModelFlags::Open() const {
-  if (kv_type != "f16")
-    throw Failure(kBadInput,
-                  fmt::format("--kv-type '{}' is not part of this build; f16 is", kv_type));
   mirage_runtime_options options;
   mirage_runtime_options_init(&options, sizeof options);
   options.threads = threads;
   options.device = device.c_str();
-  if (!memory.empty()) options.memory_limit = ParseBytes(memory, "--memory");
+  if (memory) options.memory_limit = ParseBytes(*memory, "--memory");
   return OpenRuntime(options);
 }
 
@@ -135,6 +144,7 @@ ModelHandle ModelFlags::Load(mirage_runtime* runtime, int32_t sessions) const {
   mirage_model_options_init(&options, sizeof options);
   options.context = context;
   options.sessions = sessions;
+  options.kv_type = KvType();
   options.progress = ReportLoad;
   options.progress_user_data = &bar;
   return OpenModel(runtime, model, options);
@@ -144,6 +154,7 @@ mirage_plan_options ModelFlags::PlanOptions() const {
   mirage_plan_options options;
   mirage_plan_options_init(&options, sizeof options);
   options.context = context;
+  options.kv_type = KvType();
   return options;
 }
 

@@ -23,13 +23,14 @@ struct ModelFlags {
   std::string model;
   int64_t context = 0;
   int threads = 0;
-  std::string memory;
+  std::optional<std::string> memory;
   std::string kv_type = "f16";
   std::string device = "cpu";
 
   void AddModel(CLI::App& command);
   void AddRunning(CLI::App& command);  // all but the model
 
+  [[nodiscard]] int32_t KvType() const;
   [[nodiscard]] RuntimeHandle Open() const;
   // With a progress bar, and cancelled by Ctrl-C.
   [[nodiscard]] ModelHandle Load(mirage_runtime* runtime, int32_t sessions) const;

@@ -5,8 +5,10 @@
 
 namespace mirage::cli {
 
-// From now on Ctrl-C sets the flag instead of ending the program.
+// From now on Ctrl-C sets the flag instead of ending the program; the second one ends it.
 void CatchInterrupts();
+// Every one sets the flag.
+void CatchEveryInterrupt();
 [[nodiscard]] bool Interrupted();
 void ClearInterrupt();
 

@@ -11,6 +11,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
+#include <iostream>
 #include <string>
 
 #include "mirage/mirage.h"
@@ -25,10 +26,11 @@ constexpr const char* kAbsentCommands[] = {"pack", "serve", "sim"};
 
 // A file opened while descriptor 0, 1 or 2 is closed would take its place and be read as the
 // standard input, or be written to.
+// What a closed standard output should have taken is an error.
 void KeepStandardDescriptors() {
-  int descriptor = open("/dev/null", O_RDWR);
-  while (descriptor >= 0 && descriptor <= STDERR_FILENO) descriptor = dup(descriptor);
-  if (descriptor > STDERR_FILENO) close(descriptor);
+  for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+    if (fcntl(descriptor, F_GETFD) == -1)
+      static_cast<void>(open("/dev/null", descriptor == STDERR_FILENO ? O_WRONLY : O_RDONLY));
 }
 
 int Complain(int code, const std::string& message) {
@@ -68,7 +70,10 @@ int Main(int argc, char** argv) {
     app.parse(argc, argv);
     return chosen();
   } catch (const CLI::Success& done) {  // --help, --version
-    return app.exit(done);
+    const int code = app.exit(done);
+    return std::fflush(stdout) == 0 && std::cout.flush()
+               ? code
+               : Complain(kOther, "standard output: it cannot be written");
   } catch (const CLI::Error& error) {
     const std::string message = error.what();
     return Complain(kBadInput, message.substr(0, message.find('\n')));

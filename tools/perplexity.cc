@@ -99,6 +99,8 @@ void AddPerplexity(CLI::App& app, Action& chosen) {
   command->add_option("-t,--threads", flags->model.threads, "Threads that compute; 0: one per core")
       ->check(Whole<int>(0));
   command->add_option("--memory", flags->model.memory, "Memory limit, such as 300M");
+  command->add_option("--kv-type", flags->model.kv_type,
+                      "Type of keys and values: f16, q8_0 or q4_0");
   command->add_flag("--json", flags->json, "One JSON value instead of text");
 }
 

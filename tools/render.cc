@@ -23,7 +23,7 @@ struct RenderFlags {
   std::string model;
   std::string chat_template;
   std::string messages;
-  std::string now;
+  std::optional<std::string> now;
 };
 
 // Days since 1970-01-01 of a date of the Gregorian calendar (Howard Hinnant's days_from_civil).
@@ -67,7 +67,7 @@ int64_t ParseNow(const std::string& text, const std::string& name) {
 }
 
 int64_t Now(const RenderFlags& flags) {
-  if (!flags.now.empty()) return ParseNow(flags.now, "--now");
+  if (flags.now) return ParseNow(*flags.now, "--now");
   if (const char* epoch = std::getenv("SOURCE_DATE_EPOCH"))
     return ParseNow(epoch, "SOURCE_DATE_EPOCH");
   return std::numeric_limits<int64_t>::min();
@@ -92,8 +92,10 @@ int Render(const RenderFlags& flags) {
     runtime = ModelFlags().Open();
     model = OpenVocabulary(runtime.get(), flags.model);
   }
+  const std::string names = fmt::format("{} by {}", flags.messages,
+                                        flags.model.empty() ? flags.chat_template : flags.model);
   WriteStandardOutput(ReadBuffer<std::string>(
-      "", [&](char* out, size_t capacity, size_t* count, mirage_error* error) {
+      names, [&](char* out, size_t capacity, size_t* count, mirage_error* error) {
         return mirage_render(model.get(), &options, messages.data(), messages.size(), out, capacity,
                              count, error);
       }));

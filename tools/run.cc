@@ -2,6 +2,9 @@
 
 // mirage run: one prompt, one answer.
 
+#define FMT_HEADER_ONLY
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <memory>
 #include <optional>
@@ -68,6 +71,11 @@ int64_t PromptTokens(const mirage_model* model, const RunFlags& flags) {
 ModelHandle LoadForPrompt(mirage_runtime* runtime, const RunFlags& flags) {
   constexpr int64_t kAnswerTokens = 256;  // where none is asked for, the least to make room for
   ModelHandle model = flags.model.Load(runtime, 1);
+  if (!flags.raw && ModelInfo(model.get()).has_chat_template != 1)
+    throw Failure(kBadInput,
+                  fmt::format("{}: the model has no chat template; --raw continues a prompt as it "
+                              "stands",
+                              flags.model.model));
   if (flags.model.context != 0) return model;
   const mirage_model_info info = ModelInfo(model.get());
   const int64_t prompt = PromptTokens(model.get(), flags);
@@ -174,6 +182,7 @@ Json AnswerJson(const Answer& answer, const mirage_generation_options& options,
   Json json = {{"text", answer.text}, {"prompt_tokens", prompt}, {"tokens", tokens}};
   if (options.logprobs > 0) json["logprobs"] = LogprobsJson(answer);
   json["finish"] = FinishName(answer.finish);
+  if (answer.failure) json["error"] = answer.failure->what();
   json["sampling"] = SamplingJson(options, answer.stats.seed);
   json["timings"] = TimingsJson(model_stats, answer.stats);
   json["memory"] = MemoryJson(memory, model_stats, runtime_stats);
@@ -197,6 +206,8 @@ int Run(const RunFlags& flags) {
     WriteStandardOutput("\n");
     if (options.get().logprobs > 0) PrintLogprobs(model.get(), answer);
   }
+  if (answer.failure) throw Failure(*answer.failure);
+  NoteFullContext(answer, session.get(), flags.sampling.max_tokens);
   return answer.finish == MIRAGE_FINISH_CANCELLED ? kInterrupted : kDone;
 }
 

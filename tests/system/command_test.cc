@@ -77,7 +77,7 @@ TEST(Command, WhatIsNotThereIsNamed) {
   ExpectComplaint(RunMirage(Ask({"--json-schema", "s.json"})), 2, "--json-schema");
   ExpectComplaint(RunMirage(Ask({"--policy", "p"})), 2, "--policy");
   ExpectComplaint(RunMirage({"bench", "pressure", "-m", TinyModel()}), 2, "pressure");
-  ExpectComplaint(RunMirage(Ask({"--kv-type", "q8_0"})), 2, "q8_0");
+  ExpectComplaint(RunMirage(Ask({"--kv-type", "q5_0"})), 2, "q5_0");
   ExpectComplaint(RunMirage(Ask({"--device", "cuda"})), 2, "cuda");
 }
 
