@@ -27,6 +27,8 @@ Status CheckExternal(const mirage_generation_options& options) {
                     : options.banned_sequence_count != 0 ? "banned_sequences"
                     : options.allowed_token_count != 0   ? "allowed_tokens"
                     : options.draft_tokens != 0          ? "draft_tokens"
+                    : options.logit_bias_count != 0      ? "logit_bias"
+                    : options.logprobs != 0              ? "logprobs"
                                                          : nullptr;
   if (options.sampler != MIRAGE_SAMPLER_EXTERNAL || set == nullptr) return {};
   return Fail(Code::kInvalidArgument,

@@ -39,10 +39,13 @@
  *    smaller than the first release's is INVALID_ARGUMENT. Bytes beyond what the library knows must
  *    be zero, else UNSUPPORTED names their offset: an option is never silently ignored. Reserved
  *    fields must be zero. A struct the library fills needs its struct_size set by the caller; the
- *    library writes the smaller of the two sizes and zeroes the rest. Fields are only ever added at
- *    the end.
- * 4. Strings are UTF-8. Those with a byte count need no terminating NUL and may contain NUL. The
- *    library keeps no pointer of the caller's after a call returns, unless its comment says so.
+ *    library writes the smaller of the two sizes and zeroes the rest; above 4096 bytes is
+ *    INVALID_ARGUMENT (an error struct is then left as it is). Fields are only ever added at the
+ *    end.
+ * 4. Strings are UTF-8. In messages and prompts, bytes that are not are taken as they are, as
+ *    tokenizers do; in names, notations and stop strings they are INVALID_ARGUMENT. Those with a
+ * byte count need no terminating NUL and may contain NUL. The library keeps no pointer of the
+ * caller's after a call returns, unless its comment says so.
  * 5. A function that fills a buffer takes its capacity and gives the count needed through a
  *    pointer. With capacity 0 it only counts. A capacity above 0 but too small is INVALID_ARGUMENT;
  *    the count is set and nothing else is written.
@@ -51,8 +54,8 @@
  *    suffice.
  * 7. Callbacks must not throw or longjmp: there is no way through the library's frames. A C++
  *    program that lets an exception out of one meets its own std::terminate where it was thrown. In
- *    a generation's callback a call that would block returns WOULD_DEADLOCK; cancel, statistics and
- *    closing handles are allowed there.
+ *    a generation's callback a call that waits for computing returns WOULD_DEADLOCK; cancel,
+ * statistics and closing handles are allowed there.
  * 8. After fork() every call in the child that takes a handle returns FORKED, and closing does
  *    nothing. The parent is not disturbed.
  * 9. The library never aborts, exits, prints, changes signal handlers or reads its configuration
@@ -258,6 +261,10 @@ MIRAGE_API void mirage_model_options_init(mirage_model_options* options, size_t 
  * Fails with NOT_FOUND, IO, CORRUPT (the message names the tensor or key and the byte), UNSUPPORTED
  * (a format, architecture or type this build lacks), OUT_OF_MEMORY (no arrangement fits the limit),
  * CANCELLED, CLOSED, WOULD_DEADLOCK. A hostile file cannot do worse than that.
+ *
+ * The file is read for as long as the model is open: rows of the token embedding as they are
+ * needed, and weights the limit has no room for. It must stay as it is (replace it by renaming
+ * another one over it); one that shrinks or becomes unreadable fails the generations that need it.
  * Threads: any; blocks until loaded. Since 0.1. */
 MIRAGE_API mirage_status mirage_model_open(mirage_runtime* runtime, const char* path,
                                            const mirage_model_options* options, mirage_model** out,
@@ -696,6 +703,9 @@ typedef struct mirage_event {
 typedef void (*mirage_event_callback)(mirage_generation* generation, const mirage_event* event,
                                       void* user_data);
 
+/* EXTERNAL: each token is the caller's, by mirage_generation_accept(). What chooses tokens is then
+ * without use: numbers such as temperature and seed, and samplers, which may come from the model,
+ * are not looked at; lists, logprobs, min_tokens and draft_tokens are refused. */
 enum { MIRAGE_SAMPLER_DEFAULT = 0, MIRAGE_SAMPLER_EXTERNAL = 1 };
 
 typedef struct mirage_logit_bias {
@@ -719,7 +729,7 @@ typedef struct mirage_token_sequence {
 typedef struct mirage_generation_options {
   uint32_t struct_size;
   int32_t samples;         /* answers at once; only 1 is supported yet */
-  int64_t max_tokens;      /* -1: until the context is full */
+  int64_t max_tokens;      /* at least 1; -1: until the context is full */
   int64_t deadline_ms;     /* from the start; then it finishes with FINISH_DEADLINE. -1: none */
   float temperature;       /* 0: always the most likely token, the lowest on ties, whatever the
                               options below leave out. Default 0.8 */
@@ -982,7 +992,7 @@ typedef struct mirage_model_stats {
   uint64_t resident_bytes; /* in memory of the library's own */
   uint64_t mapped_bytes;   /* read in place from the file */
   uint64_t lent_bytes;     /* not in memory: streamed when needed */
-  uint64_t streamed_bytes; /* read from the file after loading, in all */
+  uint64_t streamed_bytes; /* of weights, read from the file after loading, in all */
   double hidden_s;         /* of streaming, overlapped by computing */
   double unhidden_s;       /* of streaming, waited for */
 } mirage_model_stats;
@@ -1056,8 +1066,8 @@ MIRAGE_API mirage_status mirage_model_get_token(const mirage_model* model, int32
                                                 mirage_token* info, mirage_error* error);
 
 /* mirage_tokenize_conversation: the tokens a session would compute for a conversation, in the JSON
- * form of mirage_render(). Unlike the rendered text tokenized by hand, control tokens spelled in a
- * message stay text.
+ * form of mirage_render(), where "add_generation_prompt" is true as it is in a session. Unlike the
+ * rendered text tokenized by hand, control tokens spelled in a message stay text.
  * Threads: any. Since 0.1. */
 MIRAGE_API mirage_status mirage_tokenize_conversation(const mirage_model* model,
                                                       const char* conversation,
@@ -1087,8 +1097,8 @@ typedef struct mirage_allocator {
   void* user_data; /* kept for as long as the process lives */
 } mirage_allocator;
 
-/* mirage_set_allocator: for the whole process, before any other call of the library that takes or
- * gives a handle.
+/* mirage_set_allocator: for the whole process, before any other call of the library but those that
+ * fill options.
  * Fails with BUSY when the library has already allocated, INVALID_ARGUMENT.
  * Threads: one at a time, before others use the library. Since 0.1. */
 MIRAGE_API mirage_status mirage_set_allocator(const mirage_allocator* allocator,

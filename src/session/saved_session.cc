@@ -62,7 +62,6 @@ Result<kv::SequenceCache> ReadCache(kv::PagePool& pool, const format::SessionFil
 Result<Session::Saved> Session::MakeSaved() {
   MIRAGE_TRY(Settle());
   MIRAGE_TRY_ASSIGN(const format::Fingerprint fingerprint, format::FingerprintOf(model_->file()));
-  const std::lock_guard lock(mutex_);
   MIRAGE_TRY_ASSIGN(engine::Sequence::Copy copy, sequence_->Share());
   format::SavedSession saved;
   saved.model = fingerprint;

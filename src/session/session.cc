@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/checked.h"
 #include "platform/random.h"
 #include "session/dry_breakers.h"
 #include "session/runtime.h"
@@ -26,6 +27,12 @@ Status CheckTokens(std::span<const int32_t> tokens, int32_t vocabulary, std::str
 
 void Append(std::vector<int32_t>& to, std::span<const int32_t> tokens) {
   to.insert(to.end(), tokens.begin(), tokens.end());
+}
+
+// Milliseconds from `now_ns`; nothing where that is past all times.
+std::optional<int64_t> After(int64_t now_ns, int64_t ms) {
+  const std::optional<int64_t> ns = CheckedMul(ms, kNanosPerMilli);
+  return ns ? CheckedAdd(now_ns, *ns) : std::nullopt;
 }
 
 }  // namespace
@@ -128,9 +135,9 @@ Status Session::AppendConversation(std::string_view json) {
 
 Status Session::AppendText(std::string_view text, text::EncodeOptions options) {
   MIRAGE_TRY(BeginChange());
-  const std::lock_guard lock(mutex_);
   if (sequence_->length() > 0 || !waiting_.empty()) options.add_special = false;
   MIRAGE_TRY_ASSIGN(const std::vector<int32_t> tokens, model_->tokenizer()->Encode(text, options));
+  const std::lock_guard lock(mutex_);
   return AddWaiting(tokens);
 }
 
@@ -190,17 +197,20 @@ Status Session::Clear() {
   return {};
 }
 
+Result<std::vector<int32_t>> Session::Render() const {
+  if (content_ != Content::kConversation) return std::vector<int32_t>();
+  if (conversation_.message_count() == 0)
+    return Fail(Code::kInvalidArgument, "the conversation has no messages");
+  return model_->TokenizeConversation(conversation_.ToJson());
+}
+
 // What the next run computes. Of a conversation's rendering this is what the sequence does not hold
 // already; the part of the sequence that differs is dropped, and comes back to wait if the run is
 // undone.
-Result<Session::Started> Session::PreparePrompt() {
+Result<Session::Started> Session::PreparePrompt(const std::vector<int32_t>& rendered) {
   Started started;
   started.undo = waiting_;
   if (content_ == Content::kConversation) {
-    if (conversation_.message_count() == 0)
-      return Fail(Code::kInvalidArgument, "the conversation has no messages");
-    MIRAGE_TRY_ASSIGN(const std::vector<int32_t> rendered,
-                      model_->TokenizeConversation(conversation_.ToJson()));
     MIRAGE_TRY(CheckFits(static_cast<int64_t>(rendered.size())));
     const std::vector<int32_t> computed = sequence_->tokens();
     const int64_t shared = sequence_->CommonPrefix(rendered);
@@ -242,8 +252,9 @@ Result<std::unique_ptr<Generation>> Session::Start(GenerationOptions options) {
     MIRAGE_TRY_ASSIGN(options.seed, platform::RandomSeed());
   }
 
+  MIRAGE_TRY_ASSIGN(const std::vector<int32_t> rendered, Render());
   const std::lock_guard lock(mutex_);
-  MIRAGE_TRY_ASSIGN(Started started, PreparePrompt());
+  MIRAGE_TRY_ASSIGN(Started started, PreparePrompt(rendered));
   std::shared_ptr<engine::Request> request;
   // Whatever fails from here on, the session is as it was.
   const auto take_back = [&] {
@@ -299,7 +310,7 @@ engine::RequestOptions Session::MakeRequest(GenerationOptions options, const Sta
   request.priority = options.priority;
   request.most_guesses = options.draft_tokens;
   if (options.deadline_ms.has_value())
-    request.deadline_ns = model_->runtime().clock().NowNs() + *options.deadline_ms * kNanosPerMilli;
+    request.deadline_ns = After(model_->runtime().clock().NowNs(), *options.deadline_ms);
   return request;
 }
 

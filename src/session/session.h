@@ -119,19 +119,24 @@ class Session : public std::enable_shared_from_this<Session> {
   [[nodiscard]] Result<Saved> MakeSaved();
   [[nodiscard]] Status TakeSaved(const format::SessionFile& file);
 
+  // The tokens of a conversation, with the answer's beginning. Without mutex_ held: it takes long.
+  [[nodiscard]] Result<std::vector<int32_t>> Render() const;
+
   // All with mutex_ held.
   void Conclude(const Run::Outcome& outcome);
   void Undo(Started& started) noexcept;  // of an idle sequence
   [[nodiscard]] Status Expect(Content content) const;
   [[nodiscard]] Status AddWaiting(std::span<const int32_t> tokens);
   [[nodiscard]] Status CheckFits(int64_t tokens) const;
-  [[nodiscard]] Result<Started> PreparePrompt();
+  [[nodiscard]] Result<Started> PreparePrompt(const std::vector<int32_t>& rendered);
   [[nodiscard]] engine::RequestOptions MakeRequest(GenerationOptions options,
                                                    const Started& started,
                                                    const TextStream& text) const;
 
   const std::shared_ptr<LoadedModel> model_;  // destroyed last
   const std::shared_ptr<engine::Sequence> sequence_;
+  // Of what stats() reads: changed with it held, and by the session's one thread at a time, which
+  // reads without.
   mutable std::mutex mutex_;
   Content content_ = Content::kNothing;
   Conversation conversation_;

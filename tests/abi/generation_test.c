@@ -380,6 +380,39 @@ static void a_time_out_is_not_the_end(void** state) {
   mirage_generation_close(generation);
 }
 
+static void what_an_external_sampler_would_leave_unused_is_refused(void** state) {
+  fixture* f = (fixture*)*state;
+  mirage_generation_options options = greedy(3);
+  mirage_generation* generation;
+  const mirage_logit_bias bias = {5, 1.0F};
+  begin(f, "abc");
+  options.sampler = MIRAGE_SAMPLER_EXTERNAL;
+  options.logprobs = 5;
+  assert_status(MIRAGE_INVALID_ARGUMENT,
+                mirage_generation_start(f->session, &options, &generation, &last_error));
+  assert_message_has("logprobs");
+  options.logprobs = 0;
+  options.logit_bias = &bias;
+  options.logit_bias_count = 1;
+  assert_status(MIRAGE_INVALID_ARGUMENT,
+                mirage_generation_start(f->session, &options, &generation, &last_error));
+  assert_message_has("logit_bias");
+}
+
+static void a_deadline_past_all_times_is_none(void** state) {
+  fixture* f = (fixture*)*state;
+  mirage_generation_options options = greedy(3);
+  const int64_t deadlines[] = {INT64_MAX, INT64_MAX / 1000, INT64_MAX / 1000000};
+  size_t i;
+  options.ignore_eos = 1;
+  for (i = 0; i < 3; ++i) {
+    options.deadline_ms = deadlines[i];
+    begin(f, "abc");
+    assert_int_equal(generate(f->session, &options).finish, MIRAGE_FINISH_LENGTH);
+    assert_ok(mirage_session_clear(f->session, &last_error));
+  }
+}
+
 static void a_deadline_ends_the_answer(void** state) {
   fixture* f = (fixture*)*state;
   mirage_generation_options options = greedy(-1);
@@ -825,6 +858,8 @@ int main(void) {
       cmocka_unit_test(an_unknown_way_to_cancel_is_refused),
       cmocka_unit_test(a_running_session_is_busy),
       cmocka_unit_test(a_time_out_is_not_the_end),
+      cmocka_unit_test(what_an_external_sampler_would_leave_unused_is_refused),
+      cmocka_unit_test(a_deadline_past_all_times_is_none),
       cmocka_unit_test(a_deadline_ends_the_answer),
       cmocka_unit_test(bad_options_are_named),
       cmocka_unit_test(bad_samplers_are_named),
