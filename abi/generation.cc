@@ -53,9 +53,6 @@ Result<session::GenerationOptions> ReadGenerationOptions(const mirage_generation
   if (options.priority < -kHighestPriority || options.priority > kHighestPriority)
     return Fail(Code::kInvalidArgument,
                 "priority is " + std::to_string(options.priority) + "; -100 to 100 are allowed");
-  if (options.samples != 1)
-    return Fail(Code::kUnsupported, "samples is " + std::to_string(options.samples) +
-                                        "; this build gives one answer at a time");
   if (options.deadline_ms < -1)
     return Fail(Code::kInvalidArgument, "deadline_ms is " + std::to_string(options.deadline_ms));
   if (options.sampler != MIRAGE_SAMPLER_DEFAULT && options.sampler != MIRAGE_SAMPLER_EXTERNAL)
@@ -72,6 +69,7 @@ Result<session::GenerationOptions> ReadGenerationOptions(const mirage_generation
   MIRAGE_TRY(ReadSampling(options, &read));
   if (options.has_seed == 1) read.seed = options.seed;
   read.external_sampler = options.sampler == MIRAGE_SAMPLER_EXTERNAL;
+  read.samples = options.samples;
   read.max_tokens = options.max_tokens;
   if (options.deadline_ms >= 0) read.deadline_ms = options.deadline_ms;
   read.ignore_eos = options.ignore_eos == 1;
@@ -94,6 +92,7 @@ mirage_event MakePublicEvent(const session::Event& event) {
   static_assert(offsetof(mirage_token_logprob, logprob) == offsetof(sample::TokenLogprob, logprob));
   mirage_event made{};
   made.struct_size = sizeof made;
+  made.sample_index = event.sample;
   switch (event.kind) {
     case session::Event::Kind::kTokens:
       made.kind = MIRAGE_EVENT_TOKENS;
@@ -114,6 +113,10 @@ mirage_event MakePublicEvent(const session::Event& event) {
       made.kind = MIRAGE_EVENT_LOGITS;
       made.logits = event.output.logits.data();
       made.logit_count = event.output.logits.size();
+      break;
+    case session::Event::Kind::kSampleDone:
+      made.kind = MIRAGE_EVENT_SAMPLE_DONE;
+      made.finish = static_cast<int32_t>(event.output.finish);
       break;
     case session::Event::Kind::kDone:
       made.kind = MIRAGE_EVENT_DONE;
@@ -201,7 +204,8 @@ mirage_status mirage_generation_next(mirage_generation* generation, int64_t time
       return Fail(Code::kTimeout, "no event within " + std::to_string(timeout_ms) + " ms");
     generation->event = *std::move(next);
     MIRAGE_TRY(WriteOut(event, MakePublicEvent(generation->event), "event"));
-    if (generation->event.output.finish == engine::Finish::kError)
+    if (generation->event.kind == session::Event::Kind::kDone &&
+        generation->event.output.finish == engine::Finish::kError)
       return Fail(CopyOf(generation->event.output.error));
     return {};
   });

@@ -660,7 +660,8 @@ enum {
   MIRAGE_EVENT_TEXT =
       2, /* text they complete: whole code points, without stop string or end token */
   MIRAGE_EVENT_LOGITS = 3, /* MIRAGE_SAMPLER_EXTERNAL: choose, then mirage_generation_accept() */
-  MIRAGE_EVENT_DONE = 4    /* the last event, given again as often as it is asked for */
+  MIRAGE_EVENT_DONE = 4,   /* the last event, given again as often as it is asked for */
+  MIRAGE_EVENT_SAMPLE_DONE = 5 /* one of several samples has ended; never when there is only one */
 };
 
 /* Why a generation ended. */
@@ -683,8 +684,9 @@ typedef struct mirage_token_logprob {
 typedef struct mirage_event {
   uint32_t struct_size;
   int32_t kind;          /* MIRAGE_EVENT_x: says which of the fields below are set */
-  int32_t sample_index;  /* 0; for several answers at once, which one */
-  int32_t finish;        /* DONE: MIRAGE_FINISH_x */
+  int32_t sample_index;  /* of several samples, whose event it is; else 0 */
+  int32_t finish;        /* SAMPLE_DONE, DONE: MIRAGE_FINISH_x. DONE of several samples: ERROR,
+                            CANCELLED or DEADLINE when one of them ended so, else as the first */
   const char* text;      /* TEXT; also NUL-terminated */
   size_t text_bytes;     /* TEXT */
   const int32_t* tokens; /* TOKENS; an end token is among them */
@@ -728,7 +730,10 @@ typedef struct mirage_token_sequence {
  * generation fails with INVALID_ARGUMENT and a message that names them. */
 typedef struct mirage_generation_options {
   uint32_t struct_size;
-  int32_t samples;         /* answers at once; only 1 is supported yet */
+  int32_t samples;         /* answers at once, 1 to 128, each with draws of its own from the one
+                              seed; a prompt computed for one serves all. Sample 0 is the answer
+                              there would be without the others, and the session goes on from it.
+                              If one fails all end. With SAMPLER_EXTERNAL only 1. Default 1 */
   int64_t max_tokens;      /* at least 1; -1: until the context is full */
   int64_t deadline_ms;     /* from the start; then it finishes with FINISH_DEADLINE. -1: none */
   float temperature;       /* 0: always the most likely token, the lowest on ties, whatever the

@@ -104,6 +104,35 @@ void ActiveRequest::EndGuesses(int64_t checked, int64_t accepted) {
   });
 }
 
+bool ActiveRequest::TakePrompt() {
+  if (options_.prompt_from == nullptr) return true;
+  const Sequence& from = *options_.prompt_from;
+  Sequence& seq = sequence();
+  int64_t gained = 0;
+  try {
+    kv::SequenceCache taken;
+    {
+      const std::lock_guard lock(from.mutex_);
+      if (from.busy_ && from.cache_.length() < output_begin_) return false;
+      const auto same = std::mismatch(seq.tokens_.begin(), seq.tokens_.end(), from.tokens_.begin(),
+                                      from.tokens_.end());
+      taken = from.cache_.Fork();
+      // The newest token is computed in any case: logits come from that.
+      taken.Truncate(std::min<int64_t>(same.first - seq.tokens_.begin(), output_begin_ - 1));
+    }
+    gained = taken.length() - seq.cache_.length();
+    if (gained > 0) {
+      const std::lock_guard lock(seq.mutex_);
+      seq.cache_ = std::move(taken);
+      seq.cached_length_ = seq.cache_.length();
+    }
+  } catch (const std::bad_alloc&) {  // then it computes the prompt itself
+  }
+  options_.prompt_from.reset();
+  if (gained > 0) state_->UpdateStats([&](RequestStats& stats) { stats.cached_tokens += gained; });
+  return true;
+}
+
 void ActiveRequest::FindPrefix(int64_t now_ns) {
   Sequence& seq = sequence();
   if (!seq.sharing_.enabled || pending() <= 1) return;

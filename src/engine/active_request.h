@@ -46,6 +46,8 @@ class ActiveRequest {
   // It waits for its reader or for an answer to its logits.
   [[nodiscard]] bool paused() const { return awaiting_accept_ || state_->Full(); }
 
+  // Takes over what prompt_from holds; false while that is still computing the prompt.
+  [[nodiscard]] bool TakePrompt();
   // Takes over what other sequences have computed of its pending tokens.
   void FindPrefix(int64_t now_ns);
   // The model's prefix cache gives up the pages this one is about to write into; false when it has

@@ -443,7 +443,7 @@ std::vector<ActiveRequest*> Engine::Impl::Candidates(const ModelRunner& runner) 
   for (const auto& request : active) {
     if (request->paused()) continue;
     if (options.max_running > 0 && ++running > options.max_running) break;
-    if (&request->runner() != &runner || !MayGoOn(*request)) continue;
+    if (&request->runner() != &runner || !MayGoOn(*request) || !request->TakePrompt()) continue;
     request->FindPrefix(now);
     const bool follows =
         std::any_of(candidates.begin(), candidates.end(),

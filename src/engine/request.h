@@ -48,6 +48,9 @@ struct RequestOptions {
   std::shared_ptr<Sequence> sequence;  // idle; the request is its only user until finished
   std::vector<int32_t>
       prompt;  // appended to the sequence; may be empty only if the sequence is not
+  // Another request's, submitted before, which comes to hold the same tokens: what that one has
+  // computed of them when it comes to its first output is taken over instead of computed.
+  std::shared_ptr<const Sequence> prompt_from;
   sample::Params sampling;
   uint32_t sample_index = 0;         // of several answers to one prompt, which: keys the draws
   bool external_sampler = false;     // outputs are logits, answered by Accept

@@ -2,6 +2,7 @@
 
 #include "session/generation.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/guarded.h"
@@ -12,26 +13,33 @@ namespace {
 
 constexpr int kEventsPerTurn = 32;  // of the dispatch thread
 constexpr std::chrono::nanoseconds kAtOnce{0};
+// Longer waits would overflow the clock they are added to.
+constexpr std::chrono::hours kLongestWait{24 * 365};
+
+int64_t Earlier(int64_t a, int64_t b) { return a == 0 || (b != 0 && b < a) ? b : a; }  // 0: not yet
 
 }  // namespace
 
-Run::Run(std::shared_ptr<engine::Request> request, TextStream text, Dispatcher& dispatcher,
-         std::shared_ptr<std::atomic<uint64_t>> delivered)
-    : request_(std::move(request)),
-      dispatcher_(dispatcher),
-      delivered_(std::move(delivered)),
-      text_(std::move(text)) {}
+Run::Run(std::span<const std::shared_ptr<engine::Request>> requests, const TextStream& text,
+         Dispatcher& dispatcher, std::shared_ptr<std::atomic<uint64_t>> delivered)
+    : dispatcher_(dispatcher), delivered_(std::move(delivered)) {
+  samples_.reserve(requests.size());
+  for (const std::shared_ptr<engine::Request>& request : requests)
+    samples_.push_back({request, text});
+}
 
 void Run::Watch() {
   // The engine's thread may hold the run for a moment, even be the last to do so; nothing above the
   // run ends with it.
-  request_->OnReady([weak = weak_from_this()] {
-    if (const std::shared_ptr<Run> run = weak.lock()) run->Notice();
-  });
+  for (const Sample& sample : samples_)
+    sample.request->OnReady([weak = weak_from_this()] {
+      if (const std::shared_ptr<Run> run = weak.lock()) run->Notice();
+    });
 }
 
 void Run::Notice() {
   const std::lock_guard lock(mutex_);
+  ready_.notify_all();
   UpdateDescriptor();
   if (callback_ == nullptr || callbacks_ended_ || posted_) return;
   posted_ = true;
@@ -45,36 +53,19 @@ Result<std::optional<Event>> Run::Next(std::chrono::nanoseconds timeout) {
   if (reading_)
     return Fail(Code::kBusy, "another thread is waiting for the generation's next event");
   std::optional<Event> event = Give();
-  if (!event.has_value() && TakeIn(lock, timeout)) event = Give();
-  UpdateDescriptor();
-  return event;
-}
-
-bool Run::TakeIn(std::unique_lock<std::mutex>& lock, std::chrono::nanoseconds timeout) noexcept {
-  const bool waits = timeout != kAtOnce;
-  if (waits) {
+  if (!event.has_value() && timeout != kAtOnce) {
     reading_ = true;
-    lock.unlock();
-  }
-  std::optional<engine::Output> output;
-  bool failed = false;
-  try {
-    output = request_->Next(timeout);
-  } catch (...) {
-    failed = true;
-  }
-  if (waits) {
-    lock.lock();
+    const auto ready = [this] { return Ready(); };
+    if (timeout.count() < 0)
+      ready_.wait(lock, ready);
+    else
+      ready_.wait_for(lock, std::min<std::chrono::nanoseconds>(timeout, kLongestWait), ready);
     reading_ = false;
     idle_.notify_all();
+    event = Give();
   }
-  try {
-    if (output.has_value()) Translate(*std::move(output));
-  } catch (...) {
-    failed = true;
-  }
-  if (failed) Break();
-  return failed || output.has_value();
+  UpdateDescriptor();
+  return event;
 }
 
 // What was produced can no longer be given whole: the reader sees an error, the session what it
@@ -84,7 +75,7 @@ void Run::Break() noexcept {
   last_.emplace(End{engine::Finish::kError,
                     {Code::kOutOfMemory, "out of memory", 0, 0}});  // within the string itself
   broken_ = true;
-  request_->Cancel(engine::CancelMode::kStop);
+  for (const Sample& sample : samples_) sample.request->Cancel(engine::CancelMode::kStop);
 }
 
 void Run::BeginCallbacks(Callback callback) noexcept {
@@ -107,12 +98,11 @@ bool Run::Deliver() noexcept {
   std::unique_lock lock(mutex_);
   for (int delivered = 0; delivered < kEventsPerTurn; ++delivered) {
     if (callbacks_ended_) return false;
-    if (events_.empty() && !last_.has_value() && !TakeIn(lock, kAtOnce)) {
+    const std::optional<Event> event = Give();
+    if (!event.has_value()) {
       posted_ = false;
       return false;
     }
-    std::optional<Event> event = Give();
-    if (!event.has_value()) continue;
     if (event->kind == Event::Kind::kDone) callbacks_ended_ = true;
     delivering_ = true;
     lock.unlock();
@@ -138,7 +128,7 @@ Result<int> Run::Descriptor() {
 
 void Run::UpdateDescriptor() {
   if (!descriptor_.has_value()) return;
-  const bool ready = last_.has_value() || !events_.empty() || request_->ready();
+  const bool ready = Ready();
   if (ready == descriptor_set_) return;
   descriptor_set_ = ready;
   if (ready)
@@ -154,7 +144,7 @@ void Run::Cancel(engine::CancelMode mode) {
     if (std::exchange(cancelled_, true)) return;
     rollback_asked_ = mode == engine::CancelMode::kRollback;
   }
-  request_->Cancel(mode);
+  for (const Sample& sample : samples_) sample.request->Cancel(mode);
 }
 
 void Run::Abandon() {
@@ -181,10 +171,39 @@ bool Run::undone() const {
 }
 
 bool Run::Undone() const {
-  const engine::Finish finish = request_->finish();
+  const engine::Finish finish = RequestsFinish();
   return finish == engine::Finish::kError ||
          (rollback_asked_ && finish == engine::Finish::kCancelled) ||
          (broken_ && finish != engine::Finish::kNone);
+}
+
+// What cut one short cut the whole short; otherwise it ended as the first did.
+engine::Finish Run::RequestsFinish() const {
+  const auto any = [this](engine::Finish finish) {
+    return std::any_of(samples_.begin(), samples_.end(), [finish](const Sample& sample) {
+      return sample.request->finish() == finish;
+    });
+  };
+  for (const engine::Finish cut : {engine::Finish::kNone, engine::Finish::kError,
+                                   engine::Finish::kCancelled, engine::Finish::kDeadline})
+    if (any(cut)) return cut;
+  return samples_.front().request->finish();
+}
+
+engine::RequestStats Run::stats() const {
+  engine::RequestStats all = samples_.front().request->stats();
+  for (size_t i = 1; i < samples_.size(); ++i) {
+    const engine::RequestStats one = samples_[i].request->stats();
+    all.output_tokens += one.output_tokens;
+    all.guessed_tokens += one.guessed_tokens;
+    all.accepted_tokens += one.accepted_tokens;
+    all.waits_for_pages += one.waits_for_pages;
+    all.preemptions += one.preemptions;
+    all.first_step_ns = Earlier(all.first_step_ns, one.first_step_ns);
+    all.first_token_ns = Earlier(all.first_token_ns, one.first_token_ns);
+    all.last_token_ns = std::max(all.last_token_ns, one.last_token_ns);
+  }
+  return all;
 }
 
 bool Run::has_answer() const {
@@ -195,12 +214,14 @@ bool Run::has_answer() const {
 Run::Outcome Run::Collect() {
   std::unique_lock lock(mutex_);
   idle_.wait(lock, [this] { return !reading_; });
-  constexpr std::chrono::nanoseconds kForever{-1};
-  while (!last_.has_value()) TakeIn(lock, kForever);
+  while (!last_.has_value()) {
+    ready_.wait(lock, [this] { return OutputReady(); });
+    TakeIn();  // for a reader who still comes
+  }
   if (broken_) {
     // The engine's notices take the lock: it is not held while waiting for the engine.
     lock.unlock();
-    request_->Drain();
+    for (const Sample& sample : samples_) sample.request->Drain();
     lock.lock();
   }
   UpdateDescriptor();
@@ -210,7 +231,15 @@ Run::Outcome Run::Collect() {
   return outcome;
 }
 
+bool Run::OutputReady() const {
+  return std::any_of(samples_.begin(), samples_.end(),
+                     [](const Sample& sample) { return !sample.ended && sample.request->ready(); });
+}
+
+bool Run::Ready() const { return last_.has_value() || !events_.empty() || OutputReady(); }
+
 std::optional<Event> Run::Give() noexcept {
+  if (events_.empty() && !last_.has_value()) TakeIn();
   std::optional<Event> event;
   if (!events_.empty()) {
     event = std::move(events_.front());
@@ -227,12 +256,27 @@ std::optional<Event> Run::Give() noexcept {
   return event;
 }
 
-void Run::Translate(engine::Output output) {
+// One output of one sample, the next in turn that has one: at least one event, or the last.
+void Run::TakeIn() noexcept {
+  try {
+    for (size_t tried = 0; tried < samples_.size(); ++tried) {
+      const size_t index = next_sample_;
+      next_sample_ = (next_sample_ + 1) % samples_.size();
+      if (samples_[index].ended) continue;
+      std::optional<engine::Output> output = samples_[index].request->Next(kAtOnce);
+      if (!output.has_value()) continue;
+      Translate(index, *std::move(output));
+      return;
+    }
+  } catch (...) {
+    Break();
+  }
+}
+
+void Run::Translate(size_t index, engine::Output output) {
   using Kind = engine::Output::Kind;
   if (output.kind == Kind::kDone) {
-    if (last_.has_value()) return;
-    AddText(text_.Flush());
-    last_.emplace(End{output.finish, std::move(output.error)});
+    EndSample(index, std::move(output));
     return;
   }
   const bool is_token = output.kind == Kind::kToken;
@@ -240,16 +284,38 @@ void Run::Translate(engine::Output output) {
   const int32_t token = output.choice.token;
   Event event;
   event.kind = is_token ? Event::Kind::kTokens : Event::Kind::kChoose;
+  event.sample = static_cast<int32_t>(index);
   event.output = std::move(output);
   events_.push_back(std::move(event));
-  if (has_text) AddText(text_.Push(token));
+  if (has_text) AddText(index, samples_[index].text.Push(token));
 }
 
-void Run::AddText(std::string text) {
+// A sample that fails ends the others: the generation has failed.
+void Run::EndSample(size_t index, engine::Output output) {
+  AddText(index, samples_[index].text.Flush());
+  samples_[index].ended = true;
+  if (samples_.size() > 1) {
+    Event event;
+    event.kind = Event::Kind::kSampleDone;
+    event.sample = static_cast<int32_t>(index);
+    event.output.finish = output.finish;
+    events_.push_back(std::move(event));
+  }
+  if (output.finish == engine::Finish::kError && !error_.has_value()) {
+    error_ = std::move(output.error);
+    for (const Sample& sample : samples_) sample.request->Cancel(engine::CancelMode::kStop);
+  }
+  const bool all_ended = std::all_of(samples_.begin(), samples_.end(),
+                                     [](const Sample& sample) { return sample.ended; });
+  if (all_ended) last_.emplace(End{RequestsFinish(), std::move(error_).value_or(Error{})});
+}
+
+void Run::AddText(size_t index, std::string text) {
   if (text.empty()) return;
-  answer_ += text;
+  if (index == 0) answer_ += text;
   Event event;
   event.kind = Event::Kind::kText;
+  event.sample = static_cast<int32_t>(index);
   event.text = std::move(text);
   events_.push_back(std::move(event));
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// Generation: one answer of a session, as its caller reads it.
+// Generation: one answer of a session, or several samples of it, as its caller reads them.
 //
-// The engine's request gives tokens; here they become events: the tokens, the text they complete,
-// logits to choose from, the end. Run holds that work and refers to nothing above it, so that a
-// session can finish reading a run whose Generation was closed. Generation adds what keeps the
-// session alive, and is what the caller holds.
+// The engine's requests, one per sample, give tokens; here they become events: the tokens, the text
+// they complete, logits to choose from, the end. Run holds that work and refers to nothing above
+// it, so that a session can finish reading a run whose Generation was closed. Generation adds what
+// keeps the session alive, and is what the caller holds.
 //
 // A run that finds no memory to hand an event over ends with an error; a reader never waits for
 // what cannot come.
@@ -22,6 +22,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -35,12 +36,14 @@ namespace mirage::session {
 
 struct Event {
   enum class Kind {
-    kTokens,  // output.choice
-    kText,    // text
-    kChoose,  // output holds what the caller chooses the next token from
-    kDone,    // output.finish, output.error
+    kTokens,      // output.choice
+    kText,        // text
+    kChoose,      // output holds what the caller chooses the next token from
+    kSampleDone,  // output.finish: of one of several samples
+    kDone,        // output.finish, output.error
   };
   Kind kind = Kind::kDone;
+  int32_t sample = 0;
   engine::Output output;
   std::string text;
 };
@@ -49,9 +52,10 @@ class Run final : public Dispatcher::Client, public std::enable_shared_from_this
  public:
   using Callback = std::function<void(const Event&)>;  // must not throw
 
-  // `delivered` counts the tokens that readers were given, of all runs of a runtime.
-  Run(std::shared_ptr<engine::Request> request, TextStream text, Dispatcher& dispatcher,
-      std::shared_ptr<std::atomic<uint64_t>> delivered);
+  // A request per sample; the first is the one the session goes on from. `delivered` counts the
+  // tokens that readers were given, of all runs of a runtime.
+  Run(std::span<const std::shared_ptr<engine::Request>> requests, const TextStream& text,
+      Dispatcher& dispatcher, std::shared_ptr<std::atomic<uint64_t>> delivered);
   // Once, as soon as a shared_ptr owns it.
   void Watch();
 
@@ -73,20 +77,22 @@ class Run final : public Dispatcher::Client, public std::enable_shared_from_this
   // Cancel, by the generation's close: nobody will read it.
   void Abandon();
   [[nodiscard]] bool abandoned() const;
-  [[nodiscard]] Status Accept(int32_t token) { return request_->Accept(token); }
+  // Of a run of one sample.
+  [[nodiscard]] Status Accept(int32_t token) { return samples_.front().request->Accept(token); }
 
   // Whether the engine is done with it; its last events may be unread.
-  [[nodiscard]] bool finished() const { return request_->finished(); }
-  [[nodiscard]] engine::RequestStats stats() const { return request_->stats(); }
+  [[nodiscard]] bool finished() const { return RequestsFinish() != engine::Finish::kNone; }
+  // Of all samples: sums, the first begin and the last end; prompt and cache of the first.
+  [[nodiscard]] engine::RequestStats stats() const;
   // kNone until the last event was given to the reader.
   [[nodiscard]] engine::Finish finish() const;
   // It ended by a rollback or an error: the session is to hold what it held before the start.
   [[nodiscard]] bool undone() const;
-  // Whether the answer, all of which has been read, is one to keep.
+  // Whether the first sample's answer, all of which has been read, is one to keep.
   [[nodiscard]] bool has_answer() const;
 
-  // What the session needs to go on from here. Waits for the engine unless finished(), so only
-  // then, or after Cancel.
+  // What the session needs to go on from here: the text is the first sample's. Waits for the engine
+  // unless finished(), so only then, or after Cancel.
   struct Outcome {
     bool undone = false;
     std::string text;
@@ -98,26 +104,36 @@ class Run final : public Dispatcher::Client, public std::enable_shared_from_this
   // Something may have become ready. Any thread, the engine's too.
   void Notice();
 
-  // Takes the request's next output in; the mutex, which `lock` holds before and after, is given up
-  // while it waits. False when there was none in time.
-  bool TakeIn(std::unique_lock<std::mutex>& lock, std::chrono::nanoseconds timeout) noexcept;
+  struct Sample {
+    std::shared_ptr<engine::Request> request;
+    TextStream text;
+    bool ended = false;  // its end was taken in
+  };
+  // How the requests ended, as one; kNone until all have.
+  [[nodiscard]] engine::Finish RequestsFinish() const;
 
   // All with mutex_ held.
-  // The next event, for the reader. Needs no memory but for the words of an error.
+  [[nodiscard]] bool OutputReady() const;  // a request has something to take in
+  [[nodiscard]] bool Ready() const;        // Next would not wait
+  // The next event, for the reader; nothing when the requests have none. Needs no memory but for
+  // what they have, and the words of an error.
   [[nodiscard]] std::optional<Event> Give() noexcept;
+  void TakeIn() noexcept;
   void Break() noexcept;
   [[nodiscard]] bool Undone() const;
-  void Translate(engine::Output output);
-  void AddText(std::string text);
+  void Translate(size_t index, engine::Output output);
+  void EndSample(size_t index, engine::Output output);
+  void AddText(size_t index, std::string text);
   void UpdateDescriptor();
 
-  const std::shared_ptr<engine::Request> request_;
   Dispatcher& dispatcher_;
   const std::shared_ptr<std::atomic<uint64_t>> delivered_;
 
   mutable std::mutex mutex_;
-  std::condition_variable idle_;  // reading_ or delivering_ became false
-  TextStream text_;
+  std::condition_variable idle_;   // reading_ or delivering_ became false
+  std::condition_variable ready_;  // a request may have something
+  std::vector<Sample> samples_;    // as many as there were at first
+  size_t next_sample_ = 0;         // to look at first, so that each gets its turn
   std::deque<Event> events_;
   struct End {
     engine::Finish finish = engine::Finish::kNone;
@@ -125,12 +141,13 @@ class Run final : public Dispatcher::Client, public std::enable_shared_from_this
   };
   std::optional<End> last_;
   bool last_given_ = false;
-  bool broken_ = false;  // memory failed; the request may still be running
-  std::string answer_;
+  std::optional<Error> error_;  // of the sample that failed first
+  bool broken_ = false;         // memory failed; requests may still be running
+  std::string answer_;          // the first sample's
   bool cancelled_ = false;
   bool abandoned_ = false;
   bool rollback_asked_ = false;
-  bool reading_ = false;  // a thread waits for the request without the mutex
+  bool reading_ = false;  // a thread waits in Next
   std::optional<platform::NotifyFd> descriptor_;
   bool descriptor_set_ = false;
 

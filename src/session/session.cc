@@ -14,6 +14,7 @@ namespace mirage::session {
 namespace {
 
 constexpr int kMostLogprobs = 64;
+constexpr int32_t kMostSamples = 128;
 constexpr int64_t kNanosPerMilli = 1'000'000;
 
 Status CheckTokens(std::span<const int32_t> tokens, int32_t vocabulary, std::string_view what) {
@@ -33,6 +34,41 @@ void Append(std::vector<int32_t>& to, std::span<const int32_t> tokens) {
 std::optional<int64_t> After(int64_t now_ns, int64_t ms) {
   const std::optional<int64_t> ns = CheckedMul(ms, kNanosPerMilli);
   return ns ? CheckedAdd(now_ns, *ns) : std::nullopt;
+}
+
+Status CheckCounts(const GenerationOptions& options) {
+  if (options.logprobs < 0 || options.logprobs > kMostLogprobs)
+    return Fail(Code::kInvalidArgument, "logprobs is " + std::to_string(options.logprobs) +
+                                            "; 0 to " + std::to_string(kMostLogprobs) +
+                                            " are allowed");
+  if (options.samples < 1 || options.samples > kMostSamples)
+    return Fail(Code::kInvalidArgument, "samples is " + std::to_string(options.samples) +
+                                            "; 1 to " + std::to_string(kMostSamples) +
+                                            " are allowed");
+  if (options.samples > 1 && options.external_sampler)
+    return Fail(Code::kUnsupported, "samples is " + std::to_string(options.samples) +
+                                        "; a sampler of the caller's gives one answer at a time");
+  if (options.max_tokens < -1)
+    return Fail(Code::kInvalidArgument, "max_tokens is " + std::to_string(options.max_tokens));
+  return {};
+}
+
+// What is the same for every sample, but the deadline, which they share.
+engine::RequestOptions MakeRequest(const GenerationOptions& options,
+                                   const text::Tokenizer& tokenizer, const TextStream& text) {
+  engine::RequestOptions request;
+  request.sampling = options.sampling;
+  request.sampling.seed = *options.seed;
+  request.external_sampler = options.external_sampler;
+  request.min_tokens = options.min_tokens;
+  request.max_tokens = options.max_tokens;
+  if (!options.ignore_eos) request.stop_tokens = tokenizer.special().end_of_generation;
+  Append(request.stop_tokens, options.stop_tokens);
+  request.stop_rule = MakeStopRule(text);
+  request.logprobs = options.logprobs;
+  request.priority = options.priority;
+  request.most_guesses = options.draft_tokens;
+  return request;
 }
 
 }  // namespace
@@ -237,12 +273,7 @@ Result<std::unique_ptr<Generation>> Session::Start(GenerationOptions options) {
   MIRAGE_TRY_ASSIGN(Runtime::Compute* const compute, model_->runtime().compute());
   MIRAGE_TRY(Settle());
   MIRAGE_TRY(CheckTokens(options.stop_tokens, model_->runner()->vocabulary(), "stop token"));
-  if (options.logprobs < 0 || options.logprobs > kMostLogprobs)
-    return Fail(Code::kInvalidArgument, "logprobs is " + std::to_string(options.logprobs) +
-                                            "; 0 to " + std::to_string(kMostLogprobs) +
-                                            " are allowed");
-  if (options.max_tokens < -1)
-    return Fail(Code::kInvalidArgument, "max_tokens is " + std::to_string(options.max_tokens));
+  MIRAGE_TRY(CheckCounts(options));
   MIRAGE_TRY_ASSIGN(const StopMatcher matcher, StopMatcher::Create(options.stop_strings));
   MIRAGE_TRY(CheckDryBreakers(options.dry_breakers));
   if (options.sampling.dry_multiplier > 0) {
@@ -255,13 +286,11 @@ Result<std::unique_ptr<Generation>> Session::Start(GenerationOptions options) {
   MIRAGE_TRY_ASSIGN(const std::vector<int32_t> rendered, Render());
   const std::lock_guard lock(mutex_);
   MIRAGE_TRY_ASSIGN(Started started, PreparePrompt(rendered));
-  std::shared_ptr<engine::Request> request;
+  std::vector<std::shared_ptr<engine::Request>> requests;
   // Whatever fails from here on, the session is as it was.
   const auto take_back = [&] {
-    if (request != nullptr) {
-      request->Cancel(engine::CancelMode::kRollback);
-      request->Drain();
-    }
+    for (const auto& request : requests) request->Cancel(engine::CancelMode::kRollback);
+    for (const auto& request : requests) request->Drain();
     Undo(started);
   };
   try {
@@ -269,21 +298,18 @@ Result<std::unique_ptr<Generation>> Session::Start(GenerationOptions options) {
     // with.
     const TextStream text(model_->tokenizer(), {.text_start = content_ == Content::kConversation},
                           matcher, options.min_tokens);
-    const uint64_t seed = *options.seed;
-    const auto prompt_tokens = started.computed + static_cast<int64_t>(started.prompt.size());
-    Result<std::shared_ptr<engine::Request>> submitted =
-        compute->engine.Submit(MakeRequest(std::move(options), started, text));
-    if (!submitted) {
+    if (Status submitted = SubmitSamples(compute->engine, options, started, text, &requests);
+        !submitted) {
       take_back();
       return Fail(std::move(submitted).error());
     }
-    request = *std::move(submitted);
     Runtime& runtime = model_->runtime();
     started.run =
-        std::make_shared<Run>(request, text, runtime.dispatcher(), runtime.delivered_tokens());
+        std::make_shared<Run>(requests, text, runtime.dispatcher(), runtime.delivered_tokens());
     started.run->Watch();
+    const auto prompt_tokens = started.computed + static_cast<int64_t>(started.prompt.size());
     auto generation =
-        std::make_unique<Generation>(shared_from_this(), started.run, seed, prompt_tokens);
+        std::make_unique<Generation>(shared_from_this(), started.run, *options.seed, prompt_tokens);
     waiting_.clear();
     started_ = std::move(started);
     return generation;
@@ -293,25 +319,32 @@ Result<std::unique_ptr<Generation>> Session::Start(GenerationOptions options) {
   }
 }
 
-engine::RequestOptions Session::MakeRequest(GenerationOptions options, const Started& started,
-                                            const TextStream& text) const {
-  engine::RequestOptions request;
-  request.sequence = sequence_;
-  request.prompt = started.prompt;
-  request.sampling = std::move(options.sampling);
-  request.sampling.seed = *options.seed;
-  request.external_sampler = options.external_sampler;
-  request.min_tokens = options.min_tokens;
-  request.max_tokens = options.max_tokens;
-  if (!options.ignore_eos) request.stop_tokens = model_->tokenizer()->special().end_of_generation;
-  Append(request.stop_tokens, options.stop_tokens);
-  request.stop_rule = MakeStopRule(text);
-  request.logprobs = options.logprobs;
-  request.priority = options.priority;
-  request.most_guesses = options.draft_tokens;
+// The first sample runs on the session's own sequence, each further one on a fork of it, and takes
+// the prompt from where the first one computes it.
+Status Session::SubmitSamples(engine::Engine& engine, const GenerationOptions& options,
+                              const Started& started, const TextStream& text,
+                              std::vector<std::shared_ptr<engine::Request>>* requests) const {
+  std::vector<std::shared_ptr<engine::Sequence>> sequences = {sequence_};
+  for (int32_t i = 1; i < options.samples; ++i) {
+    MIRAGE_TRY_ASSIGN(std::shared_ptr<engine::Sequence> fork, engine.Fork(*sequence_));
+    sequences.push_back(std::move(fork));
+  }
+  std::optional<int64_t> deadline_ns;
   if (options.deadline_ms.has_value())
-    request.deadline_ns = After(model_->runtime().clock().NowNs(), *options.deadline_ms);
-  return request;
+    deadline_ns = After(model_->runtime().clock().NowNs(), *options.deadline_ms);
+  requests->reserve(sequences.size());  // one that was submitted is in there
+  for (size_t i = 0; i < sequences.size(); ++i) {
+    engine::RequestOptions request = MakeRequest(options, *model_->tokenizer(), text);
+    request.sequence = std::move(sequences[i]);
+    request.prompt = started.prompt;
+    request.sample_index = static_cast<uint32_t>(i);
+    if (i > 0) request.prompt_from = sequence_;
+    request.deadline_ns = deadline_ns;
+    MIRAGE_TRY_ASSIGN(std::shared_ptr<engine::Request> submitted,
+                      engine.Submit(std::move(request)));
+    requests->push_back(std::move(submitted));
+  }
+  return {};
 }
 
 SessionStats Session::stats() const {

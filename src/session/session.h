@@ -39,6 +39,7 @@ struct GenerationOptions {
   sample::Params sampling;       // its seed and dry_breakers are replaced
   std::optional<uint64_t> seed;  // nothing: random
   std::vector<std::string> dry_breakers = {"\n", ":", "\"", "*"};
+  int32_t samples = 1;  // answers at once; the session goes on from the first
   bool external_sampler = false;
   int64_t min_tokens = 0;   // before them nothing but max_tokens or the context ends the answer
   int64_t max_tokens = -1;  // -1: until the context is full
@@ -129,9 +130,10 @@ class Session : public std::enable_shared_from_this<Session> {
   [[nodiscard]] Status AddWaiting(std::span<const int32_t> tokens);
   [[nodiscard]] Status CheckFits(int64_t tokens) const;
   [[nodiscard]] Result<Started> PreparePrompt(const std::vector<int32_t>& rendered);
-  [[nodiscard]] engine::RequestOptions MakeRequest(GenerationOptions options,
-                                                   const Started& started,
-                                                   const TextStream& text) const;
+  // One request per sample into `requests`; after a failure those before it run.
+  [[nodiscard]] Status SubmitSamples(engine::Engine& engine, const GenerationOptions& options,
+                                     const Started& started, const TextStream& text,
+                                     std::vector<std::shared_ptr<engine::Request>>* requests) const;
 
   const std::shared_ptr<LoadedModel> model_;  // destroyed last
   const std::shared_ptr<engine::Sequence> sequence_;

@@ -463,8 +463,8 @@ static void bad_options_are_named(void** state) {
     assert_status((status),                                                                 \
                   mirage_generation_start(f->session, &options, &generation, &last_error)); \
   } while (0)
-  REFUSED(MIRAGE_UNSUPPORTED, samples, 2);
-  REFUSED(MIRAGE_UNSUPPORTED, samples, 0);
+  REFUSED(MIRAGE_INVALID_ARGUMENT, samples, 0);
+  REFUSED(MIRAGE_INVALID_ARGUMENT, samples, 129);
   REFUSED(MIRAGE_UNSUPPORTED, sampler, 7);
   REFUSED(MIRAGE_INVALID_ARGUMENT, max_tokens, 0);
   REFUSED(MIRAGE_INVALID_ARGUMENT, max_tokens, -2);
