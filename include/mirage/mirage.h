@@ -179,8 +179,8 @@ typedef struct mirage_runtime_options {
   void* log_user_data;              /* kept until the runtime's last handle is closed */
   int32_t log_level;                /* most detail wanted, MIRAGE_LOG_x */
   uint32_t reserved;
-  int32_t max_generations; /* computed at once, the others wait for their turn; 0: as many as there
-                              are */
+  int32_t max_generations; /* computed at once, each sample as one; the others wait for their turn.
+                              0: as many as there are */
   uint32_t reserved2;
 } mirage_runtime_options;
 
@@ -969,7 +969,7 @@ typedef struct mirage_runtime_stats {
   uint64_t prompt_tokens; /* computed */
   uint64_t output_tokens; /* read, or given to a callback: counted when their event is */
   uint64_t rolled_back_steps;
-  uint64_t generations; /* started and without a DONE event to read yet */
+  uint64_t generations; /* started and without a DONE event to read yet; each sample is one */
 } mirage_runtime_stats;
 
 MIRAGE_API mirage_status mirage_runtime_get_stats(const mirage_runtime* runtime,

@@ -51,6 +51,7 @@ answer read_answer(mirage_generation* generation) {
     read.status = mirage_generation_next(generation, 60000, &event, &last_error);
     if (event.kind == MIRAGE_EVENT_DONE) break;
     if (read.status != MIRAGE_OK) return read;
+    if (event.sample_index != 0) continue;
     if (event.kind == MIRAGE_EVENT_TEXT) {
       assert_true(read.text_bytes + event.text_bytes < sizeof read.text);
       memcpy(read.text + read.text_bytes, event.text, event.text_bytes);

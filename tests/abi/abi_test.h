@@ -41,7 +41,7 @@ typedef struct fixture {
 int open_fixture(void** state);
 int close_fixture(void** state);
 
-/* A generation read to its end. */
+/* A generation read to its end; of several samples, the first. */
 typedef struct answer {
   char text[4096];
   size_t text_bytes;

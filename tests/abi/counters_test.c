@@ -204,6 +204,31 @@ static void a_rolled_back_conversation_is_described_as_it_is(void** state) {
   mirage_generation_close(generation);
 }
 
+static void each_sample_is_counted(void** state) {
+  fixture* f = (fixture*)*state;
+  mirage_generation_options options = greedy(9);
+  mirage_generation* generation;
+  mirage_event event = new_event();
+  const mirage_runtime_stats before = runtime_stats(f);
+  uint64_t read = 0;
+  options.samples = 3;
+  begin(f);
+  generation = start(f->session, &options);
+  while (event.kind != MIRAGE_EVENT_DONE) {
+    assert_int_equal(generation_stats(generation).finish, MIRAGE_FINISH_NONE);
+    assert_ok(mirage_generation_next(generation, -1, &event, &last_error));
+    if (event.kind == MIRAGE_EVENT_TOKENS) read += event.token_count;
+    assert_int_equal(runtime_stats(f).output_tokens - before.output_tokens, read);
+  }
+  assert_int_equal(read, 27);
+  assert_int_equal(generation_stats(generation).output_tokens, 27);
+  assert_int_equal(runtime_stats(f).prompt_tokens - before.prompt_tokens, 4);
+  assert_int_equal(runtime_stats(f).generations, 0);
+  assert_int_equal(session_stats(f).busy, 0);
+  assert_int_equal(session_stats(f).tokens, 4 + 9);
+  mirage_generation_close(generation);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_generation_is_counted_from_its_start_to_its_last_event),
@@ -211,6 +236,7 @@ int main(void) {
       cmocka_unit_test(tokens_nobody_reads_are_no_output),
       cmocka_unit_test(an_end_is_reported_once_it_was_read),
       cmocka_unit_test(callbacks_see_the_same_counters),
+      cmocka_unit_test(each_sample_is_counted),
       cmocka_unit_test(a_rolled_back_conversation_is_described_as_it_is),
   };
   return cmocka_run_group_tests(tests, open_fixture, close_fixture);

@@ -89,6 +89,10 @@ static void a_generation_that_does_not_start_is_null(void** state) {
   /* Nothing to answer. */
   assert_fails_with_null(generation, MIRAGE_INVALID_ARGUMENT,
                          mirage_generation_start(f->session, &options, &generation, &last_error));
+  options.samples = 129;
+  assert_fails_with_null(generation, MIRAGE_INVALID_ARGUMENT,
+                         mirage_generation_start(f->session, &options, &generation, &last_error));
+  options.samples = 2;
   options.callback = ignore;
   assert_fails_with_null(generation, MIRAGE_INVALID_ARGUMENT,
                          mirage_generation_start(f->session, &options, &generation, &last_error));

@@ -294,13 +294,13 @@ static void calling(void** state) {
   unlink(path);
 }
 
-static void starting(void** state) {
-  fixture* f = (fixture*)*state;
+static void starting(fixture* f, int32_t samples) {
   mirage_generation_options options = greedy(5);
   mirage_generation* generation = NULL;
   mirage_status status = MIRAGE_OK;
   answer expected, read;
   long count;
+  options.samples = samples;
   begin_conversation(f);
   append_user(f->session, "two");
   expected = generate(f->session, &options);
@@ -321,16 +321,16 @@ static void starting(void** state) {
 }
 
 /* A reader without memory sees an error or nothing amiss; the session goes on from where it was. */
-static void reading(void** state) {
-  fixture* f = (fixture*)*state;
+static void reading(fixture* f, int32_t samples) {
   mirage_generation_options options = greedy(6);
   answer expected, read;
   int failures = 0;
   long count;
+  options.samples = samples;
   begin_conversation(f);
   append_user(f->session, "two");
   expected = generate(f->session, &options);
-  for (count = 0; count < 40; ++count) {
+  for (count = 0; count < 40 * samples; ++count) {
     mirage_event event = new_event();
     mirage_generation* generation;
     held before;
@@ -382,12 +382,12 @@ static void settling(void** state) {
 
 /* The threads that compute have nothing left: the answer is the same or ends with an error, after
  * which the session goes on from where it was. */
-static void computing(void** state) {
-  fixture* f = (fixture*)*state;
+static void computing(fixture* f, int32_t samples) {
   mirage_generation_options options = greedy(6);
   answer expected, read;
   int failures = 0;
   long count, left;
+  options.samples = samples;
   options.draft_tokens = 4;
   options.logprobs = 2;
   begin_tokens(f);
@@ -451,10 +451,20 @@ static void opening(void** state) {
   mirage_runtime_close(runtime);
 }
 
+static void starting_one(void** state) { starting((fixture*)*state, 1); }
+static void starting_three(void** state) { starting((fixture*)*state, 3); }
+static void reading_one(void** state) { reading((fixture*)*state, 1); }
+static void reading_three(void** state) { reading((fixture*)*state, 3); }
+static void computing_one(void** state) { computing((fixture*)*state, 1); }
+static void computing_three(void** state) { computing((fixture*)*state, 3); }
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(opening), cmocka_unit_test(calling),   cmocka_unit_test(starting),
-      cmocka_unit_test(reading), cmocka_unit_test(computing), cmocka_unit_test(settling),
+      cmocka_unit_test(opening),       cmocka_unit_test(calling),
+      cmocka_unit_test(starting_one),  cmocka_unit_test(starting_three),
+      cmocka_unit_test(reading_one),   cmocka_unit_test(reading_three),
+      cmocka_unit_test(computing_one), cmocka_unit_test(computing_three),
+      cmocka_unit_test(settling),
   };
   return cmocka_run_group_tests(tests, set_allocator, close_fixture);
 }
