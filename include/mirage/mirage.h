@@ -100,7 +100,7 @@ MIRAGE_API const char* mirage_version_string(void);
 /* mirage_has_feature: 1 when this build can do what `name` says, else 0; also for names it does not
  * know. Names: "gguf", "split-files", "chat-template", "external-sampler", "logprobs", "score",
  * "plan", "memory-limit", "allocator", "saved-sessions", "fork", "prefix-sharing", "draft-tokens",
- * "grammar-check", "trace".
+ * "grammar-check", "trace", "samples".
  * Threads: any. Since 0.1. */
 MIRAGE_API int32_t mirage_has_feature(const char* name);
 
@@ -731,8 +731,9 @@ typedef struct mirage_token_sequence {
 typedef struct mirage_generation_options {
   uint32_t struct_size;
   int32_t samples;         /* answers at once, 1 to 128, each with draws of its own from the one
-                              seed; a prompt computed for one serves all. Sample 0 is the answer
-                              there would be without the others, and the session goes on from it.
+                              seed. The prompt is computed once and held once, each answer takes
+                              memory of its own. Sample 0 is the answer there would be without
+                              the others, and the session goes on from it.
                               If one fails all end. With SAMPLER_EXTERNAL only 1. Default 1 */
   int64_t max_tokens;      /* at least 1; -1: until the context is full */
   int64_t deadline_ms;     /* from the start; then it finishes with FINISH_DEADLINE. -1: none */

@@ -53,7 +53,7 @@ Status CheckCounts(const GenerationOptions& options) {
   return {};
 }
 
-// What is the same for every sample, but the deadline, which they share.
+// What the samples have in common, but their deadline.
 engine::RequestOptions MakeRequest(const GenerationOptions& options,
                                    const text::Tokenizer& tokenizer, const TextStream& text) {
   engine::RequestOptions request;
