@@ -283,9 +283,14 @@ Result<std::unique_ptr<Generation>> Session::Start(GenerationOptions options) {
     MIRAGE_TRY_ASSIGN(options.seed, platform::RandomSeed());
   }
 
+  memory::Holding logits;
+  if (options.external_sampler) {
+    MIRAGE_TRY_ASSIGN(logits, HoldLogits());
+  }
   MIRAGE_TRY_ASSIGN(const std::vector<int32_t> rendered, Render());
   const std::lock_guard lock(mutex_);
   MIRAGE_TRY_ASSIGN(Started started, PreparePrompt(rendered));
+  started.logits = std::move(logits);
   std::vector<std::shared_ptr<engine::Request>> requests;
   // Whatever fails from here on, the session is as it was.
   const auto take_back = [&] {
@@ -317,6 +322,14 @@ Result<std::unique_ptr<Generation>> Session::Start(GenerationOptions options) {
     take_back();
     throw;
   }
+}
+
+Result<memory::Holding> Session::HoldLogits() const {
+  Runtime& runtime = model_->runtime();
+  const uint64_t bytes = static_cast<uint64_t>(model_->runner()->vocabulary()) * sizeof(float);
+  runtime.MakeAvailable(bytes);
+  return memory::Holding::Take(runtime.ledger(), memory::Owner::kSessions, bytes,
+                               "a row of logits for the caller");
 }
 
 // The first sample runs on the session's own sequence, each further one on a fork of it, and takes

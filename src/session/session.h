@@ -28,6 +28,7 @@
 #include "base/result.h"
 #include "engine/sequence.h"
 #include "format/session_file.h"
+#include "memory/ledger.h"
 #include "sample/params.h"
 #include "session/conversation.h"
 #include "session/generation.h"
@@ -104,6 +105,7 @@ class Session : public std::enable_shared_from_this<Session> {
     int64_t computed = 0;  // length of the sequence at the start
     std::vector<int32_t> prompt;
     std::vector<int32_t> undo;  // what waits after a rollback
+    memory::Holding logits;     // of a sampler of the caller's
   };
 
   Session(std::shared_ptr<LoadedModel> model, std::shared_ptr<engine::Sequence> sequence);
@@ -122,6 +124,8 @@ class Session : public std::enable_shared_from_this<Session> {
 
   // The tokens of a conversation, with the answer's beginning. Without mutex_ held: it takes long.
   [[nodiscard]] Result<std::vector<int32_t>> Render() const;
+  // Room for the row of logits that a caller who samples has in hand.
+  [[nodiscard]] Result<memory::Holding> HoldLogits() const;
 
   // All with mutex_ held.
   void Conclude(const Run::Outcome& outcome);

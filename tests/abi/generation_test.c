@@ -380,6 +380,33 @@ static void a_time_out_is_not_the_end(void** state) {
   mirage_generation_close(generation);
 }
 
+static uint64_t session_bytes(const fixture* f) {
+  mirage_memory memory;
+  memory.struct_size = sizeof memory;
+  assert_ok(mirage_runtime_get_memory(f->runtime, &memory, &last_error));
+  return memory.sessions_bytes;
+}
+
+static void the_callers_logits_are_of_the_limit(void** state) {
+  fixture* f = (fixture*)*state;
+  mirage_generation_options options = greedy(3);
+  mirage_generation* generation;
+  mirage_model_info info;
+  uint64_t before;
+  info.struct_size = sizeof info;
+  assert_ok(mirage_model_get_info(f->model, &info, &last_error));
+  options.sampler = MIRAGE_SAMPLER_EXTERNAL;
+  begin(f, "abc");
+  before = session_bytes(f); /* a trace that another test began */
+  generation = start(f->session, &options);
+  assert_int_equal(session_bytes(f) - before, (uint64_t)info.vocabulary * sizeof(float));
+  assert_ok(mirage_generation_cancel(generation, MIRAGE_CANCEL_STOP, &last_error));
+  read_answer(generation);
+  mirage_generation_close(generation);
+  assert_ok(mirage_session_clear(f->session, &last_error));
+  assert_int_equal(session_bytes(f), before);
+}
+
 static void what_an_external_sampler_would_leave_unused_is_refused(void** state) {
   fixture* f = (fixture*)*state;
   mirage_generation_options options = greedy(3);
@@ -858,6 +885,7 @@ int main(void) {
       cmocka_unit_test(an_unknown_way_to_cancel_is_refused),
       cmocka_unit_test(a_running_session_is_busy),
       cmocka_unit_test(a_time_out_is_not_the_end),
+      cmocka_unit_test(the_callers_logits_are_of_the_limit),
       cmocka_unit_test(what_an_external_sampler_would_leave_unused_is_refused),
       cmocka_unit_test(a_deadline_past_all_times_is_none),
       cmocka_unit_test(a_deadline_ends_the_answer),
