@@ -97,6 +97,12 @@ struct Automaton {
   std::vector<ArrayShape> arrays;
   std::vector<std::vector<uint64_t>> label_sets;  // bits by label
   uint32_t start = 0;
+  // Where the grammar's own begins, if other than `start` (grammar/trigger.h), and the states from
+  // which on they are those of free text before.
+  uint32_t triggered = kNoState;
+  uint32_t free_text = kNoState;
+
+  [[nodiscard]] size_t heap_bytes() const;
 };
 
 }  // namespace mirage::grammar

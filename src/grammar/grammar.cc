@@ -5,6 +5,7 @@
 #include "grammar/gbnf.h"
 #include "grammar/json_schema.h"
 #include "grammar/regex.h"
+#include "grammar/trigger.h"
 
 namespace mirage::grammar {
 
@@ -13,8 +14,8 @@ Result<Grammar> Grammar::FromGbnf(std::string_view text) {
   return Grammar(std::move(automaton));
 }
 
-Result<Grammar> Grammar::FromJsonSchema(std::string_view schema) {
-  MIRAGE_TRY_ASSIGN(Automaton automaton, CompileJsonSchema(schema));
+Result<Grammar> Grammar::FromJsonSchema(std::string_view schema, WhiteSpace space) {
+  MIRAGE_TRY_ASSIGN(Automaton automaton, CompileJsonSchema(schema, space));
   return Grammar(std::move(automaton));
 }
 
@@ -23,6 +24,11 @@ Result<Grammar> Grammar::FromRegex(std::string_view pattern) {
   AutomatonBuilder builder;
   MIRAGE_TRY_ASSIGN(const uint32_t start, builder.EmitRule(texts.Minimized(), Encoding::kPlain));
   MIRAGE_TRY_ASSIGN(Automaton automaton, builder.Finish(start));
+  return Grammar(std::move(automaton));
+}
+
+Result<Grammar> Grammar::AfterTriggers(const std::vector<std::string>& triggers) const {
+  MIRAGE_TRY_ASSIGN(Automaton automaton, AddTriggers(*automaton_, triggers));
   return Grammar(std::move(automaton));
 }
 

@@ -2,6 +2,7 @@
 #include "grammar/json_schema.h"
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <optional>
 #include <string>
@@ -24,22 +25,26 @@ constexpr size_t kMaxTextStates = 500'000;
 // to those that some text ends, and put into states.
 class Compiler {
  public:
-  explicit Compiler(const JsonValue& schema) : reader_(schema) {}
+  Compiler(const JsonValue& schema, WhiteSpace space) : reader_(schema), space_(space) {}
 
   Result<Automaton> Compile() {
     const uint32_t root = RuleOf(reader_.Root());
     MIRAGE_TRY(FindRules());
     FindPossible();
     const uint32_t start = builder_.AddState();
+    EmitSpace();
     if (possible_[root]) {
       for (size_t i = 0; i < rules_.size(); ++i) starts_.push_back(builder_.AddState());
       for (uint32_t rule = 0; rule < rules_.size(); ++rule)
         if (possible_[rule]) MIRAGE_TRY(EmitRule(rule));
       const uint32_t end = builder_.AddState();
       builder_.Accept(end);
-      Spaces(end, end);
-      Spaces(start, start);
-      builder_.AddCall(start, starts_[root], end);
+      if (space_ == WhiteSpace::kAny) {
+        const uint32_t spaced = builder_.AddState();
+        builder_.Accept(spaced);
+        Spaces(end, spaced);
+      }
+      for (const uint32_t state : Spaced(start)) builder_.AddCall(state, starts_[root], end);
     }
     return builder_.Finish(start);
   }
@@ -116,8 +121,33 @@ class Compiler {
     }
   }
 
-  void Spaces(uint32_t from, uint32_t to) {
-    for (const char space : {' ', '\t', '\n', '\r'}) builder_.AddEdge(from, space, to);
+  // The rule of all the white space there may be in one place, at least a byte.
+  void EmitSpace() {
+    blank_ = builder_.AddState();
+    uint32_t line = builder_.AddState();
+    builder_.Accept(line);
+    if (space_ == WhiteSpace::kAny) {
+      for (const uint32_t from : {blank_, line})
+        for (const char space : {' ', '\t', '\n', '\r'}) builder_.AddEdge(from, space, line);
+      return;
+    }
+    const uint32_t space = builder_.AddState();
+    builder_.Accept(space);
+    builder_.AddEdge(blank_, ' ', space);
+    builder_.AddEdge(blank_, '\n', line);
+    for (int i = 0; i < kMostIndent; ++i) {
+      const uint32_t further = builder_.AddState();
+      builder_.Accept(further);
+      for (const char indent : {' ', '\t'}) builder_.AddEdge(line, indent, further);
+      line = further;
+    }
+  }
+  void Spaces(uint32_t from, uint32_t to) { builder_.AddCall(from, blank_, to); }
+  // The state itself and the one after white space.
+  std::array<uint32_t, 2> Spaced(uint32_t state, Kind kind = Kind::kPlain) {
+    const uint32_t spaced = builder_.AddState(kind);
+    Spaces(state, spaced);
+    return {state, spaced};
   }
 
   Status EmitRule(uint32_t rule) {
@@ -173,18 +203,14 @@ class Compiler {
     const uint32_t close = AddClose();
     const uint32_t open =
         builder_.AddState(Kind::kArray, static_cast<uint32_t>(builder_.arrays.size()));
-    const uint32_t open_spaced = builder_.AddState(Kind::kElement);
     const uint32_t comma = builder_.AddState(Kind::kNextElement);
-    const uint32_t comma_spaced = builder_.AddState(Kind::kElement);
     Opens(rule, '[', open);
-    for (const uint32_t state : {open, open_spaced}) {
-      Spaces(state, open_spaced);
+    for (const uint32_t state : Spaced(open, Kind::kElement)) builder_.AddEdge(state, ']', close);
+    for (const uint32_t state : Spaced(after)) {
+      builder_.AddEdge(state, ',', comma);
       builder_.AddEdge(state, ']', close);
     }
-    Spaces(after, after);
-    builder_.AddEdge(after, ',', comma);
-    builder_.AddEdge(after, ']', close);
-    for (const uint32_t state : {comma, comma_spaced}) Spaces(state, comma_spaced);
+    (void)Spaced(comma, Kind::kElement);
     shape.after = after;
     builder_.arrays.push_back(std::move(shape));
   }
@@ -214,31 +240,23 @@ class Compiler {
       ends.push_back(end);
       if (!shape.labels[label].possible) continue;
       const Demand& demand = label < names.size() ? object.Of(names[label]) : object.others;
-      const uint32_t spaced = builder_.AddState();
       const uint32_t value = builder_.AddState();
-      for (const uint32_t state : {end, spaced}) {
-        Spaces(state, spaced);
-        builder_.AddEdge(state, ':', value);
-      }
-      Spaces(value, value);
-      builder_.AddCall(value, starts_[numbers_.at(demand)], after);
+      for (const uint32_t state : Spaced(end)) builder_.AddEdge(state, ':', value);
+      for (const uint32_t state : Spaced(value))
+        builder_.AddCall(state, starts_[numbers_.at(demand)], after);
     }
     const uint32_t open =
         builder_.AddState(Kind::kObject, static_cast<uint32_t>(builder_.objects.size()));
-    const uint32_t open_spaced = builder_.AddState();
     const uint32_t comma = builder_.AddState();
     Opens(rule, '{', open);
-    Spaces(after, after);
-    Spaces(comma, comma);
-    builder_.AddEdge(after, '}', close);
-    for (const uint32_t state : {open, open_spaced}) {
-      Spaces(state, open_spaced);
-      builder_.AddEdge(state, '}', close);
-    }
+    const std::array<uint32_t, 2> opens = Spaced(open), afters = Spaced(after);
+    for (const auto& states : {opens, afters})
+      for (const uint32_t state : states) builder_.AddEdge(state, '}', close);
     if (!shape.labels.empty()) {
       MIRAGE_TRY_ASSIGN(const uint32_t key, EmitNames(names, shape, ends));
-      for (const uint32_t state : {open, open_spaced, comma}) builder_.AddEdge(state, '"', key);
-      builder_.AddEdge(after, ',', comma);
+      for (const auto& states : {opens, Spaced(comma)})
+        for (const uint32_t state : states) builder_.AddEdge(state, '"', key);
+      for (const uint32_t state : afters) builder_.AddEdge(state, ',', comma);
       // A comma promises a name.
       builder_.SetKind(comma, Kind::kMore, builder_.LabelSetOf(key));
     }
@@ -302,6 +320,8 @@ class Compiler {
   }
 
   SchemaReader reader_;
+  const WhiteSpace space_;
+  uint32_t blank_ = kNoState;  // where the rule of white space begins
   std::map<Demand, uint32_t> numbers_;
   std::vector<Demand> order_;
   std::vector<Form> rules_;
@@ -312,9 +332,9 @@ class Compiler {
 
 }  // namespace
 
-Result<Automaton> CompileJsonSchema(std::string_view text) {
+Result<Automaton> CompileJsonSchema(std::string_view text, WhiteSpace space) {
   MIRAGE_TRY_ASSIGN(const JsonValue schema, ParseJson(text));
-  return Compiler(schema).Compile();
+  return Compiler(schema, space).Compile();
 }
 
 }  // namespace mirage::grammar

@@ -25,8 +25,18 @@
 
 namespace mirage::grammar {
 
+// Where JSON allows white space, how much of it there may be.
+enum class WhiteSpace {
+  kAny,  // as JSON has it
+  // A space, or a line break and up to kMostIndent spaces and tabs; none after the whole text. So a
+  // text that is made up on the way comes to its end.
+  kBounded,
+};
+inline constexpr int kMostIndent = 20;
+
 // kInvalidArgument and kUnsupported: "#/properties/a: ...". A schema that nothing satisfies gives
 // an automaton of no text.
-[[nodiscard]] Result<Automaton> CompileJsonSchema(std::string_view text);
+[[nodiscard]] Result<Automaton> CompileJsonSchema(std::string_view text,
+                                                  WhiteSpace space = WhiteSpace::kAny);
 
 }  // namespace mirage::grammar

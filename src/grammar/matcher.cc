@@ -2,6 +2,7 @@
 #include "grammar/matcher.h"
 
 #include <algorithm>
+#include <functional>
 #include <nlohmann/json.hpp>
 
 namespace mirage::grammar {
@@ -21,6 +22,11 @@ uint32_t ElementRule(const ArrayShape& shape, uint64_t count) {
 uint64_t Saturation(const ArrayShape& shape) {
   return std::max({uint64_t{shape.first.size()}, shape.low,
                    shape.high == UINT64_MAX ? uint64_t{0} : shape.high});
+}
+
+size_t Mix(size_t hash, size_t value) {
+  hash ^= value + 0x9e3779b97f4a7c15u + (hash << 6) + (hash >> 2);
+  return hash * 0xff51afd7ed558ccdu;
 }
 
 // A name as it was spelt to what it says: two spellings of one name are one name.
@@ -50,16 +56,62 @@ Matcher::Stack Matcher::Stack::Of(uint32_t back, TallyRef tally, Stack below) {
   out.cell_->back = back;
   out.cell_->tally = std::move(tally);
   out.cell_->depth = below.cell_ == nullptr ? 1 : below.cell_->depth + 1;
+  out.cell_->hash =
+      Mix(Mix(below.cell_ == nullptr ? 0 : below.cell_->hash, back), HashOf(out.cell_->tally));
   out.cell_->below = std::move(below);
   return out;
 }
 
 Result<Matcher> Matcher::Begin(std::shared_ptr<const Automaton> automaton) {
+  const uint32_t start = automaton->start;
+  return Begin(std::move(automaton), start);
+}
+
+Result<Matcher> Matcher::Begin(std::shared_ptr<const Automaton> automaton, uint32_t state) {
   Matcher matcher(std::move(automaton));
   Reading first;
-  first.state = matcher.automaton_->start;
+  first.state = state;
   MIRAGE_TRY(matcher.Close({std::move(first)}));
   return matcher;
+}
+
+Matcher Matcher::In(std::shared_ptr<const Automaton> automaton) const {
+  Matcher other = *this;
+  other.automaton_ = std::move(automaton);
+  return other;
+}
+
+bool Matcher::InFreeText() const {
+  return std::any_of(readings_.begin(), readings_.end(), [&](const Reading& reading) {
+    return reading.state >= automaton_->free_text;
+  });
+}
+
+bool Matcher::operator==(const Matcher& other) const {
+  return automaton_ == other.automaton_ && can_end_ == other.can_end_ &&
+         std::equal(readings_.begin(), readings_.end(), other.readings_.begin(),
+                    other.readings_.end(), Same);
+}
+
+size_t Matcher::Hash() const {
+  size_t hash = readings_.size();
+  for (const Reading& reading : readings_) {
+    hash = Mix(Mix(hash, reading.state), HashOf(reading.tally));
+    if (reading.stack.get() != nullptr) hash = Mix(hash, reading.stack.get()->hash);
+  }
+  return hash;
+}
+
+size_t Matcher::heap_bytes() const {
+  return readings_.capacity() * (sizeof(Reading) + sizeof(Cell) + sizeof(Tally));
+}
+
+size_t Matcher::HashOf(const TallyRef& tally) {
+  if (tally == nullptr) return 0;
+  size_t hash = Mix(tally->shape, tally->count);
+  for (const uint64_t word : tally->seen) hash = Mix(hash, word);
+  for (const std::string& name : tally->names) hash = Mix(hash, std::hash<std::string>{}(name));
+  return Mix(hash, std::hash<std::string>{}(tally->name));
 }
 
 bool Matcher::SameTally(const TallyRef& a, const TallyRef& b) {

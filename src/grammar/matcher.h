@@ -30,8 +30,12 @@ class Matcher {
   static constexpr size_t kMaxReadings = 1024;
   static constexpr uint32_t kMaxDepth = 1000;
 
-  // At the beginning. The automaton is shared by all its matchers.
+  // At the beginning, or at another state of it. The automaton is shared by all its matchers.
   [[nodiscard]] static Result<Matcher> Begin(std::shared_ptr<const Automaton> automaton);
+  [[nodiscard]] static Result<Matcher> Begin(std::shared_ptr<const Automaton> automaton,
+                                             uint32_t state);
+  // As if this matcher's text had been followed through `automaton`, which has the same states.
+  [[nodiscard]] Matcher In(std::shared_ptr<const Automaton> automaton) const;
 
   // Takes a byte if the grammar allows it here. False: it does not, and nothing has changed.
   // kUnsupported, and nothing has changed, when the text has more than kMaxReadings readings or is
@@ -43,6 +47,14 @@ class Matcher {
   [[nodiscard]] bool Accepts(uint8_t byte) const;
   // The text so far is one of the grammar.
   [[nodiscard]] bool CanEnd() const { return can_end_; }
+  // The text so far is free: the grammar's own has not begun.
+  [[nodiscard]] bool InFreeText() const;
+
+  // Equal ones allow the same from here on; unequal ones may. Equal ones have equal hashes.
+  [[nodiscard]] bool operator==(const Matcher& other) const;
+  [[nodiscard]] size_t Hash() const;
+  // About what one takes that shares no stack with another.
+  [[nodiscard]] size_t heap_bytes() const;
 
  private:
   // What has been seen of an object or array.
@@ -80,6 +92,7 @@ class Matcher {
     std::atomic<uint32_t> references{1};
     uint32_t depth = 1;
     uint32_t back = kNoState;
+    size_t hash = 0;  // of all that follows and is below
     TallyRef tally;
     Stack below;
   };
@@ -92,6 +105,7 @@ class Matcher {
   explicit Matcher(std::shared_ptr<const Automaton> automaton) : automaton_(std::move(automaton)) {}
 
   [[nodiscard]] static bool SameTally(const TallyRef& a, const TallyRef& b);
+  [[nodiscard]] static size_t HashOf(const TallyRef& tally);
   [[nodiscard]] static bool Same(const Reading& a, const Reading& b);
   // The reading after `byte`, or nothing.
   [[nodiscard]] std::optional<Reading> Follow(const Reading& reading, uint8_t byte) const;
