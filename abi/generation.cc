@@ -11,6 +11,7 @@
 
 #include "abi/call_out.h"
 #include "abi/first_sizes.h"
+#include "abi/grammar_options.h"
 #include "abi/guard.h"
 #include "abi/handles.h"
 #include "abi/sampling_options.h"
@@ -67,6 +68,7 @@ Result<session::GenerationOptions> ReadGenerationOptions(const mirage_generation
 
   session::GenerationOptions read;
   MIRAGE_TRY(ReadSampling(options, &read));
+  MIRAGE_TRY_ASSIGN(read.grammar, ReadGrammar(options));
   if (options.has_seed == 1) read.seed = options.seed;
   read.external_sampler = options.sampler == MIRAGE_SAMPLER_EXTERNAL;
   read.samples = options.samples;

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "abi/grammar_options.h"
 #include "abi/guard.h"
 #include "abi/handles.h"
 #include "session/deep.h"
@@ -14,23 +15,11 @@
 namespace mirage::abi {
 namespace {
 
-Result<grammar::Grammar> Compile(int32_t kind, std::string_view text) {
-  switch (kind) {
-    case MIRAGE_GRAMMAR_GBNF:
-      return grammar::Grammar::FromGbnf(text);
-    case MIRAGE_GRAMMAR_REGEX:
-      return grammar::Grammar::FromRegex(text);
-    case MIRAGE_GRAMMAR_JSON_SCHEMA:
-      return grammar::Grammar::FromJsonSchema(text);
-    default:
-      return Fail(Code::kUnsupported,
-                  "the grammar's kind " + std::to_string(kind) + ": 1 to 3 are known");
-  }
-}
-
 Status CheckText(int32_t kind, std::string_view grammar, std::string_view text, int32_t* accepted,
                  size_t* position) {
-  MIRAGE_TRY_ASSIGN(const grammar::Grammar compiled, Compile(kind, grammar));
+  MIRAGE_TRY_ASSIGN(const grammar::Notation notation, ReadNotation(kind));
+  MIRAGE_TRY_ASSIGN(const grammar::Grammar compiled,
+                    grammar::Grammar::From(notation, grammar, grammar::Spelling::kAny));
   MIRAGE_TRY_ASSIGN(grammar::Matcher matcher, compiled.Begin());
   MIRAGE_TRY_ASSIGN(const size_t taken, matcher.Push(text));
   *accepted = taken == text.size() && matcher.CanEnd() ? 1 : 0;

@@ -180,7 +180,15 @@ MIRAGE_FIELD(mirage_generation_options, banned_sequences, 240);
 MIRAGE_FIELD(mirage_generation_options, banned_sequence_count, 248);
 MIRAGE_FIELD(mirage_generation_options, allowed_tokens, 256);
 MIRAGE_FIELD(mirage_generation_options, allowed_token_count, 264);
-MIRAGE_SIZE(mirage_generation_options, 272);
+MIRAGE_FIELD(mirage_generation_options, grammar_kind, 272);
+MIRAGE_FIELD(mirage_generation_options, grammar_lazy, 276);
+MIRAGE_FIELD(mirage_generation_options, grammar, 280);
+MIRAGE_FIELD(mirage_generation_options, grammar_bytes, 288);
+MIRAGE_FIELD(mirage_generation_options, grammar_triggers, 296);
+MIRAGE_FIELD(mirage_generation_options, grammar_trigger_count, 304);
+MIRAGE_FIELD(mirage_generation_options, grammar_trigger_tokens, 312);
+MIRAGE_FIELD(mirage_generation_options, grammar_trigger_token_count, 320);
+MIRAGE_SIZE(mirage_generation_options, 328);
 
 MIRAGE_FIELD(mirage_plan_options, struct_size, 0);
 MIRAGE_FIELD(mirage_plan_options, sessions, 4);

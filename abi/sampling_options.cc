@@ -29,6 +29,7 @@ Status CheckExternal(const mirage_generation_options& options) {
                     : options.draft_tokens != 0          ? "draft_tokens"
                     : options.logit_bias_count != 0      ? "logit_bias"
                     : options.logprobs != 0              ? "logprobs"
+                    : options.grammar_kind != 0          ? "grammar_kind"
                                                          : nullptr;
   if (options.sampler != MIRAGE_SAMPLER_EXTERNAL || set == nullptr) return {};
   return Fail(Code::kInvalidArgument,

@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -167,7 +168,7 @@ class Bencher {
     SamplingFlags sampling = flags_.sampling;
     sampling.temperature = 0.0F;
     sampling.max_tokens = max_tokens;
-    const GenerationOptions options(model_, sampling);
+    const GenerationOptions options(model_, sampling, std::nullopt);
     std::vector<GenerationHandle> generations;
     const Clock::time_point begin = Clock::now();
     for (const SessionHandle& session : sessions)

@@ -13,6 +13,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "tools/answer.h"
 #include "tools/command.h"
@@ -87,10 +88,11 @@ void Exchange(const mirage_model* model, mirage_session* session,
 
 int Chat(const ChatFlags& flags) {
   CatchEveryInterrupt();
+  std::optional<Grammar> grammar = flags.sampling.grammar.Read();
   const RuntimeHandle runtime = flags.model.Open();
   const ModelHandle model = flags.model.Load(runtime.get(), 1);
   const SessionHandle session = OpenSession(model.get());
-  const GenerationOptions options(model.get(), flags.sampling);
+  const GenerationOptions options(model.get(), flags.sampling, std::move(grammar));
   if (ModelInfo(model.get()).has_chat_template != 1)
     AddMessage(session.get(), "user", "");  // fails, and says why there is none
   if (flags.system) AddMessage(session.get(), "system", *flags.system);

@@ -190,7 +190,10 @@ void SamplingFlags::Add(CLI::App& command) {
                   "where it repeats what was said")
       ->check(Whole<int32_t>(0));
   AddSamplers(command);
-  AddAbsentOptions(command, {"--grammar", "--json-schema"});
+  grammar.Add(command);
+  command.add_option("--grammar-trigger", grammar_triggers,
+                     "Any text at first: what is named above is for what follows this one; may be "
+                     "given several times");
 }
 
 void SamplingFlags::AddReading(CLI::App& command) {
@@ -246,7 +249,9 @@ void SamplingFlags::AddSamplers(CLI::App& command) {
       ->check(Whole<int32_t>());
 }
 
-GenerationOptions::GenerationOptions(const mirage_model* model, const SamplingFlags& flags) {
+GenerationOptions::GenerationOptions(const mirage_model* model, const SamplingFlags& flags,
+                                     std::optional<Grammar> grammar)
+    : grammar_(std::move(grammar)) {
   mirage_generation_options_init(&options_, sizeof options_);
   mirage_error error = MIRAGE_ERROR_INIT;
   Check(mirage_model_get_generation_options(model, &options_, &error), error, "");
@@ -273,6 +278,7 @@ GenerationOptions::GenerationOptions(const mirage_model* model, const SamplingFl
   options_.logit_bias_count = bias_.size();
   SetSamplers(flags);
   SetLimits(model, flags);
+  SetGrammar(flags);
 }
 
 void GenerationOptions::SetSamplers(const SamplingFlags& flags) {
@@ -310,6 +316,22 @@ void GenerationOptions::SetLimits(const mirage_model* model, const SamplingFlags
   options_.banned_sequence_count = banned_sequences_.size();
   options_.allowed_tokens = flags.allowed_tokens.data();
   options_.allowed_token_count = flags.allowed_tokens.size();
+}
+
+void GenerationOptions::SetGrammar(const SamplingFlags& flags) {
+  if (!grammar_.has_value()) {
+    if (!flags.grammar_triggers.empty())
+      throw Failure(kBadInput, "--grammar-trigger needs one of --json-schema, --grammar, --regex");
+    return;
+  }
+  options_.grammar_kind = grammar_->kind;
+  options_.grammar = grammar_->text.data();
+  options_.grammar_bytes = grammar_->text.size();
+  for (const std::string& text : flags.grammar_triggers)
+    triggers_.push_back({text.data(), text.size()});
+  options_.grammar_lazy = triggers_.empty() ? 0 : 1;
+  options_.grammar_triggers = triggers_.data();
+  options_.grammar_trigger_count = triggers_.size();
 }
 
 }  // namespace mirage::cli

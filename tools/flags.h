@@ -12,6 +12,7 @@
 
 #include "mirage/mirage.h"
 #include "tools/api.h"
+#include "tools/grammar_flags.h"
 
 namespace mirage::cli {
 
@@ -56,6 +57,8 @@ struct SamplingFlags {
   bool ignore_eos = false;
   int32_t logprobs = 0;
   int32_t draft_tokens = 0;
+  GrammarFlags grammar;
+  std::vector<std::string> grammar_triggers;
 
   void Add(CLI::App& command);
   void AddReading(CLI::App& command);  // of these, what ends an answer and what is told about it
@@ -64,11 +67,12 @@ struct SamplingFlags {
   void AddSamplers(CLI::App& command);
 };
 
-// The library's options for these flags; with the flags and the model, owns what the struct points
-// to.
+// The library's options for these flags and the grammar that they name; with the flags and the
+// model, owns what the struct points to.
 class GenerationOptions {
  public:
-  GenerationOptions(const mirage_model* model, const SamplingFlags& flags);
+  GenerationOptions(const mirage_model* model, const SamplingFlags& flags,
+                    std::optional<Grammar> grammar);
   GenerationOptions(const GenerationOptions&) = delete;
   GenerationOptions& operator=(const GenerationOptions&) = delete;
 
@@ -76,6 +80,7 @@ class GenerationOptions {
 
  private:
   void SetSamplers(const SamplingFlags& flags);
+  void SetGrammar(const SamplingFlags& flags);
   void SetLimits(const mirage_model* model, const SamplingFlags& flags);
 
   std::vector<mirage_string> stop_;
@@ -83,6 +88,8 @@ class GenerationOptions {
   std::vector<mirage_string> breakers_;
   std::vector<std::vector<int32_t>> banned_;
   std::vector<mirage_token_sequence> banned_sequences_;
+  std::optional<Grammar> grammar_;
+  std::vector<mirage_string> triggers_;
   mirage_generation_options options_;
 };
 

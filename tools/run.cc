@@ -191,11 +191,12 @@ Json AnswerJson(const Answer& answer, const mirage_generation_options& options,
 
 int Run(const RunFlags& flags) {
   CatchInterrupts();
+  std::optional<Grammar> grammar = flags.sampling.grammar.Read();
   const RuntimeHandle runtime = flags.model.Open();
   const ModelHandle model = LoadForPrompt(runtime.get(), flags);
   const SessionHandle session = OpenSession(model.get());
   AddPrompt(session.get(), flags);
-  const GenerationOptions options(model.get(), flags.sampling);
+  const GenerationOptions options(model.get(), flags.sampling, std::move(grammar));
   const Answer answer = Generate(session.get(), options.get(), [&](const std::string& piece) {
     if (!flags.json) WriteStandardOutput(piece);
   });

@@ -100,7 +100,7 @@ MIRAGE_API const char* mirage_version_string(void);
 /* mirage_has_feature: 1 when this build can do what `name` says, else 0; also for names it does not
  * know. Names: "gguf", "split-files", "chat-template", "external-sampler", "logprobs", "score",
  * "plan", "memory-limit", "allocator", "saved-sessions", "fork", "prefix-sharing", "draft-tokens",
- * "grammar-check", "trace", "samples".
+ * "grammar-check", "grammar", "trace", "samples".
  * Threads: any. Since 0.1. */
 MIRAGE_API int32_t mirage_has_feature(const char* name);
 
@@ -725,9 +725,22 @@ typedef struct mirage_token_sequence {
   size_t count;
 } mirage_token_sequence;
 
-/* How to answer. A token is chosen in this order: logit bias, allowed_tokens, banned_sequences and
- * min_tokens; then the stages that `samplers` names; then the draw. When these leave no token, the
- * generation fails with INVALID_ARGUMENT and a message that names them. */
+/* How to answer. A token is chosen in this order: logit bias, the grammar, allowed_tokens,
+ * banned_sequences and min_tokens; then the stages that `samplers` names; then the draw. When these
+ * leave no token, the generation fails with INVALID_ARGUMENT and a message that names them.
+ *
+ * An answer held to a grammar: tokens that it does not allow count as forbidden; what is left has
+ * the model's probabilities. An end or stop token is chosen only where the answer may end; where
+ * nothing else could follow, the answer ends with FINISH_STOP without one, whatever min_tokens and
+ * ignore_eos say. FINISH_LENGTH says that it was cut short; a stop string, a deadline and a cancel
+ * may cut it short, too. Control tokens are chosen only in free text before a trigger. In JSON by a
+ * schema, where JSON allows white space there is at most a space, or a line break and up to 20
+ * spaces or tabs, and none at the end; numbers have at most 16 digits before and after the point
+ * and 2 in the exponent, unless the schema allows only longer ones. A choice among a few texts is a
+ * regular expression: "yes|no|maybe". Rules are not nested more than 1000 deep; a grammar by which
+ * tokens can be read in very many ways fails the generation with UNSUPPORTED. Where only one text
+ * can follow, its tokens are guessed and checked together as with draft_tokens: the answer is the
+ * same. Not with SAMPLER_EXTERNAL. */
 typedef struct mirage_generation_options {
   uint32_t struct_size;
   int32_t samples;         /* answers at once, 1 to 128, each with draws of its own from the one
@@ -801,6 +814,18 @@ typedef struct mirage_generation_options {
   const int32_t* allowed_tokens; /* no other is chosen; without an end token among them the answer
                                     ends with its length */
   size_t allowed_token_count;    /* 0: all are allowed */
+  int32_t grammar_kind; /* MIRAGE_GRAMMAR_x: the answer's text is one that `grammar` allows. 0: any
+                           text, the default */
+  int32_t grammar_lazy; /* 1: any text at first; the grammar is for what follows the first trigger,
+                           if one comes */
+  const char* grammar;  /* in that notation; read before the start returns */
+  size_t grammar_bytes;
+  const mirage_string* grammar_triggers; /* texts, at most 64 of at most 256 bytes each; with
+                                            grammar_lazy */
+  size_t grammar_trigger_count;
+  const int32_t* grammar_trigger_tokens; /* tokens, such as those that begin a tool call; with
+                                            grammar_lazy */
+  size_t grammar_trigger_token_count;
 } mirage_generation_options;
 
 /* mirage_generation_options_init: the library's defaults, as in the comments above. A model may
@@ -823,9 +848,11 @@ MIRAGE_API mirage_status mirage_model_get_generation_options(const mirage_model*
  *   out      the generation; close with mirage_generation_close(). It is set before the first
  *            callback.
  *
- * Fails with INVALID_ARGUMENT (an option out of its range; nothing to answer), UNSUPPORTED, REFUSED
- * (by the chat template), CONTEXT_FULL (the prompt is longer than the session's context),
- * OUT_OF_MEMORY (it can never fit), BUSY, CLOSED. A session whose start failed is as it was.
+ * Fails with INVALID_ARGUMENT (an option out of its range; nothing to answer; a grammar that allows
+ * no text or is none: the message says where), UNSUPPORTED (also what a grammar has but this build
+ * does not), REFUSED (by the chat template), CONTEXT_FULL (the prompt is longer than the session's
+ * context), OUT_OF_MEMORY (it can never fit), BUSY, CLOSED. A session whose start failed is as it
+ * was.
  * Threads: one at a time per session. After the close of an unfinished generation it waits for the
  * running step to be abandoned; inside a callback it returns BUSY instead. Since 0.1. */
 MIRAGE_API mirage_status mirage_generation_start(mirage_session* session,

@@ -30,6 +30,7 @@ class BitSet {
   // `index` is below size().
   void Add(size_t index) { words_[index / 64] |= uint64_t{1} << (index % 64); }
   void Remove(size_t index) { words_[index / 64] &= ~(uint64_t{1} << (index % 64)); }
+  void Clear() { std::fill(words_.begin(), words_.end(), 0); }
   // `other` is no larger.
   void Add(const BitSet& other) {
     for (size_t i = 0; i < other.words_.size(); ++i) words_[i] |= other.words_[i];

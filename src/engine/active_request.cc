@@ -10,6 +10,9 @@ namespace mirage::engine {
 
 namespace {
 
+// Guesses of text that a constraint leaves no choice about, whether others are wanted or not.
+constexpr int64_t kMostForced = 16;
+
 // Common tokens that are worth waiting a step for, instead of computing them twice in it.
 constexpr int64_t kWorthWaitingFor = 2 * kernels::kPageTokens;
 
@@ -20,7 +23,8 @@ ActiveRequest::ActiveRequest(RequestOptions options, sample::Sampler sampler,
     : options_(std::move(options)),
       sampler_(std::move(sampler)),
       state_(std::move(state)),
-      draft_length_(options_.most_guesses) {}
+      draft_length_(options_.most_guesses),
+      forced_length_(kMostForced) {}
 
 Status ActiveRequest::Begin(int64_t now_ns) {
   Sequence& seq = sequence();
@@ -67,17 +71,28 @@ std::span<const int32_t> ActiveRequest::PendingTokens(int64_t count) const {
 
 void ActiveRequest::Guess(double per_token_share) {
   guesses_.clear();
-  if (options_.most_guesses == 0 || options_.external_sampler || pending() != 1) return;
+  if (options_.external_sampler || pending() != 1) return;
+  if (options_.most_guesses == 0 && options_.constraint == nullptr) return;
   const std::vector<int32_t>& tokens = sequence().tokens_;
   // What is guessed and the token after it must fit; the last one is never computed.
   int64_t room = sequence().context_limit() - static_cast<int64_t>(tokens.size()) - 1;
   if (options_.max_tokens > 0) room = std::min(room, options_.max_tokens - produced_ - 1);
-  const int64_t count = std::min(room, draft_length_.Next(per_token_share));
-  if (count <= 0) return;
   try {
-    draft_.Sync(tokens);
-    guesses_ = draft_.Propose(tokens, count);
+    if (options_.constraint != nullptr && room > 0)
+      guesses_ = options_.constraint->Forced(std::min(room, kMostForced));
+    guesses_forced_ = !guesses_.empty();
+    DraftLength& length = guesses_forced_ ? forced_length_ : draft_length_;
+    const int64_t count = std::min(room, length.Next(per_token_share));
+    if (guesses_forced_) {
+      guesses_.resize(std::min(guesses_.size(), static_cast<size_t>(count)));
+    } else if (count > 0) {
+      draft_.Sync(tokens);
+      guesses_ = draft_.Propose(tokens, count);
+      if (options_.constraint != nullptr)
+        guesses_.resize(static_cast<size_t>(options_.constraint->CountAllowed(guesses_)));
+    }
   } catch (const std::bad_alloc&) {  // a step without guesses is as good, only shorter
+    guesses_.clear();
     draft_.Clear();
   }
 }
@@ -97,7 +112,7 @@ bool ActiveRequest::CameTrue(int64_t index) const {
 void ActiveRequest::EndGuesses(int64_t checked, int64_t accepted) {
   guesses_.clear();
   if (checked == 0) return;
-  draft_length_.Learn(checked, accepted);
+  (guesses_forced_ ? forced_length_ : draft_length_).Learn(checked, accepted);
   state_->UpdateStats([&](RequestStats& stats) {
     stats.guessed_tokens += checked;
     stats.accepted_tokens += accepted;
@@ -242,9 +257,16 @@ Status ActiveRequest::Sample(std::span<float> logits, sample::Workspace& workspa
   context.logprobs = options_.logprobs;
   context.mirostat_mu = mirostat_mu_;
   if (produced_ < options_.min_tokens) context.forbidden = options_.stop_tokens;
+  if (options_.constraint != nullptr) {
+    MIRAGE_TRY_ASSIGN(context.grammar, options_.constraint->Allowed());
+  }
   MIRAGE_TRY_ASSIGN(sample::Choice choice, sampler_.Sample(logits, context, workspace));
   mirostat_mu_ = choice.mirostat_mu;
-  Produce(std::move(choice), now_ns);
+  bool complete = false;
+  if (options_.constraint != nullptr) {
+    MIRAGE_TRY_ASSIGN(complete, options_.constraint->Push(choice.token));
+  }
+  Produce(std::move(choice), complete, now_ns);
   return {};
 }
 
@@ -255,10 +277,10 @@ void ActiveRequest::TakeAccepted(int64_t now_ns) {
   awaiting_accept_ = false;
   sample::Choice choice;
   choice.token = *token;
-  Produce(std::move(choice), now_ns);
+  Produce(std::move(choice), false, now_ns);
 }
 
-void ActiveRequest::Produce(sample::Choice choice, int64_t now_ns) {
+void ActiveRequest::Produce(sample::Choice choice, bool complete, int64_t now_ns) {
   const int32_t token = choice.token;
   {
     const std::lock_guard lock(sequence().mutex_);
@@ -269,7 +291,7 @@ void ActiveRequest::Produce(sample::Choice choice, int64_t now_ns) {
   output.choice = std::move(choice);
   output.stop_token = std::find(options_.stop_tokens.begin(), options_.stop_tokens.end(), token) !=
                       options_.stop_tokens.end();
-  if (output.stop_token || (options_.stop_rule && options_.stop_rule->Push(token)))
+  if (output.stop_token || complete || (options_.stop_rule && options_.stop_rule->Push(token)))
     last_ = Finish::kStop;
   else if (produced_ == options_.max_tokens ||
            static_cast<int64_t>(sequence().tokens_.size()) >= sequence().context_limit())
@@ -306,6 +328,7 @@ void ActiveRequest::End(Finish finish, Error error, int64_t now_ns) noexcept {
     seq.busy_ = false;
   }
   options_.sequence.reset();
+  options_.constraint.reset();
   state_->Finish(finish, std::move(error));
 }
 

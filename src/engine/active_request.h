@@ -91,7 +91,8 @@ class ActiveRequest {
 
  private:
   [[nodiscard]] Sequence& sequence() const { return *options_.sequence; }
-  void Produce(sample::Choice choice, int64_t now_ns);
+  // `complete`: by its constraint nothing may follow.
+  void Produce(sample::Choice choice, bool complete, int64_t now_ns);
   // Lets others find the first `count` tokens. With the sequence's lock held.
   void Remember(int64_t count, bool with_partial, int64_t now_ns) noexcept;
 
@@ -108,7 +109,9 @@ class ActiveRequest {
   std::vector<int32_t> pass_tokens_;
   NgramDraft draft_;
   DraftLength draft_length_;
-  std::optional<Finish> last_;  // the reason the newest token was the last
+  DraftLength forced_length_;
+  bool guesses_forced_ = false;  // by the constraint
+  std::optional<Finish> last_;   // the reason the newest token was the last
 };
 
 }  // namespace mirage::engine

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "engine/constraint.h"
 #include "engine/sequence.h"
 #include "sample/params.h"
 #include "sample/sampler.h"
@@ -58,6 +59,7 @@ struct RequestOptions {
   int64_t max_tokens = -1;           // -1: until the context is full
   std::vector<int32_t> stop_tokens;  // the end-of-generation set; empty to ignore it
   std::unique_ptr<StopRule> stop_rule;
+  std::unique_ptr<Constraint> constraint;  // not with external_sampler; null: all tokens may come
   int logprobs = 0;
   int64_t most_guesses = 0;  // tokens guessed ahead in a step and checked by the model; 0: none
   std::optional<int64_t> deadline_ns;  // on the engine's clock

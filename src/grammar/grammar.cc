@@ -9,13 +9,25 @@
 
 namespace mirage::grammar {
 
+Result<Grammar> Grammar::From(Notation notation, std::string_view text, Spelling spelling) {
+  switch (notation) {
+    case Notation::kGbnf:
+      return FromGbnf(text);
+    case Notation::kJsonSchema:
+      return FromJsonSchema(text, spelling);
+    case Notation::kRegex:
+      return FromRegex(text);
+  }
+  return Fail(Code::kInternal, "a notation without a name");
+}
+
 Result<Grammar> Grammar::FromGbnf(std::string_view text) {
   MIRAGE_TRY_ASSIGN(Automaton automaton, CompileGbnf(text));
   return Grammar(std::move(automaton));
 }
 
-Result<Grammar> Grammar::FromJsonSchema(std::string_view schema, WhiteSpace space) {
-  MIRAGE_TRY_ASSIGN(Automaton automaton, CompileJsonSchema(schema, space));
+Result<Grammar> Grammar::FromJsonSchema(std::string_view schema, Spelling spelling) {
+  MIRAGE_TRY_ASSIGN(Automaton automaton, CompileJsonSchema(schema, spelling));
   return Grammar(std::move(automaton));
 }
 

@@ -16,12 +16,17 @@
 
 namespace mirage::grammar {
 
+enum class Notation { kGbnf, kJsonSchema, kRegex };
+
 class Grammar {
  public:
+  // `spelling` is for JSON schemas.
+  [[nodiscard]] static Result<Grammar> From(Notation notation, std::string_view text,
+                                            Spelling spelling);
   [[nodiscard]] static Result<Grammar> FromGbnf(std::string_view text);
   // JSON that is valid by the schema; nothing, where no value is.
   [[nodiscard]] static Result<Grammar> FromJsonSchema(std::string_view schema,
-                                                      WhiteSpace space = WhiteSpace::kAny);
+                                                      Spelling spelling = Spelling::kAny);
   // The whole text must match.
   [[nodiscard]] static Result<Grammar> FromRegex(std::string_view pattern);
 

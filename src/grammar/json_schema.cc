@@ -11,6 +11,7 @@
 
 #include "grammar/automaton_builder.h"
 #include "grammar/json_value.h"
+#include "grammar/regex.h"
 #include "grammar/schema_form.h"
 #include "grammar/schema_reader.h"
 #include "grammar/utf8.h"
@@ -20,12 +21,14 @@ namespace {
 
 constexpr size_t kMaxRules = 5'000;
 constexpr size_t kMaxTextStates = 500'000;
+// A double has them all.
+constexpr const char* kFewDigits = R"(-?(0|[1-9]\d{0,15})(\.\d{1,16})?([eE][+-]?\d{1,2})?)";
 
 // A rule is what satisfies one demand. Rules are found by walking from the document's own, pruned
 // to those that some text ends, and put into states.
 class Compiler {
  public:
-  Compiler(const JsonValue& schema, WhiteSpace space) : reader_(schema), space_(space) {}
+  Compiler(const JsonValue& schema, Spelling spelling) : reader_(schema), spelling_(spelling) {}
 
   Result<Automaton> Compile() {
     const uint32_t root = RuleOf(reader_.Root());
@@ -39,7 +42,7 @@ class Compiler {
         if (possible_[rule]) MIRAGE_TRY(EmitRule(rule));
       const uint32_t end = builder_.AddState();
       builder_.Accept(end);
-      if (space_ == WhiteSpace::kAny) {
+      if (spelling_ == Spelling::kAny) {
         const uint32_t spaced = builder_.AddState();
         builder_.Accept(spaced);
         Spaces(end, spaced);
@@ -65,6 +68,7 @@ class Compiler {
       const Demand demand = order_[i];  // the list may move
       MIRAGE_TRY_ASSIGN(Form form, reader_.FormOf(demand));
       form.number = form.number.Minimized();
+      if (spelling_ == Spelling::kBounded) MIRAGE_TRY(BoundDigits(&form.number));
       form.text = form.text.Minimized();
       states += form.number.states().size() + form.text.states().size();
       if (states > kMaxTextStates)
@@ -80,6 +84,13 @@ class Compiler {
       }
       rules_.push_back(std::move(form));
     }
+    return {};
+  }
+
+  static Status BoundDigits(Dfa* number) {
+    MIRAGE_TRY_ASSIGN(const Dfa few, CompileRegex(kFewDigits, Anchoring::kWhole));
+    MIRAGE_TRY_ASSIGN(const Dfa bounded, number->And(few));
+    if (!bounded.empty()) *number = bounded.Minimized();
     return {};
   }
 
@@ -126,7 +137,7 @@ class Compiler {
     blank_ = builder_.AddState();
     uint32_t line = builder_.AddState();
     builder_.Accept(line);
-    if (space_ == WhiteSpace::kAny) {
+    if (spelling_ == Spelling::kAny) {
       for (const uint32_t from : {blank_, line})
         for (const char space : {' ', '\t', '\n', '\r'}) builder_.AddEdge(from, space, line);
       return;
@@ -320,7 +331,7 @@ class Compiler {
   }
 
   SchemaReader reader_;
-  const WhiteSpace space_;
+  const Spelling spelling_;
   uint32_t blank_ = kNoState;  // where the rule of white space begins
   std::map<Demand, uint32_t> numbers_;
   std::vector<Demand> order_;
@@ -332,9 +343,9 @@ class Compiler {
 
 }  // namespace
 
-Result<Automaton> CompileJsonSchema(std::string_view text, WhiteSpace space) {
+Result<Automaton> CompileJsonSchema(std::string_view text, Spelling spelling) {
   MIRAGE_TRY_ASSIGN(const JsonValue schema, ParseJson(text));
-  return Compiler(schema, space).Compile();
+  return Compiler(schema, spelling).Compile();
 }
 
 }  // namespace mirage::grammar

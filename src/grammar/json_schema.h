@@ -25,11 +25,13 @@
 
 namespace mirage::grammar {
 
-// Where JSON allows white space, how much of it there may be.
-enum class WhiteSpace {
-  kAny,  // as JSON has it
-  // A space, or a line break and up to kMostIndent spaces and tabs; none after the whole text. So a
-  // text that is made up on the way comes to its end.
+// In how many ways one value may be spelt.
+enum class Spelling {
+  kAny,  // all those above
+  // So that a text that is made up on the way comes to its end, and is read as it is meant: white
+  // space is a space, or a line break and up to kMostIndent spaces and tabs, none after the whole
+  // text; numbers have up to 16 digits before the point, 16 after it and 2 in the exponent, where
+  // the schema allows any such.
   kBounded,
 };
 inline constexpr int kMostIndent = 20;
@@ -37,6 +39,6 @@ inline constexpr int kMostIndent = 20;
 // kInvalidArgument and kUnsupported: "#/properties/a: ...". A schema that nothing satisfies gives
 // an automaton of no text.
 [[nodiscard]] Result<Automaton> CompileJsonSchema(std::string_view text,
-                                                  WhiteSpace space = WhiteSpace::kAny);
+                                                  Spelling spelling = Spelling::kAny);
 
 }  // namespace mirage::grammar

@@ -71,7 +71,7 @@ Result<Matcher> Matcher::Begin(std::shared_ptr<const Automaton> automaton, uint3
   Matcher matcher(std::move(automaton));
   Reading first;
   first.state = state;
-  MIRAGE_TRY(matcher.Close({std::move(first)}));
+  MIRAGE_TRY(matcher.Close({std::move(first)}, nullptr));
   return matcher;
 }
 
@@ -208,9 +208,10 @@ std::optional<Matcher::Reading> Matcher::Follow(const Reading& reading, uint8_t 
   return Reading{next, *std::move(tally), reading.stack};
 }
 
-Status Matcher::Close(std::vector<Reading> readings) {
+Status Matcher::Close(std::vector<Reading> readings, uint64_t* work) {
   bool can_end = false;
-  const auto add = [&readings](Reading reading) -> Status {
+  const auto add = [&readings, work](Reading reading) -> Status {
+    if (work != nullptr) *work += readings.size();
     for (const Reading& known : readings)
       if (Same(known, reading)) return {};
     if (readings.size() >= kMaxReadings)
@@ -256,7 +257,7 @@ Status Matcher::Close(std::vector<Reading> readings) {
   return {};
 }
 
-Result<bool> Matcher::Push(uint8_t byte) {
+Result<bool> Matcher::Push(uint8_t byte, uint64_t* work) {
   std::vector<Reading> next;
   for (const Reading& reading : readings_) {
     std::optional<Reading> followed = Follow(reading, byte);
@@ -266,7 +267,7 @@ Result<bool> Matcher::Push(uint8_t byte) {
       next.push_back(*std::move(followed));
   }
   if (next.empty()) return false;
-  MIRAGE_TRY(Close(std::move(next)));
+  MIRAGE_TRY(Close(std::move(next), work));
   return true;
 }
 

@@ -54,13 +54,20 @@ void TokenMasks::FindClasses(const Automaton& automaton) {
   }
 }
 
-std::shared_ptr<const BitSet> TokenMasks::After(const Matcher& matcher, bool drop_space) {
+Result<std::shared_ptr<const BitSet>> TokenMasks::After(const Matcher& matcher, bool drop_space) {
   const std::lock_guard lock(mutex_);
   if (!drop_space)
     if (const auto kept = masks_.find(matcher); kept != masks_.end()) return kept->second;
   if (kept_bytes_ > most_kept_bytes_) Forget();
   size_t steps = 0;
+  work_ = 0;
   std::shared_ptr<const BitSet> mask = Walk(matcher, drop_space, &steps);
+  if (Exhausted()) {
+    Forget();
+    return Fail(Code::kUnsupported,
+                "the grammar can be read in so many ways that looking up the tokens it allows "
+                "takes too much work");
+  }
   if (!drop_space && steps >= kLongWalk) {
     masks_.emplace(matcher, mask);
     kept_bytes_ += mask->heap_bytes() + matcher.heap_bytes();
@@ -135,12 +142,12 @@ bool TokenMasks::TakesPlainText(uint32_t number, size_t* steps) {
   return true;
 }
 
-std::shared_ptr<BitSet> TokenMasks::WalkMatchers(const Matcher& begin, bool drop_space) const {
+std::shared_ptr<BitSet> TokenMasks::WalkMatchers(const Matcher& begin, bool drop_space) {
   auto mask = std::make_shared<BitSet>(trie_->token_count());
-  const auto next = [](const Matcher& from, uint8_t byte, Matcher* to) {
-    if (!from.Accepts(byte)) return false;
+  const auto next = [this](const Matcher& from, uint8_t byte, Matcher* to) {
+    if (Exhausted() || !from.Accepts(byte)) return false;
     *to = from;
-    return Takes(to, {reinterpret_cast<const char*>(&byte), 1});
+    return to->Push(byte, &work_).value_or(false);
   };
   const auto visit = [&](int32_t token) { mask->Add(static_cast<size_t>(token)); };
   trie_->WalkPlain(begin, drop_space, next, visit);
@@ -162,11 +169,11 @@ uint32_t TokenMasks::NumberOf(const Matcher& matcher) {
 }
 
 uint32_t TokenMasks::Follow(uint32_t number, uint8_t byte) {
-  if (Overflows()) return kUnknown;
+  if (Overflows() || Exhausted()) return kUnknown;
   const size_t place = number * class_member_.size() + class_of_[byte];
   Matcher after = *matchers_[number];
-  const Result<bool> taken = after.Push(class_member_[class_of_[byte]]);
-  const uint32_t to = taken && *taken ? NumberOf(after) : kNowhere;
+  const Result<bool> taken = after.Push(class_member_[class_of_[byte]], &work_);
+  const uint32_t to = taken.value_or(false) ? NumberOf(after) : kNowhere;
   next_[place] = to;
   return to;
 }

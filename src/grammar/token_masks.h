@@ -39,12 +39,15 @@ class TokenMasks {
   [[nodiscard]] const Grammar& grammar() const { return grammar_; }
   [[nodiscard]] const TokenTrie& trie() const { return *trie_; }
 
-  // The tokens with text [token_count] after which `matcher`, one of this grammar's, could go on or
-  // end: pushed as a whole they are taken. `drop_space`: as in TokenTrie::Walk. A token for which
-  // the matcher would fail is none of them.
-  [[nodiscard]] std::shared_ptr<const BitSet> After(const Matcher& matcher, bool drop_space);
+  // The tokens with text, [token_count], after which `matcher`, one of this grammar's, could go on
+  // or end: pushed as a whole they are taken. `drop_space`: as in TokenTrie::Walk. A token for
+  // which the matcher would fail is none of them. kUnsupported when it takes too much work, as may
+  // be where tokens can be read in hundreds of ways.
+  [[nodiscard]] Result<std::shared_ptr<const BitSet>> After(const Matcher& matcher,
+                                                            bool drop_space);
 
  private:
+  static constexpr uint64_t kMostWork = 20'000'000;  // some tenths of a second
   static constexpr uint32_t kUnknown = UINT32_MAX;
   static constexpr uint32_t kNowhere = UINT32_MAX - 1;
 
@@ -55,13 +58,15 @@ class TokenMasks {
   void FindClasses(const Automaton& automaton);
   // All with mutex_ held.
   [[nodiscard]] uint32_t NumberOf(const Matcher& matcher);
-  // The number after `byte`, or kNowhere; kUnknown when there are too many matchers.
+  // The number after `byte`, or kNowhere; kUnknown when there is no room for more matchers or too
+  // much work was done.
   [[nodiscard]] uint32_t Next(uint32_t number, uint8_t byte) {
     const uint32_t next = next_[number * class_member_.size() + class_of_[byte]];
     return next == kUnknown ? Follow(number, byte) : next;
   }
   [[nodiscard]] uint32_t Follow(uint32_t number, uint8_t byte);
   [[nodiscard]] bool Overflows() const { return kept_bytes_ > most_kept_bytes_ + kLeastKeptBytes; }
+  [[nodiscard]] bool Exhausted() const { return work_ > kMostWork; }
   [[nodiscard]] std::shared_ptr<const BitSet> Walk(const Matcher& matcher, bool drop_space,
                                                    size_t* steps);
   // Whether all plain text is taken from here on.
@@ -70,7 +75,7 @@ class TokenMasks {
   [[nodiscard]] std::shared_ptr<BitSet> WalkNumbers(const Matcher& begin, bool drop_space,
                                                     size_t* steps);
   // Keeps none, and takes its time.
-  [[nodiscard]] std::shared_ptr<BitSet> WalkMatchers(const Matcher& begin, bool drop_space) const;
+  [[nodiscard]] std::shared_ptr<BitSet> WalkMatchers(const Matcher& begin, bool drop_space);
   void Forget();
 
   const Grammar grammar_;
@@ -88,6 +93,7 @@ class TokenMasks {
   std::vector<uint32_t> next_;            // [number][class]
   std::unordered_map<Matcher, std::shared_ptr<const BitSet>, HashOf> masks_;
   size_t kept_bytes_ = 0;
+  uint64_t work_ = 0;  // as Matcher::Push counts it, for the mask that is being found
 };
 
 }  // namespace mirage::grammar

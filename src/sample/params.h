@@ -3,9 +3,9 @@
 
 // Params: how a token is chosen from a row of logits.
 //
-// Logit bias and the masks (allowed_tokens, banned_sequences, and what the caller forbids) come
-// first, then the stages of `order`, then the draw. The defaults are the command's; a model's own
-// generation config and the caller override them field by field.
+// Logit bias and the masks (a grammar's, allowed_tokens, banned_sequences, and what the caller
+// forbids) come first, then the stages of `order`, then the draw. The defaults are the command's; a
+// model's own generation config and the caller override them field by field.
 
 #include <cstdint>
 #include <memory>

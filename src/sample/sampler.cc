@@ -260,14 +260,15 @@ Result<Choice> Sampler::Sample(std::span<float> logits, const DrawContext& conte
   if (context.logprobs > 0) {
     MIRAGE_TRY_ASSIGN(logprobs, Logprobs::Create(logits, context.logprobs, workspace));
   }
-  if (HasConstraints(params_, context.forbidden))
-    ApplyConstraints(params_, context.history, context.forbidden, logits, workspace);
+  if (HasConstraints(params_, context.forbidden, context.grammar))
+    ApplyConstraints(params_, context.history, context.forbidden, context.grammar, logits,
+                     workspace);
 
   MIRAGE_TRY_ASSIGN(Choice choice, Chain(params_, context, logits, workspace).Run());
   if (choice.token < 0)
     return Fail(Code::kInvalidArgument,
                 fmt::format("every one of the {} tokens is forbidden{}", vocabulary_,
-                            ConstraintNames(params_, context.forbidden)));
+                            ConstraintNames(params_, context.forbidden, context.grammar)));
   if (logprobs.has_value()) logprobs->Fill(workspace, choice);
   return choice;
 }

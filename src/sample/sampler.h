@@ -15,6 +15,7 @@
 #include <span>
 #include <vector>
 
+#include "base/bit_set.h"
 #include "base/result.h"
 #include "sample/params.h"
 #include "sample/workspace.h"
@@ -41,6 +42,7 @@ struct DrawContext {
   uint32_t sample_index = 0;
   int logprobs = 0;  // how many of the likeliest tokens to report; 0: none, at no cost
   std::span<const int32_t> forbidden = {};  // tokens that may not come now (min_tokens)
+  const BitSet* grammar = nullptr;          // the tokens that a grammar allows now; null: all
   std::optional<double> mirostat_mu = {};   // that of the draw before; nothing at the first
 };
 
@@ -49,7 +51,7 @@ class Sampler {
   // Fails as CheckParams does.
   [[nodiscard]] static Result<Sampler> Create(Params params, int32_t vocabulary);
 
-  // `logits` [vocabulary] may be overwritten. -inf forbids a token (a grammar's mask arrives so).
+  // `logits` [vocabulary] may be overwritten. -inf forbids a token.
   // Fails with kInvalidArgument when every token is forbidden or a logit is NaN or +inf.
   [[nodiscard]] Result<Choice> Sample(std::span<float> logits, const DrawContext& context,
                                       Workspace& workspace) const;

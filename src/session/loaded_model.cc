@@ -103,6 +103,7 @@ Status LoadedModel::LoadWeights(const ModelOptions& options) {
   if (!loaded) return Fail(runtime_->AsLimit(std::move(loaded).error()));
   file_.reset();
   runner_ = std::make_shared<engine::RealRunner>(*std::move(loaded));
+  grammars_ = std::make_unique<Grammars>(*runtime_, tokenizer_);
   return {};
 }
 
@@ -150,11 +151,14 @@ Result<std::vector<double>> LoadedModel::Score(std::span<const int32_t> tokens,
 // again.
 Result<uint64_t> LoadedModel::TableBytes() const {
   const uint64_t metadata_bytes = file().metadata().heap_bytes();
-  if (tokenizer_ != nullptr) return metadata_bytes + tokenizer_->heap_bytes();
+  const auto bytes_of = [](const text::Tokenizer& tokenizer) {
+    return tokenizer.heap_bytes() + Grammars::ReservedBytes(tokenizer);
+  };
+  if (tokenizer_ != nullptr) return metadata_bytes + bytes_of(*tokenizer_);
   MIRAGE_TRY_ASSIGN(text::VocabData vocabulary, ReadVocabulary(file().metadata()));
   MIRAGE_TRY_ASSIGN(const std::unique_ptr<text::Tokenizer> tokenizer,
                     text::Tokenizer::Create(std::move(vocabulary)));
-  return metadata_bytes + tokenizer->heap_bytes();
+  return metadata_bytes + bytes_of(*tokenizer);
 }
 
 Result<model::PlanRequest> LoadedModel::MakePlanRequest(const Capacity& capacity) const {

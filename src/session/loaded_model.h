@@ -24,6 +24,7 @@
 #include "format/model_file.h"
 #include "model/plan.h"
 #include "sample/params.h"
+#include "session/grammars.h"
 #include "session/runtime.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
@@ -81,6 +82,8 @@ class LoadedModel {
 
   // Null unless opened whole.
   [[nodiscard]] const std::shared_ptr<engine::RealRunner>& runner() const { return runner_; }
+  // Of one opened whole.
+  [[nodiscard]] Grammars& grammars() const { return *grammars_; }
   [[nodiscard]] double load_seconds() const { return load_seconds_; }
 
   // log P(tokens[i] | tokens before it) for i from `first` (at least 1) on. Blocks.
@@ -122,6 +125,7 @@ class LoadedModel {
   mutable std::vector<std::string> breaker_strings_;
   mutable std::shared_ptr<const sample::TokenSequences> breakers_;
   std::shared_ptr<engine::RealRunner> runner_;
+  std::unique_ptr<Grammars> grammars_;
   double load_seconds_ = 0;
 };
 

@@ -8,6 +8,7 @@
 #include "base/checked.h"
 #include "platform/random.h"
 #include "session/dry_breakers.h"
+#include "session/grammar_constraint.h"
 #include "session/runtime.h"
 
 namespace mirage::session {
@@ -282,15 +283,21 @@ Result<std::unique_ptr<Generation>> Session::Start(GenerationOptions options) {
   if (!options.seed.has_value()) {
     MIRAGE_TRY_ASSIGN(options.seed, platform::RandomSeed());
   }
+  std::shared_ptr<grammar::TokenMasks> masks;
+  if (options.grammar.has_value()) {
+    MIRAGE_TRY(CheckTokens(options.grammar->trigger_tokens, model_->runner()->vocabulary(),
+                           "trigger token"));
+    MIRAGE_TRY_ASSIGN(masks, model_->grammars().Compile(*options.grammar));
+  }
 
-  memory::Holding logits;
+  memory::Holding row;
   if (options.external_sampler) {
-    MIRAGE_TRY_ASSIGN(logits, HoldLogits());
+    MIRAGE_TRY_ASSIGN(row, HoldRow());
   }
   MIRAGE_TRY_ASSIGN(const std::vector<int32_t> rendered, Render());
   const std::lock_guard lock(mutex_);
   MIRAGE_TRY_ASSIGN(Started started, PreparePrompt(rendered));
-  started.logits = std::move(logits);
+  started.row = std::move(row);
   std::vector<std::shared_ptr<engine::Request>> requests;
   // Whatever fails from here on, the session is as it was.
   const auto take_back = [&] {
@@ -303,7 +310,7 @@ Result<std::unique_ptr<Generation>> Session::Start(GenerationOptions options) {
     // with.
     const TextStream text(model_->tokenizer(), {.text_start = content_ == Content::kConversation},
                           matcher, options.min_tokens);
-    if (Status submitted = SubmitSamples(compute->engine, options, started, text, &requests);
+    if (Status submitted = SubmitSamples(compute->engine, options, started, text, masks, &requests);
         !submitted) {
       take_back();
       return Fail(std::move(submitted).error());
@@ -324,18 +331,31 @@ Result<std::unique_ptr<Generation>> Session::Start(GenerationOptions options) {
   }
 }
 
-Result<memory::Holding> Session::HoldLogits() const {
+Result<std::unique_ptr<engine::Constraint>> Session::Constrain(
+    std::shared_ptr<grammar::TokenMasks> masks, const GenerationOptions& options,
+    const std::vector<int32_t>& stop_tokens) const {
+  ConstraintOptions constraint;
+  constraint.stop_tokens = stop_tokens;
+  constraint.trigger_tokens = options.grammar->trigger_tokens;
+  constraint.vocabulary = static_cast<size_t>(model_->runner()->vocabulary());
+  constraint.drop_space =
+      content_ == Content::kConversation && model_->tokenizer()->adds_space_prefix();
+  return GrammarConstraint::Create(std::move(masks), std::move(constraint));
+}
+
+Result<memory::Holding> Session::HoldRow() const {
   Runtime& runtime = model_->runtime();
   const uint64_t bytes = static_cast<uint64_t>(model_->runner()->vocabulary()) * sizeof(float);
   runtime.MakeAvailable(bytes);
   return memory::Holding::Take(runtime.ledger(), memory::Owner::kSessions, bytes,
-                               "a row of logits for the caller");
+                               "a row for the caller to choose from");
 }
 
 // The first sample runs on the session's own sequence, each further one on a fork of it, and takes
 // the prompt from where the first one computes it.
 Status Session::SubmitSamples(engine::Engine& engine, const GenerationOptions& options,
                               const Started& started, const TextStream& text,
+                              const std::shared_ptr<grammar::TokenMasks>& masks,
                               std::vector<std::shared_ptr<engine::Request>>* requests) const {
   std::vector<std::shared_ptr<engine::Sequence>> sequences = {sequence_};
   for (int32_t i = 1; i < options.samples; ++i) {
@@ -353,6 +373,9 @@ Status Session::SubmitSamples(engine::Engine& engine, const GenerationOptions& o
     request.sample_index = static_cast<uint32_t>(i);
     if (i > 0) request.prompt_from = sequence_;
     request.deadline_ns = deadline_ns;
+    if (masks != nullptr) {
+      MIRAGE_TRY_ASSIGN(request.constraint, Constrain(masks, options, request.stop_tokens));
+    }
     MIRAGE_TRY_ASSIGN(std::shared_ptr<engine::Request> submitted,
                       engine.Submit(std::move(request)));
     requests->push_back(std::move(submitted));

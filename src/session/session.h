@@ -28,6 +28,7 @@
 #include "base/result.h"
 #include "engine/sequence.h"
 #include "format/session_file.h"
+#include "grammar/token_masks.h"
 #include "memory/ledger.h"
 #include "sample/params.h"
 #include "session/conversation.h"
@@ -48,6 +49,7 @@ struct GenerationOptions {
   bool ignore_eos = false;
   std::vector<int32_t> stop_tokens;  // besides the model's own
   std::vector<std::string> stop_strings;
+  std::optional<GrammarOptions> grammar;  // the answer is held to; not with external_sampler
   int logprobs = 0;
   int32_t priority = 0;
   int64_t draft_tokens = 0;  // guessed ahead in a step, at most
@@ -105,7 +107,7 @@ class Session : public std::enable_shared_from_this<Session> {
     int64_t computed = 0;  // length of the sequence at the start
     std::vector<int32_t> prompt;
     std::vector<int32_t> undo;  // what waits after a rollback
-    memory::Holding logits;     // of a sampler of the caller's
+    memory::Holding row;        // for a sampler of the caller's
   };
 
   Session(std::shared_ptr<LoadedModel> model, std::shared_ptr<engine::Sequence> sequence);
@@ -124,8 +126,8 @@ class Session : public std::enable_shared_from_this<Session> {
 
   // The tokens of a conversation, with the answer's beginning. Without mutex_ held: it takes long.
   [[nodiscard]] Result<std::vector<int32_t>> Render() const;
-  // Room for the row of logits that a caller who samples has in hand.
-  [[nodiscard]] Result<memory::Holding> HoldLogits() const;
+  // Room for the row that a caller who samples has in hand.
+  [[nodiscard]] Result<memory::Holding> HoldRow() const;
 
   // All with mutex_ held.
   void Conclude(const Run::Outcome& outcome);
@@ -137,7 +139,12 @@ class Session : public std::enable_shared_from_this<Session> {
   // One request per sample into `requests`; after a failure those before it run.
   [[nodiscard]] Status SubmitSamples(engine::Engine& engine, const GenerationOptions& options,
                                      const Started& started, const TextStream& text,
+                                     const std::shared_ptr<grammar::TokenMasks>& masks,
                                      std::vector<std::shared_ptr<engine::Request>>* requests) const;
+  // What holds one answer to a grammar, each to its own.
+  [[nodiscard]] Result<std::unique_ptr<engine::Constraint>> Constrain(
+      std::shared_ptr<grammar::TokenMasks> masks, const GenerationOptions& options,
+      const std::vector<int32_t>& stop_tokens) const;
 
   const std::shared_ptr<LoadedModel> model_;  // destroyed last
   const std::shared_ptr<engine::Sequence> sequence_;

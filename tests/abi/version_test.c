@@ -20,6 +20,7 @@ static void features_are_known_by_name(void** state) {
   assert_int_equal(mirage_has_feature("prefix-sharing"), 1);
   assert_int_equal(mirage_has_feature("draft-tokens"), 1);
   assert_int_equal(mirage_has_feature("grammar-check"), 1);
+  assert_int_equal(mirage_has_feature("grammar"), 1);
   assert_int_equal(mirage_has_feature("trace"), 1);
   assert_int_equal(mirage_has_feature("samples"), 1);
   assert_int_equal(mirage_has_feature("time-travel"), 0);

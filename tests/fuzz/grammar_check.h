@@ -3,10 +3,13 @@
 
 // What must hold of every grammar, whatever it was made from.
 
+#include <array>
 #include <cstdint>
+#include <memory>
 #include <string_view>
 
 #include "grammar/grammar.h"
+#include "grammar/token_masks.h"
 #include "tests/fuzz/require.h"
 
 namespace mirage::grammar {
@@ -17,6 +20,27 @@ inline bool GoesOn(const Matcher& matcher) {
   for (int byte = 0; byte < 256; ++byte)
     if (matcher.Accepts(static_cast<uint8_t>(byte))) return true;
   return false;
+}
+
+// A mask is what pushing each token says.
+inline void CheckMask(const Grammar& grammar, const Matcher& matcher) {
+  static constexpr std::array<std::string_view, 24> kTokens = {
+      "{\"", "\": ", "\"}",  "],", "[]",   "true", "null", "12",   "-1.5", "e3", "a",    "ab",
+      "é",   "\xC3", "\xA9", "日", " the", "\\n",  "\\u0", "\n  ", "\"",   "\\", "T00:", " "};
+  static const auto trie = std::make_shared<const TokenTrie>(
+      kTokens.size(), [](int32_t token) { return kTokens[static_cast<size_t>(token)]; });
+  TokenMasks masks(grammar, trie, 0);
+  const Result<std::shared_ptr<const BitSet>> mask = masks.After(matcher, false);
+  if (!mask) {
+    Require(mask.error().code == Code::kUnsupported, "a mask is found, or takes too much work");
+    return;
+  }
+  for (size_t token = 0; token < kTokens.size(); ++token) {
+    Matcher copy = matcher;
+    const Result<size_t> taken = copy.Push(kTokens[token]);
+    Require((*mask)->Has(token) == (taken && *taken == kTokens[token].size()),
+            "a mask allows what is taken");
+  }
 }
 
 // Whether the whole text is allowed.
@@ -33,8 +57,9 @@ inline bool CheckGrammar(const Result<Grammar>& grammar, std::string_view text) 
     Require(matcher.error().code == Code::kUnsupported, "a grammar is followed, or is too wide");
     return false;
   }
-  for (const char c : text) {
-    const auto byte = static_cast<uint8_t>(c);
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (i % 16 == 0) CheckMask(*grammar, *matcher);
+    const auto byte = static_cast<uint8_t>(text[i]);
     const bool accepts = matcher->Accepts(byte);
     const Result<bool> taken = matcher->Push(byte);
     if (!taken) {
@@ -45,6 +70,7 @@ inline bool CheckGrammar(const Result<Grammar>& grammar, std::string_view text) 
     if (!accepts) return false;
     Require(GoesOn(*matcher), "a way leads on from every byte");
   }
+  CheckMask(*grammar, *matcher);
   return matcher->CanEnd();
 }
 

@@ -17,7 +17,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t bytes) {
   const size_t border = input.find('\xFF');
   const std::string_view text =
       border == std::string_view::npos ? std::string_view() : input.substr(border + 1);
-  if (CheckGrammar(Grammar::FromJsonSchema(input.substr(0, border)), text))
-    mirage::Require(nlohmann::json::accept(text), "a text of a schema is JSON");
+  const std::string_view schema = input.substr(0, border);
+  const bool any = CheckGrammar(Grammar::FromJsonSchema(schema), text);
+  if (any) mirage::Require(nlohmann::json::accept(text), "a text of a schema is JSON");
+  if (CheckGrammar(Grammar::FromJsonSchema(schema, Spelling::kBounded), text))
+    mirage::Require(any, "bounded white space is white space");
   return 0;
 }

@@ -69,7 +69,7 @@ void Compare(const Grammar& grammar, const std::shared_ptr<const TokenTrie>& tri
     bool begins = true;  // nothing pushed yet: a grammar may be of no text
     for (int step = 0; step < 12; ++step) {
       const bool drop_space = step == 0 && walk % 2 == 0;
-      const std::shared_ptr<const BitSet> mask = masks.After(*matcher, drop_space);
+      const std::shared_ptr<const BitSet> mask = masks.After(*matcher, drop_space).value();
       ASSERT_EQ(*mask, Pushed(*trie, *matcher, drop_space)) << "walk " << walk << " step " << step;
       std::vector<int32_t> allowed;
       for (size_t token = 0; token < mask->size(); ++token)
@@ -120,9 +120,9 @@ TEST(TokenMasks, OfSchemasToo) {
           {"a":{"$ref":"#/$defs/n"},"b":{"type":"string","format":"date"}}}}})",
   };
   for (const char* text : schemas)
-    for (const WhiteSpace space : {WhiteSpace::kAny, WhiteSpace::kBounded}) {
+    for (const Spelling spelling : {Spelling::kAny, Spelling::kBounded}) {
       SCOPED_TRACE(text);
-      Compare(*Grammar::FromJsonSchema(text, space), TrieOf(Vocabulary(random)), random, 6);
+      Compare(*Grammar::FromJsonSchema(text, spelling), TrieOf(Vocabulary(random)), random, 6);
     }
 }
 
@@ -137,7 +137,7 @@ TEST(TokenMasks, OfTheSuitesSchemas) {
     if (entry.path().extension() != ".json") continue;
     std::ifstream file(entry.path());
     for (const Json& group : Json::parse(file)) {
-      const auto grammar = Grammar::FromJsonSchema(group["schema"].dump(), WhiteSpace::kBounded);
+      const auto grammar = Grammar::FromJsonSchema(group["schema"].dump(), Spelling::kBounded);
       if (!grammar) continue;
       SCOPED_TRACE(group["schema"].dump());
       Compare(*grammar, trie, random, 2);
@@ -159,6 +159,28 @@ TEST(TokenMasks, DoNotDependOnHowMuchIsKept) {
   }
   Compare(stacks, TrieOf(tokens), random, 2, 0);
   Compare(*Grammar::FromJsonSchema("true"), TrieOf(Vocabulary(random)), random, 10, 0);
+}
+
+TEST(TokenMasks, TooMuchWorkIsAnErrorNotAnAnswer) {
+  // Each letter doubles the ways to read the text, and they are other ways for other letters.
+  const Grammar grammar = *Grammar::FromGbnf(
+      "root ::= \"a\" p \"1\" | \"a\" q \"2\" | \"b\" p \"1\" | \"b\" q \"3\" | \"x\"\n"
+      "p ::= root\nq ::= root \"\"");
+  std::vector<std::string> tokens;
+  for (size_t letters = 0; letters < 256; ++letters) {
+    std::string token;
+    for (size_t bit = 0; bit < 8; ++bit) token += ((letters >> bit) & 1) != 0 ? 'b' : 'a';
+    tokens.push_back(token);
+  }
+  const std::vector<std::string> few(tokens.begin(), tokens.begin() + 4);
+  for (const size_t kept_bytes : {size_t{0}, TokenMasks::kMostKeptBytes}) {
+    TokenMasks possible(grammar, TrieOf(few), kept_bytes);
+    EXPECT_TRUE(possible.After(*grammar.Begin(), false));
+    TokenMasks masks(grammar, TrieOf(tokens), kept_bytes);
+    const auto mask = masks.After(*grammar.Begin(), false);
+    ASSERT_FALSE(mask);
+    EXPECT_EQ(mask.error().code, Code::kUnsupported);
+  }
 }
 
 TEST(TokenMasks, FreeTextGoesOnToTheGrammar) {
@@ -220,7 +242,7 @@ TEST(TokenTrie, TakesNoMoreMemoryThanWasSaid) {
 }
 
 TEST(JsonSchema, BoundedWhiteSpaceEnds) {
-  const Grammar grammar = *Grammar::FromJsonSchema("true", WhiteSpace::kBounded);
+  const Grammar grammar = *Grammar::FromJsonSchema("true", Spelling::kBounded);
   const auto taken = [&](const std::string& text) {
     Matcher matcher = *grammar.Begin();
     return *matcher.Push(text) == text.size();
@@ -237,6 +259,23 @@ TEST(JsonSchema, BoundedWhiteSpaceEnds) {
   EXPECT_FALSE(taken("[\n\n"));
   EXPECT_TRUE(taken("[\n" + std::string(kMostIndent, ' ')));
   EXPECT_FALSE(taken("[\n" + std::string(kMostIndent + 1, ' ')));
+}
+
+TEST(JsonSchema, BoundedNumbersAreReadAsTheyAreMeant) {
+  const auto taken = [](const char* schema, const std::string& text) {
+    Matcher matcher = *Grammar::FromJsonSchema(schema, Spelling::kBounded)->Begin();
+    return *matcher.Push(text) == text.size() && matcher.CanEnd();
+  };
+  const std::string sixteen(16, '1');
+  EXPECT_TRUE(taken("true", sixteen + "." + sixteen + "e-99"));
+  EXPECT_TRUE(taken("true", "-0.5"));
+  EXPECT_FALSE(taken("true", sixteen + "1"));
+  EXPECT_FALSE(taken("true", "0." + sixteen + "1"));
+  EXPECT_FALSE(taken("true", "1e100"));
+  EXPECT_TRUE(taken(R"({"type":"integer","minimum":3})", sixteen));
+  EXPECT_FALSE(taken(R"({"type":"integer","minimum":3})", sixteen + "1"));
+  // Where no such number is allowed.
+  EXPECT_TRUE(taken(R"({"type":"integer","minimum":100000000000000000})", "1" + sixteen + "9"));
 }
 
 }  // namespace

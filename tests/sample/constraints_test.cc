@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <random>
 #include <set>
 #include <vector>
 
@@ -118,6 +119,95 @@ TEST(Constraints, LogprobsAreThoseOfTheModelWhateverIsForbidden) {
   EXPECT_NEAR(choice->logprob, -1 - std::log(sum), 1e-6);
   EXPECT_EQ(choice->top[0].token, 0);
   EXPECT_NEAR(choice->top[0].logprob, 2 - std::log(sum), 1e-6);
+}
+
+BitSet SetOf(size_t size, const std::vector<size_t>& members) {
+  BitSet set(size);
+  for (const size_t member : members) set.Add(member);
+  return set;
+}
+
+TEST(Constraints, AGrammarsMaskCountsBeforeEveryStage) {
+  // What is drawn is what a row is drawn from whose other logits are -inf already.
+  const size_t size = 200;
+  std::mt19937 random(7);
+  std::normal_distribution<float> normal(0, 2);
+  for (int round = 0; round < 300; ++round) {
+    Params params;
+    params.temperature = round % 5 == 0 ? 0.0f : 0.9f;
+    params.top_k = round % 3 == 0 ? 0 : 7;
+    params.typical_p = round % 4 == 0 ? 0.8f : 1.0f;
+    params.top_n_sigma = round % 7 == 0 ? 1.0f : 0.0f;
+    params.mirostat = round % 11 == 0 ? 2 : 0;
+    params.repeat_penalty = 1.2f;
+    params.dry_multiplier = 0.5f;
+    params.logit_bias = {{3, 2.0f}, {11, -1.0f}};
+    params.seed = static_cast<uint64_t>(round);
+    const auto sampler = Sampler::Create(params, static_cast<int32_t>(size));
+    ASSERT_TRUE(sampler);
+    BitSet mask(size);
+    std::vector<float> row(size), masked(size, -INFINITY);
+    const auto kept_in_64 = random() % 65;
+    for (size_t token = 0; token < size; ++token) {
+      row[token] = normal(random);
+      // Words with all, none and some of their tokens.
+      if (token == 5 || (token >= 64 && token < 128) ||
+          (token >= 128 && random() % 64 < kept_in_64)) {
+        mask.Add(token);
+        masked[token] = row[token];
+      }
+    }
+    const Tokens history = {1, 5, 70, 71, 5, 70};
+    Workspace workspace;
+    DrawContext context;
+    context.history = history;
+    context.position = 6;
+    const auto expected = sampler->Sample(masked, context, workspace);
+    context.grammar = &mask;
+    const auto choice = sampler->Sample(row, context, workspace);
+    ASSERT_TRUE(expected && choice);
+    EXPECT_EQ(choice->token, expected->token) << round;
+    EXPECT_TRUE(mask.Has(static_cast<size_t>(choice->token)));
+  }
+}
+
+TEST(Constraints, TokensBeyondAMaskAreNotAllowed) {
+  const auto sampler = Sampler::Create(Flat(), 100);
+  Workspace workspace;
+  const BitSet mask = SetOf(60, {7});
+  DrawContext context;
+  context.grammar = &mask;
+  std::vector<float> row(100, 0.0f);
+  row[99] = 50;
+  EXPECT_EQ(sampler->Sample(row, context, workspace)->token, 7);
+}
+
+TEST(Constraints, LogprobsAreThoseBeforeAGrammar) {
+  const auto sampler = Sampler::Create(Flat(), 4);
+  Workspace workspace;
+  const BitSet mask = SetOf(4, {2});
+  DrawContext context;
+  context.grammar = &mask;
+  context.logprobs = 1;
+  std::vector<float> row = {3, 0, 0, 0};
+  const auto choice = sampler->Sample(row, context, workspace);
+  EXPECT_EQ(choice->token, 2);
+  EXPECT_EQ(choice->top[0].token, 0);
+  EXPECT_LT(choice->logprob, choice->top[0].logprob);
+}
+
+TEST(Constraints, AGrammarThatLeavesNothingIsNamed) {
+  Params params = Flat();
+  params.allowed_tokens = {1, 2};
+  const auto sampler = Sampler::Create(params, 4);
+  Workspace workspace;
+  const BitSet mask = SetOf(4, {3});
+  DrawContext context;
+  context.grammar = &mask;
+  std::vector<float> row(4, 0.0f);
+  const auto choice = sampler->Sample(row, context, workspace);
+  ASSERT_FALSE(choice);
+  EXPECT_NE(choice.error().message.find("allowed_tokens, the grammar"), std::string::npos);
 }
 
 }  // namespace

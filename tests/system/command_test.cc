@@ -73,12 +73,34 @@ TEST(Command, AComplaintIsOneLineWhateverItNames) {
 TEST(Command, WhatIsNotThereIsNamed) {
   for (const char* absent : {"pack", "serve", "sim"})
     ExpectComplaint(RunMirage({absent}), 2, absent);
-  ExpectComplaint(RunMirage(Ask({"--grammar", "g.gbnf"})), 2, "--grammar");
-  ExpectComplaint(RunMirage(Ask({"--json-schema", "s.json"})), 2, "--json-schema");
   ExpectComplaint(RunMirage(Ask({"--policy", "p"})), 2, "--policy");
   ExpectComplaint(RunMirage({"bench", "pressure", "-m", TinyModel()}), 2, "pressure");
   ExpectComplaint(RunMirage(Ask({"--kv-type", "q5_0"})), 2, "q5_0");
   ExpectComplaint(RunMirage(Ask({"--device", "cuda"})), 2, "cuda");
+}
+
+TEST(Run, AnswersAreHeldToAGrammar) {
+  const TemporaryFile schema(
+      "{\"type\": \"array\", \"items\": {\"enum\": [1, \"a\"]}, \"maxItems\": 2}");
+  const TemporaryFile list("root ::= [0-9] (\",\" [0-9]){3}\n");
+  const std::vector<std::vector<std::string>> grammars = {
+      {"--json-schema", schema.path()}, {"--grammar", list.path()}, {"--regex", "yes|no"}};
+  for (const std::vector<std::string>& grammar : grammars) {
+    std::vector<std::string> words = grammar;
+    words.insert(words.end(), {"--temp", "1", "-n", "100"});
+    const Outcome answer = RunMirage(Ask(words));
+    ASSERT_EQ(answer.code, 0) << answer.err;
+    ASSERT_FALSE(answer.out.empty());
+    const std::string text = answer.out.substr(0, answer.out.size() - 1);  // without the line's end
+    EXPECT_EQ(RunMirage({"grammar-check", grammar[0], grammar[1], "--text", text}).code, 0) << text;
+  }
+  const Outcome triggered =
+      RunMirage(Ask({"--regex", "[0-9]{4}", "--grammar-trigger", "a", "--temp", "1", "-n", "300"}));
+  EXPECT_EQ(triggered.code, 0) << triggered.err;
+  ExpectComplaint(RunMirage(Ask({"--grammar-trigger", "a"})), 2, "--grammar-trigger");
+  ExpectComplaint(RunMirage(Ask({"--json-schema", "/no/such.json"})), 2, "/no/such.json");
+  ExpectComplaint(RunMirage(Ask({"--regex", "(a"})), 2, "--regex: position 3");
+  ExpectComplaint(RunMirage(Ask({"--regex", "a", "--grammar", list.path()})), 2, "--grammar");
 }
 
 TEST(GrammarCheck, ExitCodesSayAcceptedRejectedAndBadGrammar) {

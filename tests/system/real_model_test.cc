@@ -112,6 +112,28 @@ TEST_P(RealModelTest, KeysAndValuesOfEightBitsLoseNextToNothing) {
   EXPECT_LT(perplexity("q4_0"), halves * 1.5);
 }
 
+TEST_P(RealModelTest, AnswersBySchemaAreValidWhateverTheSeed) {
+  const std::string schema =
+      R"({"type":"object","properties":{"name":{"type":"string","maxLength":20},
+          "age":{"type":"integer","minimum":0,"maximum":120},
+          "hobbies":{"type":"array","items":{"type":"string","maxLength":12},"maxItems":3},
+          "mood":{"enum":["glad","sad"]}},
+          "required":["name","age","mood"],"additionalProperties":false})";
+  const TemporaryFile file(schema);
+  for (const char* seed : {"1", "2", "3", "4"}) {
+    const Outcome outcome = RunMirage(
+        {"run", "-m", model_, "--raw", "-p", "A person as JSON: ", "--temp", "1", "--top-k", "0",
+         "--seed", seed, "-n", "300", "-c", "512", "--json", "--json-schema", file.path()});
+    ASSERT_EQ(outcome.code, 0) << outcome.err;
+    const Json json = Json::parse(outcome.out, nullptr, false);
+    EXPECT_EQ(json["finish"], "stop") << json["text"];
+    const std::string text = json["text"];
+    EXPECT_TRUE(Json::accept(text)) << text;
+    EXPECT_EQ(RunMirage({"grammar-check", "--json-schema", file.path(), "--text", text}).code, 0)
+        << text;
+  }
+}
+
 TEST_P(RealModelTest, FourMebibytesAreTooFew) {
   EXPECT_EQ(RunMirage({"run", "-m", model_, "--raw", "-p", "x", "--memory", "4M"}).code, 4);
 }
