@@ -118,8 +118,9 @@ std::vector<int32_t> GrammarConstraint::Forced(int64_t count) const {
   for (std::string_view rest = text; static_cast<int64_t>(tokens.size()) < count;) {
     const int32_t token = masks_->trie().LongestPrefix(rest);
     if (token < 0 || Contains(options_.stop_tokens, token)) break;
-    tokens.push_back(token);
     rest.remove_prefix(masks_->trie().Text(token).size());
+    if (rest.empty()) break;  // the model may have a longer one for what follows
+    tokens.push_back(token);
   }
   return tokens;
 }
