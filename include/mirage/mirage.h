@@ -746,8 +746,8 @@ typedef struct mirage_generation_options {
   int32_t samples;         /* answers at once, 1 to 128, each with draws of its own from the one
                               seed. The prompt is computed once and held once, each answer takes
                               memory of its own. Sample 0 is the answer there would be without
-                              the others, and the session goes on from it.
-                              If one fails all end. With SAMPLER_EXTERNAL only 1. Default 1 */
+                              the others, and the session goes on from it. If one fails all end.
+                              With SAMPLER_EXTERNAL only 1. Default 1 */
   int64_t max_tokens;      /* at least 1; -1: until the context is full */
   int64_t deadline_ms;     /* from the start; then it finishes with FINISH_DEADLINE. -1: none */
   float temperature;       /* 0: always the most likely token, the lowest on ties, whatever the
@@ -933,13 +933,14 @@ typedef struct mirage_plan {
                                0: it does not fit */
   uint64_t limit_bytes;
   uint64_t total_bytes;
-  uint64_t weights_bytes;            /* kept in memory */
-  uint64_t kv_bytes;                 /* keys and values of all sessions at full context */
-  uint64_t slots_bytes;              /* for streaming weights */
-  uint64_t tables_bytes;             /* vocabulary and other tables */
-  uint64_t workspace_bytes;          /* for computing */
-  uint64_t sessions_bytes;           /* for sessions and generations, besides keys and values */
-  uint64_t least_bytes;              /* the least limit under which this model runs at all */
+  uint64_t weights_bytes;   /* kept in memory */
+  uint64_t kv_bytes;        /* keys and values of all sessions at full context */
+  uint64_t slots_bytes;     /* for streaming weights */
+  uint64_t tables_bytes;    /* vocabulary and other tables */
+  uint64_t workspace_bytes; /* for computing */
+  uint64_t sessions_bytes;  /* for sessions and generations, besides keys and values; 0: this
+                               build does not estimate it */
+  uint64_t least_bytes;     /* the least limit under which this model runs at all */
   uint64_t streamed_bytes_per_token; /* read again for each step, when fits is 1 */
   int64_t context;                   /* tokens per session this plan is for */
 } mirage_plan;
@@ -967,9 +968,10 @@ typedef struct mirage_memory {
   uint64_t kv_bytes;
   uint64_t tables_bytes;
   uint64_t workspace_bytes;
-  uint64_t sessions_bytes;
-  uint64_t prefix_bytes; /* of kv_bytes: held by no session any more, kept for prompts that begin
-                            like earlier ones; given up when memory is wanted */
+  uint64_t sessions_bytes; /* traces, and rows of logits a caller samples from; a conversation's
+                              text and events not read yet are not counted */
+  uint64_t prefix_bytes;   /* of kv_bytes: held by no session any more, kept for prompts that begin
+                              like earlier ones; given up when memory is wanted */
 } mirage_memory;
 
 /* Threads: any; never waits. Since 0.1. */

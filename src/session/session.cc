@@ -295,14 +295,16 @@ Result<std::unique_ptr<Generation>> Session::Start(GenerationOptions options) {
     MIRAGE_TRY_ASSIGN(row, HoldRow());
   }
   MIRAGE_TRY_ASSIGN(const std::vector<int32_t> rendered, Render());
-  const std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
   MIRAGE_TRY_ASSIGN(Started started, PreparePrompt(rendered));
   started.row = std::move(row);
   std::vector<std::shared_ptr<engine::Request>> requests;
   // Whatever fails from here on, the session is as it was.
   const auto take_back = [&] {
+    lock.unlock();  // statistics do not wait for a step
     for (const auto& request : requests) request->Cancel(engine::CancelMode::kRollback);
     for (const auto& request : requests) request->Drain();
+    lock.lock();
     Undo(started);
   };
   try {

@@ -94,3 +94,17 @@ answer generate(mirage_session* session, const mirage_generation_options* option
   mirage_generation_close(generation);
   return read;
 }
+
+mirage_session_stats stats_of_session(const mirage_session* session) {
+  mirage_session_stats stats;
+  stats.struct_size = sizeof stats;
+  assert_ok(mirage_session_get_stats(session, &stats, &last_error));
+  return stats;
+}
+
+mirage_generation_stats stats_of_generation(const mirage_generation* generation) {
+  mirage_generation_stats stats;
+  stats.struct_size = sizeof stats;
+  assert_ok(mirage_generation_get_stats(generation, &stats, &last_error));
+  return stats;
+}

@@ -61,4 +61,7 @@ answer generate(mirage_session* session, const mirage_generation_options* option
 
 mirage_event new_event(void);
 
+mirage_session_stats stats_of_session(const mirage_session* session);
+mirage_generation_stats stats_of_generation(const mirage_generation* generation);
+
 #endif

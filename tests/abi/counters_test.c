@@ -14,20 +14,6 @@ static mirage_runtime_stats runtime_stats(const fixture* f) {
   return stats;
 }
 
-static mirage_session_stats session_stats(const fixture* f) {
-  mirage_session_stats stats;
-  stats.struct_size = sizeof stats;
-  assert_ok(mirage_session_get_stats(f->session, &stats, &last_error));
-  return stats;
-}
-
-static mirage_generation_stats generation_stats(const mirage_generation* generation) {
-  mirage_generation_stats stats;
-  stats.struct_size = sizeof stats;
-  assert_ok(mirage_generation_get_stats(generation, &stats, &last_error));
-  return stats;
-}
-
 static void begin(fixture* f) {
   assert_ok(mirage_session_clear(f->session, &last_error));
   assert_ok(
@@ -53,7 +39,7 @@ static void a_generation_is_counted_from_its_start_to_its_last_event(void** stat
         assert_ok(mirage_generation_accept(generation, 65, &last_error));
     }
     assert_int_equal(runtime_stats(f).generations, 0);
-    assert_int_equal(session_stats(f).busy, 0);
+    assert_int_equal(stats_of_session(f->session).busy, 0);
     mirage_generation_close(generation);
   }
 }
@@ -74,12 +60,12 @@ static void output_tokens_are_those_read(void** state) {
       /* The step that gave it has been counted, and the prompt with the first one. */
       assert_true(runtime_stats(f).steps - before.steps >= read);
       assert_int_equal(runtime_stats(f).prompt_tokens - before.prompt_tokens, 4);
-      assert_true(generation_stats(generation).output_tokens >= read);
+      assert_true(stats_of_generation(generation).output_tokens >= read);
     }
     assert_int_equal(runtime_stats(f).output_tokens - before.output_tokens, read);
   }
   assert_int_equal(read, 12);
-  assert_int_equal(generation_stats(generation).output_tokens, 12);
+  assert_int_equal(stats_of_generation(generation).output_tokens, 12);
   assert_int_equal(runtime_stats(f).steps - before.steps, 12);
   mirage_generation_close(generation);
 }
@@ -104,10 +90,10 @@ static void an_end_is_reported_once_it_was_read(void** state) {
   begin(f);
   generation = start(f->session, &options);
   while (event.kind != MIRAGE_EVENT_DONE) {
-    assert_int_equal(generation_stats(generation).finish, MIRAGE_FINISH_NONE);
+    assert_int_equal(stats_of_generation(generation).finish, MIRAGE_FINISH_NONE);
     assert_ok(mirage_generation_next(generation, -1, &event, &last_error));
   }
-  assert_int_equal(generation_stats(generation).finish, MIRAGE_FINISH_LENGTH);
+  assert_int_equal(stats_of_generation(generation).finish, MIRAGE_FINISH_LENGTH);
   mirage_generation_close(generation);
 }
 
@@ -182,10 +168,11 @@ static void a_rolled_back_conversation_is_described_as_it_is(void** state) {
   append_user(f->session, "one");
   generation = start(f->session, &options);
   read_to_the_end(generation);
-  first = session_stats(f); /* right at the event, before another call takes the answer in */
+  first = stats_of_session(
+      f->session); /* right at the event, before another call takes the answer in */
   assert_int_equal(first.messages, 2);
   assert_int_equal(first.tokens, token_count(f));
-  assert_int_equal(session_stats(f).messages, 2);
+  assert_int_equal(stats_of_session(f->session).messages, 2);
   mirage_generation_close(generation);
 
   append_user(f->session, "two");
@@ -194,13 +181,13 @@ static void a_rolled_back_conversation_is_described_as_it_is(void** state) {
   assert_ok(mirage_generation_next(generation, -1, &event, &last_error));
   assert_ok(mirage_generation_cancel(generation, MIRAGE_CANCEL_ROLLBACK, &last_error));
   read_to_the_end(generation);
-  now = session_stats(f);
+  now = stats_of_session(f->session);
   assert_int_equal(now.messages, 3);
   assert_int_equal(now.tokens, first.tokens); /* those of the last rendering and answer */
   assert_int_equal(now.tokens, token_count(f));
-  assert_int_equal(session_stats(f).tokens, now.tokens);
-  assert_int_equal(session_stats(f).waiting_tokens, now.waiting_tokens);
-  assert_int_equal(session_stats(f).messages, 3);
+  assert_int_equal(stats_of_session(f->session).tokens, now.tokens);
+  assert_int_equal(stats_of_session(f->session).waiting_tokens, now.waiting_tokens);
+  assert_int_equal(stats_of_session(f->session).messages, 3);
   mirage_generation_close(generation);
 }
 
@@ -215,17 +202,17 @@ static void each_sample_is_counted(void** state) {
   begin(f);
   generation = start(f->session, &options);
   while (event.kind != MIRAGE_EVENT_DONE) {
-    assert_int_equal(generation_stats(generation).finish, MIRAGE_FINISH_NONE);
+    assert_int_equal(stats_of_generation(generation).finish, MIRAGE_FINISH_NONE);
     assert_ok(mirage_generation_next(generation, -1, &event, &last_error));
     if (event.kind == MIRAGE_EVENT_TOKENS) read += event.token_count;
     assert_int_equal(runtime_stats(f).output_tokens - before.output_tokens, read);
   }
   assert_int_equal(read, 27);
-  assert_int_equal(generation_stats(generation).output_tokens, 27);
+  assert_int_equal(stats_of_generation(generation).output_tokens, 27);
   assert_int_equal(runtime_stats(f).prompt_tokens - before.prompt_tokens, 4);
   assert_int_equal(runtime_stats(f).generations, 0);
-  assert_int_equal(session_stats(f).busy, 0);
-  assert_int_equal(session_stats(f).tokens, 4 + 9);
+  assert_int_equal(stats_of_session(f->session).busy, 0);
+  assert_int_equal(stats_of_session(f->session).tokens, 4 + 9);
   mirage_generation_close(generation);
 }
 

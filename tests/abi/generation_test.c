@@ -15,13 +15,6 @@ static void begin(fixture* f, const char* text) {
                                        &last_error));
 }
 
-static mirage_generation_stats stats_of(const mirage_generation* generation) {
-  mirage_generation_stats stats;
-  stats.struct_size = sizeof stats;
-  assert_ok(mirage_generation_get_stats(generation, &stats, &last_error));
-  return stats;
-}
-
 static uint64_t session_tokens(const mirage_session* session) {
   mirage_session_stats stats;
   stats.struct_size = sizeof stats;
@@ -103,7 +96,7 @@ static void a_seed_makes_answers_the_same_and_is_reported(void** state) {
   begin(f, "abc");
   generation = start(f->session, &options);
   first = read_answer(generation);
-  seed = stats_of(generation).seed;
+  seed = stats_of_generation(generation).seed;
   mirage_generation_close(generation);
   options.has_seed = 1;
   options.seed = seed;
@@ -283,8 +276,8 @@ static void cancelling_keeps_what_was_produced(void** state) {
   rest = read_answer(generation);
   assert_int_equal(rest.status, MIRAGE_OK);
   assert_true(rest.finish == MIRAGE_FINISH_CANCELLED || rest.finish == MIRAGE_FINISH_LENGTH);
-  assert_int_equal(stats_of(generation).finish, rest.finish);
-  assert_int_equal(session_tokens(f->session), 4 + stats_of(generation).output_tokens);
+  assert_int_equal(stats_of_generation(generation).finish, rest.finish);
+  assert_int_equal(session_tokens(f->session), 4 + stats_of_generation(generation).output_tokens);
   mirage_generation_close(generation);
 }
 
@@ -757,7 +750,7 @@ static void statistics_count(void** state) {
   begin(f, "abc");
   generation = start(f->session, &options);
   read_answer(generation);
-  stats = stats_of(generation);
+  stats = stats_of_generation(generation);
   assert_int_equal(stats.prompt_tokens, 4);
   assert_int_equal(stats.output_tokens, 6);
   assert_int_equal(stats.finish, MIRAGE_FINISH_LENGTH);

@@ -34,13 +34,6 @@ static mirage_session* restore(mirage_model* model, const saved* from) {
   return session;
 }
 
-static mirage_session_stats stats_of(const mirage_session* session) {
-  mirage_session_stats stats;
-  stats.struct_size = sizeof stats;
-  assert_ok(mirage_session_get_stats(session, &stats, &last_error));
-  return stats;
-}
-
 static uint64_t prompt_tokens_computed(mirage_runtime* runtime) {
   mirage_runtime_stats stats;
   stats.struct_size = sizeof stats;
@@ -66,8 +59,8 @@ static void a_conversation_goes_on_where_it_was_saved(void** state) {
   computed_once = prompt_tokens_computed(f->runtime) - computed;
 
   copy = restore(f->model, &before);
-  assert_int_equal(stats_of(copy).messages, 2);
-  assert_true(stats_of(copy).cached_tokens > 40);
+  assert_int_equal(stats_of_session(copy).messages, 2);
+  assert_true(stats_of_session(copy).cached_tokens > 40);
   append_user(copy, "and now?");
   computed = prompt_tokens_computed(f->runtime);
   got = generate(copy, &options);
@@ -106,7 +99,7 @@ static void keys_and_values_are_for_models_of_their_type(void** state) {
     before = save(session);
     for (j = 0; j < 3; ++j) {
       mirage_session* copy = restore(models[j], &before);
-      assert_true((stats_of(copy).cached_tokens > 0) == (i == j));
+      assert_true((stats_of_session(copy).cached_tokens > 0) == (i == j));
       append_user(copy, "and now?");
       generate(copy, &options);
       mirage_session_close(copy);
@@ -137,7 +130,7 @@ static void plain_tokens_and_those_waiting_come_back(void** state) {
   assert_ok(mirage_session_get_tokens(copy, restored, 64, &restored_count, &last_error));
   assert_int_equal(restored_count, count);
   assert_memory_equal(restored, tokens, count * sizeof tokens[0]);
-  assert_int_equal(stats_of(copy).waiting_tokens, 2);
+  assert_int_equal(stats_of_session(copy).waiting_tokens, 2);
   mirage_session_close(copy);
   mirage_session_close(session);
   free(made.data);
@@ -151,7 +144,7 @@ static void an_empty_session_comes_back_empty(void** state) {
   assert_ok(mirage_session_open(f->model, NULL, &session, &last_error));
   made = save(session);
   copy = restore(f->model, &made);
-  assert_int_equal(stats_of(copy).tokens, 0);
+  assert_int_equal(stats_of_session(copy).tokens, 0);
   append_user(copy, "hi"); /* neither a conversation nor tokens yet */
   mirage_session_close(copy);
   mirage_session_close(session);
@@ -174,7 +167,7 @@ static void a_file_is_written_whole_and_read_back(void** state) {
   assert_int_equal(stat(path, &facts), 0);
   assert_int_equal(facts.st_mode & 0777, 0600);
   assert_ok(mirage_session_restore(f->model, path, NULL, &copy, &last_error));
-  assert_int_equal(stats_of(copy).messages, 2);
+  assert_int_equal(stats_of_session(copy).messages, 2);
   mirage_session_close(copy);
   unlink(path);
   assert_status(MIRAGE_NOT_FOUND, mirage_session_restore(f->model, path, NULL, &copy, &last_error));

@@ -13,13 +13,6 @@ static mirage_session* open_session(mirage_model* model, int64_t context) {
   return session;
 }
 
-static mirage_session_stats stats_of(const mirage_session* session) {
-  mirage_session_stats stats;
-  stats.struct_size = sizeof stats;
-  assert_ok(mirage_session_get_stats(session, &stats, &last_error));
-  return stats;
-}
-
 static size_t tokens_of(mirage_session* session, int32_t* tokens, size_t capacity) {
   size_t count = 0;
   assert_ok(mirage_session_get_tokens(session, tokens, capacity, &count, &last_error));
@@ -55,7 +48,7 @@ static void only_the_first_text_begins_with_the_begin_token(void** state) {
   assert_int_equal(tokens_of(session, tokens, 8), 4);
   assert_int_equal(tokens[0], TINY_BOS);
   assert_int_not_equal(tokens[3], TINY_BOS);
-  assert_int_equal(stats_of(session).waiting_tokens, 4);
+  assert_int_equal(stats_of_session(session).waiting_tokens, 4);
   mirage_session_close(session);
 }
 
@@ -98,7 +91,7 @@ static void bad_arguments_of_appending_are_named(void** state) {
   assert_status(MIRAGE_INVALID_ARGUMENT,
                 mirage_session_append_conversation(f->session, "{\"a\": 1}", 8, &last_error));
   assert_message_has("'a'");
-  assert_int_equal(stats_of(f->session).messages, 0);
+  assert_int_equal(stats_of_session(f->session).messages, 0);
   assert_ok(mirage_session_clear(f->session, &last_error));
 }
 
@@ -157,7 +150,7 @@ static void more_tokens_than_the_context_are_refused(void** state) {
   const int32_t tokens[5] = {65, 66, 67, 68, 69};
   assert_status(MIRAGE_CONTEXT_FULL, mirage_session_append_tokens(session, tokens, 5, &last_error));
   assert_message_has("5 tokens");
-  assert_int_equal(stats_of(session).tokens, 0);
+  assert_int_equal(stats_of_session(session).tokens, 0);
   mirage_session_close(session);
 }
 
@@ -168,7 +161,7 @@ static void a_conversation_longer_than_the_context_is_refused(void** state) {
   append_user(session, "a question that is too long for eight tokens");
   assert_status(MIRAGE_CONTEXT_FULL,
                 mirage_generation_start(session, NULL, &generation, &last_error));
-  assert_int_equal(stats_of(session).messages, 1);
+  assert_int_equal(stats_of_session(session).messages, 1);
   mirage_session_close(session);
 }
 
@@ -181,7 +174,7 @@ static void an_answer_joins_the_conversation(void** state) {
   first = generate(session, &options);
   assert_int_equal(first.token_count, 8);
   append_user(session, "again");
-  assert_int_equal(stats_of(session).messages, 3);
+  assert_int_equal(stats_of_session(session).messages, 3);
   mirage_session_close(session);
 }
 
@@ -194,7 +187,7 @@ static void what_a_conversation_shares_is_not_computed_again(void** state) {
   size_t prompt;
   append_user(session, "a first message of some length");
   generate(session, &options);
-  prompt = stats_of(session).tokens - 4;
+  prompt = stats_of_session(session).tokens - 4;
   assert_ok(mirage_session_append_message(session, "user", "next", 4, &last_error));
   generation = start(session, &options);
   read_answer(generation);
@@ -238,7 +231,7 @@ static void messages_can_be_taken_back(void** state) {
   generate(session, &options);
   assert_status(MIRAGE_INVALID_ARGUMENT, mirage_session_truncate(session, 9, &last_error));
   assert_ok(mirage_session_truncate(session, 1, &last_error));
-  assert_int_equal(stats_of(session).messages, 1);
+  assert_int_equal(stats_of_session(session).messages, 1);
   second = generate(session, &options);
   assert_memory_equal(first.tokens, second.tokens, sizeof first.tokens[0] * 16);
   mirage_session_close(session);
@@ -252,9 +245,9 @@ static void tokens_can_be_taken_back(void** state) {
   answer first, second;
   assert_ok(mirage_session_append_tokens(session, tokens, 4, &last_error));
   first = generate(session, &options);
-  assert_int_equal(stats_of(session).tokens, 20);
+  assert_int_equal(stats_of_session(session).tokens, 20);
   assert_ok(mirage_session_truncate(session, 4, &last_error));
-  assert_int_equal(stats_of(session).tokens, 4);
+  assert_int_equal(stats_of_session(session).tokens, 4);
   second = generate(session, &options);
   assert_memory_equal(first.tokens, second.tokens, sizeof first.tokens[0] * 16);
   mirage_session_close(session);
@@ -268,7 +261,7 @@ static void tools_reach_the_template(void** state) {
       "\"content\": \"u\"}],"
       " \"tools\": [{\"name\": \"t\"}], \"vars\": {\"x\": 1}}";
   assert_ok(mirage_session_append_conversation(session, json, strlen(json), &last_error));
-  assert_int_equal(stats_of(session).messages, 2);
+  assert_int_equal(stats_of_session(session).messages, 2);
   mirage_session_close(session);
 }
 
