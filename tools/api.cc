@@ -61,6 +61,11 @@ GenerationHandle StartGeneration(mirage_session* session,
   return GenerationHandle(generation);
 }
 
+void AppendMessage(mirage_session* session, const char* role, const std::string& text) {
+  mirage_error error = MIRAGE_ERROR_INIT;
+  Check(mirage_session_append_message(session, role, text.data(), text.size(), &error), error, "");
+}
+
 mirage_model_info ModelInfo(const mirage_model* model) {
   mirage_error error = MIRAGE_ERROR_INIT;
   mirage_model_info info{};

@@ -35,6 +35,8 @@ using GenerationHandle = std::unique_ptr<mirage_generation, Closer>;
 [[nodiscard]] GenerationHandle StartGeneration(mirage_session* session,
                                                const mirage_generation_options& options);
 
+void AppendMessage(mirage_session* session, const char* role, const std::string& text);
+
 [[nodiscard]] mirage_model_info ModelInfo(const mirage_model* model);
 [[nodiscard]] mirage_plan PlanOf(const mirage_model* model, const mirage_plan_options& options);
 [[nodiscard]] mirage_generation_stats GenerationStats(const mirage_generation* generation);

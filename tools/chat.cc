@@ -9,7 +9,6 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <memory>
 #include <optional>
 #include <string>
@@ -30,11 +29,6 @@ struct ChatFlags {
   std::optional<std::string> system;
 };
 
-void AddMessage(mirage_session* session, const char* role, const std::string& text) {
-  mirage_error error = MIRAGE_ERROR_INIT;
-  Check(mirage_session_append_message(session, role, text.data(), text.size(), &error), error, "");
-}
-
 // The next line; nothing at the end of the input. Ctrl-C drops what was typed and asks again.
 std::optional<std::string> ReadLine() {
   for (;;) {
@@ -50,9 +44,7 @@ std::optional<std::string> ReadLine() {
       return text;
     }
     if (errno != EINTR) {
-      if (std::ferror(stdin) != 0)
-        throw Failure(errno == EISDIR ? kBadInput : kOther,
-                      std::string("standard input: ") + std::strerror(errno));
+      if (std::ferror(stdin) != 0) throw ReadFailure("standard input");
       if (isatty(STDIN_FILENO) == 1) WriteStandardOutput("\n");
       return std::nullopt;
     }
@@ -73,7 +65,7 @@ void Exchange(const mirage_model* model, mirage_session* session,
               const mirage_generation_options& options, const std::string& line) {
   const uint64_t before = SessionStats(session).messages;
   try {
-    AddMessage(session, "user", line);
+    AppendMessage(session, "user", line);
     const Answer answer = Generate(session, options, WriteStandardOutput);
     WriteStandardOutput("\n");
     if (options.logprobs > 0) PrintLogprobs(model, answer);
@@ -94,8 +86,8 @@ int Chat(const ChatFlags& flags) {
   const SessionHandle session = OpenSession(model.get());
   const GenerationOptions options(model.get(), flags.sampling, std::move(grammar));
   if (ModelInfo(model.get()).has_chat_template != 1)
-    AddMessage(session.get(), "user", "");  // fails, and says why there is none
-  if (flags.system) AddMessage(session.get(), "system", *flags.system);
+    AppendMessage(session.get(), "user", "");  // fails, and says why there is none
+  if (flags.system) AppendMessage(session.get(), "system", *flags.system);
   while (const std::optional<std::string> line = ReadLine()) {
     ClearInterrupt();
     if (*line == "/clear")

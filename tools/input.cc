@@ -7,8 +7,6 @@
 #include <cstring>
 #include <memory>
 
-#include "tools/failure.h"
-
 namespace mirage::cli {
 namespace {
 
@@ -16,12 +14,15 @@ std::string ReadAll(std::FILE* file, const std::string& name) {
   std::string text;
   char block[1 << 16];
   while (const size_t bytes = std::fread(block, 1, sizeof block, file)) text.append(block, bytes);
-  if (std::ferror(file) != 0)
-    throw Failure(errno == EISDIR ? kBadInput : kOther, name + ": " + std::strerror(errno));
+  if (std::ferror(file) != 0) throw ReadFailure(name);
   return text;
 }
 
 }  // namespace
+
+Failure ReadFailure(const std::string& name) {
+  return {errno == EISDIR ? kBadInput : kOther, name + ": " + std::strerror(errno)};
+}
 
 std::string ReadFile(const std::string& path) {
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),

@@ -5,11 +5,16 @@
 
 #include <string>
 
+#include "tools/failure.h"
+
 namespace mirage::cli {
 
 // kBadInput when there is no such file, kOther when it cannot be read.
 [[nodiscard]] std::string ReadFile(const std::string& path);
 [[nodiscard]] std::string ReadStandardInput();
+
+// Why reading `name` failed, as errno tells: kBadInput for a folder, else kOther.
+[[nodiscard]] Failure ReadFailure(const std::string& name);
 
 // Writes all of it, or kOther: a full disk must not look like success.
 void WriteStandardOutput(const std::string& text);

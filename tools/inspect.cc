@@ -273,6 +273,8 @@ void AddInspect(CLI::App& app, Action& chosen) {
       ->check(Whole<int32_t>(1));
   command->add_option("--memory", flags->model.memory,
                       "Memory limit the plan is for, such as 300M");
+  command->add_option("--kv-type", flags->model.kv_type,
+                      "Type of keys and values the plan is for: f16, q8_0 or q4_0");
   command->add_flag("--json", flags->json, "One JSON value instead of text");
 }
 

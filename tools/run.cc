@@ -31,11 +31,6 @@ struct RunFlags {
   bool json = false;
 };
 
-void AddMessage(mirage_session* session, const char* role, const std::string& text) {
-  mirage_error error = MIRAGE_ERROR_INIT;
-  Check(mirage_session_append_message(session, role, text.data(), text.size(), &error), error, "");
-}
-
 // Of a raw prompt: as the model likes it.
 constexpr uint32_t kTokenize = MIRAGE_TOKENIZE_ADD_SPECIAL | MIRAGE_TOKENIZE_PARSE_SPECIAL;
 
@@ -47,8 +42,8 @@ void AddPrompt(mirage_session* session, const RunFlags& flags) {
           error, "the prompt");
     return;
   }
-  if (flags.system) AddMessage(session, "system", *flags.system);
-  AddMessage(session, "user", flags.prompt);
+  if (flags.system) AppendMessage(session, "system", *flags.system);
+  AppendMessage(session, "user", flags.prompt);
 }
 
 int64_t PromptTokens(const mirage_model* model, const RunFlags& flags) {

@@ -97,6 +97,14 @@ TEST_P(RealModelTest, QuantisedKeysAndValuesTakeLessMemory) {
   const uint64_t eight = kv_bytes("q8_0");
   EXPECT_LT(eight, kv_bytes("f16"));
   EXPECT_LT(kv_bytes("q4_0"), eight);
+  const auto planned = [&](const std::string& type) {
+    const Outcome outcome =
+        RunMirage({"inspect", model_, "-c", "512", "--kv-type", type, "--json"});
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    return Json::parse(outcome.out, nullptr, false)["plan"]["kv"].get<uint64_t>();
+  };
+  EXPECT_LT(planned("q8_0"), planned("f16"));
+  EXPECT_LT(planned("q4_0"), planned("q8_0"));
 }
 
 TEST_P(RealModelTest, KeysAndValuesOfEightBitsLoseNextToNothing) {
