@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "abi/answer_format.h"
 #include "abi/call_out.h"
 #include "abi/first_sizes.h"
 #include "abi/grammar_options.h"
@@ -30,6 +31,7 @@ mirage_generation_options DefaultGenerationOptions() {
   options.struct_size = sizeof options;
   options.samples = 1;
   options.max_tokens = -1;
+  options.prompt_logprobs_first = 1;
   options.deadline_ms = -1;
   ShowSampling(sampling, &options);
   return options;
@@ -45,7 +47,24 @@ Result<mirage_generation_options> ReadRawGenerationOptions(const mirage_generati
                      "mirage_generation_options");
 }
 
-Result<session::GenerationOptions> ReadGenerationOptions(const mirage_generation_options& options) {
+Result<std::vector<session::AdapterChoice>> ReadAdapters(const mirage_generation_options& options) {
+  MIRAGE_TRY(CheckSpan(options.adapters, options.adapter_count, "adapters"));
+  if (options.adapter_count > model::kMostAdapters)
+    return Fail(Code::kInvalidArgument, "adapter_count is " +
+                                            std::to_string(options.adapter_count) + "; at most " +
+                                            std::to_string(model::kMostAdapters) + " are allowed");
+  std::vector<session::AdapterChoice> choices;
+  for (size_t i = 0; i < options.adapter_count; ++i) {
+    const mirage_adapter_use& use = options.adapters[i];
+    MIRAGE_TRY(CheckReserved(use.reserved, "mirage_adapter_use"));
+    MIRAGE_TRY(CheckHandle(use.adapter, ("adapters[" + std::to_string(i) + "].adapter").c_str()));
+    choices.push_back({use.adapter->adapter, use.scale});
+  }
+  return choices;
+}
+
+Result<session::GenerationOptions> ReadGenerationOptions(const mirage_generation_options& options,
+                                                         const session::LoadedModel& model) {
   MIRAGE_TRY(CheckReserved(options.reserved, "mirage_generation_options"));
   if (options.draft_tokens < 0 || options.draft_tokens > kMostDraftTokens)
     return Fail(Code::kInvalidArgument, "draft_tokens is " + std::to_string(options.draft_tokens) +
@@ -59,8 +78,11 @@ Result<session::GenerationOptions> ReadGenerationOptions(const mirage_generation
   if (options.sampler != MIRAGE_SAMPLER_DEFAULT && options.sampler != MIRAGE_SAMPLER_EXTERNAL)
     return Fail(Code::kUnsupported,
                 "sampler is " + std::to_string(options.sampler) + "; 0 and 1 are known");
+  MIRAGE_TRY(CheckAnswerFormat(options.answer_format));
   MIRAGE_TRY(CheckFlag(options.has_seed, "has_seed"));
   MIRAGE_TRY(CheckFlag(options.ignore_eos, "ignore_eos"));
+  MIRAGE_TRY(CheckFlag(options.strict_max_tokens, "strict_max_tokens"));
+  MIRAGE_TRY(CheckFlag(options.echo, "echo"));
   MIRAGE_TRY(CheckSpan(options.stop_tokens, options.stop_token_count, "stop_tokens"));
   MIRAGE_TRY(CheckSpan(options.stop_strings, options.stop_string_count, "stop_strings"));
   if (options.callback == nullptr && options.callback_user_data != nullptr)
@@ -69,10 +91,13 @@ Result<session::GenerationOptions> ReadGenerationOptions(const mirage_generation
   session::GenerationOptions read;
   MIRAGE_TRY(ReadSampling(options, &read));
   MIRAGE_TRY_ASSIGN(read.grammar, ReadGrammar(options));
+  if (options.answer_format != MIRAGE_ANSWER_AUTO)
+    read.answer_format = AnswerFormatFor(options.answer_format, &model);
   if (options.has_seed == 1) read.seed = options.seed;
   read.external_sampler = options.sampler == MIRAGE_SAMPLER_EXTERNAL;
   read.samples = options.samples;
   read.max_tokens = options.max_tokens;
+  read.strict_max_tokens = options.strict_max_tokens == 1;
   if (options.deadline_ms >= 0) read.deadline_ms = options.deadline_ms;
   read.ignore_eos = options.ignore_eos == 1;
   read.stop_tokens.assign(options.stop_tokens, options.stop_tokens + options.stop_token_count);
@@ -83,15 +108,26 @@ Result<session::GenerationOptions> ReadGenerationOptions(const mirage_generation
                                                           : std::string());
   }
   read.logprobs = options.logprobs;
+  read.echo = options.echo == 1;
+  read.prompt_logprobs = options.prompt_logprobs;
+  read.prompt_logprobs_first = options.prompt_logprobs_first;
   read.priority = options.priority;
   read.draft_tokens = options.draft_tokens;
+  if (options.draft_model != nullptr) {
+    MIRAGE_TRY(CheckHandle(options.draft_model, "draft_model"));
+    read.draft_model = options.draft_model->model;
+  }
+  MIRAGE_TRY_ASSIGN(read.adapters, ReadAdapters(options));
   return read;
 }
 
 // `event` as the header shows it; its pointers live as long as `event`.
 mirage_event MakePublicEvent(const session::Event& event) {
-  static_assert(sizeof(mirage_token_logprob) == sizeof(sample::TokenLogprob));
-  static_assert(offsetof(mirage_token_logprob, logprob) == offsetof(sample::TokenLogprob, logprob));
+  static_assert(sizeof(mirage_token_logprob) == sizeof(TokenLogprob));
+  static_assert(offsetof(mirage_token_logprob, logprob) == offsetof(TokenLogprob, logprob));
+  const auto shown = [](const TokenLogprob* top) {
+    return reinterpret_cast<const mirage_token_logprob*>(top);
+  };
   mirage_event made{};
   made.struct_size = sizeof made;
   made.sample_index = event.sample;
@@ -102,14 +138,35 @@ mirage_event MakePublicEvent(const session::Event& event) {
       made.token_count = 1;
       if (!event.output.choice.top.empty()) {
         made.logprobs = &event.output.choice.logprob;
-        made.top = reinterpret_cast<const mirage_token_logprob*>(event.output.choice.top.data());
+        made.top = shown(event.output.choice.top.data());
         made.top_count = event.output.choice.top.size();
       }
       break;
+    case session::Event::Kind::kPrompt: {
+      const engine::PromptPart& part = *event.output.prompt;
+      made.kind = MIRAGE_EVENT_PROMPT;
+      made.tokens = part.tokens.data();
+      made.token_count = part.tokens.size();
+      made.logprobs = part.logprobs.data();
+      made.top = shown(part.top.data());
+      made.top_count = static_cast<size_t>(part.top_count);
+      made.position = static_cast<uint64_t>(part.first);
+      break;
+    }
     case session::Event::Kind::kText:
       made.kind = MIRAGE_EVENT_TEXT;
       made.text = event.text.c_str();
       made.text_bytes = event.text.size();
+      made.text_kind = event.of_reasoning ? MIRAGE_TEXT_REASONING : MIRAGE_TEXT_CONTENT;
+      break;
+    case session::Event::Kind::kToolCall:
+      made.kind = MIRAGE_EVENT_TOOL_CALL;
+      made.call_id = event.call.id.c_str();
+      made.call_id_bytes = event.call.id.size();
+      made.call_name = event.call.name.c_str();
+      made.call_name_bytes = event.call.name.size();
+      made.call_arguments = event.call.arguments.c_str();
+      made.call_arguments_bytes = event.call.arguments.size();
       break;
     case session::Event::Kind::kChoose:
       made.kind = MIRAGE_EVENT_LOGITS;
@@ -172,7 +229,8 @@ mirage_status mirage_generation_start(mirage_session* session,
     MIRAGE_TRY(CheckHandle(session, "session"));
     MIRAGE_TRY_ASSIGN(mirage_generation_options given, ReadRawGenerationOptions(options));
     if (options == nullptr) ApplyModelDefaults(session->session->model(), &given);
-    MIRAGE_TRY_ASSIGN(session::GenerationOptions read, ReadGenerationOptions(given));
+    MIRAGE_TRY_ASSIGN(session::GenerationOptions read,
+                      ReadGenerationOptions(given, session->session->model()));
     auto handle = std::make_unique<mirage_generation>();
     mirage_generation* const generation = handle.get();
     session::Run::Callback callback;
@@ -254,7 +312,7 @@ mirage_status mirage_generation_get_stats(const mirage_generation* generation,
     mirage_generation_stats filled{};
     filled.finish = static_cast<int32_t>(of.run().finish());
     filled.seed = of.seed();
-    filled.prompt_tokens = static_cast<uint64_t>(of.prompt_tokens());
+    filled.prompt_tokens = static_cast<uint64_t>(of.prompt().tokens);
     filled.cached_tokens = static_cast<uint64_t>(now.cached_tokens);
     filled.output_tokens = static_cast<uint64_t>(now.output_tokens);
     filled.wait_s = Seconds(now.submitted_ns, now.first_step_ns);
@@ -264,6 +322,8 @@ mirage_status mirage_generation_get_stats(const mirage_generation* generation,
     filled.preemptions = static_cast<uint64_t>(now.preemptions);
     filled.drafted_tokens = static_cast<uint64_t>(now.guessed_tokens);
     filled.accepted_tokens = static_cast<uint64_t>(now.accepted_tokens);
+    filled.dropped_tokens = static_cast<uint64_t>(of.prompt().dropped + now.dropped_tokens);
+    filled.shifts = static_cast<uint64_t>(now.shifts);
     return WriteOut(stats, filled, "stats");
   });
 }

@@ -13,11 +13,26 @@ namespace {
 
 constexpr size_t kLeastErrorBytes = 32;  // up to the reserved fields
 
-// The longest prefix of `text` that fits into `bytes` and ends between code points.
-size_t CutBetweenCodePoints(std::string_view text, size_t bytes) {
-  if (text.size() <= bytes) return text.size();
-  while (bytes > 0 && (static_cast<unsigned char>(text[bytes]) & 0xC0u) == 0x80u) --bytes;
-  return bytes;
+bool InsideCodePoint(char byte) { return (static_cast<unsigned char>(byte) & 0xC0u) == 0x80u; }
+
+// `message` into `room` bytes; of one that is too long the beginning, which names the thing, and
+// the end, which says what is wrong with it. Never parts of code points.
+void WriteMessage(std::string_view message, size_t room, char* out) noexcept {
+  constexpr std::string_view kLeftOut = " ... ";
+  constexpr size_t kLeastForBoth = 64;
+  if (message.size() <= room) {
+    std::memcpy(out, message.data(), message.size());
+    return;
+  }
+  const bool both = room >= kLeastForBoth;
+  size_t head = both ? room / 2 : room;
+  while (head > 0 && InsideCodePoint(message[head])) --head;
+  std::memcpy(out, message.data(), head);
+  if (!both) return;
+  size_t tail = message.size() - (room - head - kLeftOut.size());
+  while (tail < message.size() && InsideCodePoint(message[tail])) ++tail;
+  std::memcpy(out + head, kLeftOut.data(), kLeftOut.size());
+  std::memcpy(out + head + kLeftOut.size(), message.data() + tail, message.size() - tail);
 }
 
 }  // namespace
@@ -36,7 +51,7 @@ void SetError(mirage_error* error, Code code, std::string_view message, uint64_t
   filled.available_bytes = available_bytes;
   if (known > offsetof(mirage_error, message)) {
     const size_t room = known - offsetof(mirage_error, message) - 1;
-    std::memcpy(filled.message, message.data(), CutBetweenCodePoints(message, room));
+    WriteMessage(message, room, filled.message);
   }
   std::memcpy(error, &filled, known);
   if (given > known) std::memset(reinterpret_cast<char*>(error) + known, 0, given - known);

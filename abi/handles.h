@@ -15,6 +15,7 @@
 #include "platform/fork.h"
 #include "session/dispatcher.h"
 #include "session/generation.h"
+#include "session/loaded_adapter.h"
 #include "session/loaded_model.h"
 #include "session/runtime.h"
 #include "session/session.h"
@@ -90,6 +91,10 @@ struct mirage_runtime : mirage::abi::Handle {
 
 struct mirage_model : mirage::abi::Handle {
   std::shared_ptr<mirage::session::LoadedModel> model;
+};
+
+struct mirage_adapter : mirage::abi::Handle {
+  std::shared_ptr<const mirage::session::LoadedAdapter> adapter;
 };
 
 struct mirage_session : mirage::abi::Handle {

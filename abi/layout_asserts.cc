@@ -41,7 +41,8 @@ MIRAGE_FIELD(mirage_model_options, sessions, 16);
 MIRAGE_FIELD(mirage_model_options, kv_type, 20);
 MIRAGE_FIELD(mirage_model_options, progress, 24);
 MIRAGE_FIELD(mirage_model_options, progress_user_data, 32);
-MIRAGE_SIZE(mirage_model_options, 40);
+MIRAGE_FIELD(mirage_model_options, adapter_bytes, 40);
+MIRAGE_SIZE(mirage_model_options, 48);
 
 MIRAGE_FIELD(mirage_model_info, struct_size, 0);
 MIRAGE_FIELD(mirage_model_info, load, 4);
@@ -59,7 +60,13 @@ MIRAGE_FIELD(mirage_model_info, bos_token, 80);
 MIRAGE_FIELD(mirage_model_info, eos_token, 84);
 MIRAGE_FIELD(mirage_model_info, adds_bos, 88);
 MIRAGE_FIELD(mirage_model_info, has_chat_template, 92);
-MIRAGE_SIZE(mirage_model_info, 96);
+MIRAGE_FIELD(mirage_model_info, answer_format, 96);
+MIRAGE_FIELD(mirage_model_info, marks_reasoning, 100);
+MIRAGE_FIELD(mirage_model_info, embedding, 104);
+MIRAGE_FIELD(mirage_model_info, pooling, 108);
+MIRAGE_FIELD(mirage_model_info, classes, 112);
+MIRAGE_FIELD(mirage_model_info, reserved, 116);
+MIRAGE_SIZE(mirage_model_info, 120);
 
 MIRAGE_FIELD(mirage_metadata, struct_size, 0);
 MIRAGE_FIELD(mirage_metadata, type, 4);
@@ -91,6 +98,15 @@ MIRAGE_FIELD(mirage_render_options, chat_template_bytes, 16);
 MIRAGE_FIELD(mirage_render_options, now, 24);
 MIRAGE_SIZE(mirage_render_options, 32);
 
+MIRAGE_FIELD(mirage_parse_options, struct_size, 0);
+MIRAGE_FIELD(mirage_parse_options, answer_format, 4);
+MIRAGE_FIELD(mirage_parse_options, tools, 8);
+MIRAGE_FIELD(mirage_parse_options, tools_bytes, 16);
+MIRAGE_FIELD(mirage_parse_options, in_reasoning, 24);
+MIRAGE_FIELD(mirage_parse_options, reserved, 28);
+MIRAGE_FIELD(mirage_parse_options, id_seed, 32);
+MIRAGE_SIZE(mirage_parse_options, 40);
+
 MIRAGE_FIELD(mirage_session_options, struct_size, 0);
 MIRAGE_FIELD(mirage_session_options, reserved, 4);
 MIRAGE_FIELD(mirage_session_options, context, 8);
@@ -98,7 +114,10 @@ MIRAGE_FIELD(mirage_session_options, cache_salt, 16);
 MIRAGE_FIELD(mirage_session_options, cache_salt_bytes, 24);
 MIRAGE_FIELD(mirage_session_options, private_cache, 32);
 MIRAGE_FIELD(mirage_session_options, reserved2, 36);
-MIRAGE_SIZE(mirage_session_options, 40);
+MIRAGE_FIELD(mirage_session_options, overflow, 40);
+MIRAGE_FIELD(mirage_session_options, reserved3, 44);
+MIRAGE_FIELD(mirage_session_options, keep_tokens, 48);
+MIRAGE_SIZE(mirage_session_options, 56);
 
 MIRAGE_FIELD(mirage_token_logprob, token, 0);
 MIRAGE_FIELD(mirage_token_logprob, logprob, 4);
@@ -117,7 +136,16 @@ MIRAGE_FIELD(mirage_event, top, 56);
 MIRAGE_FIELD(mirage_event, top_count, 64);
 MIRAGE_FIELD(mirage_event, logits, 72);
 MIRAGE_FIELD(mirage_event, logit_count, 80);
-MIRAGE_SIZE(mirage_event, 88);
+MIRAGE_FIELD(mirage_event, position, 88);
+MIRAGE_FIELD(mirage_event, text_kind, 96);
+MIRAGE_FIELD(mirage_event, reserved, 100);
+MIRAGE_FIELD(mirage_event, call_id, 104);
+MIRAGE_FIELD(mirage_event, call_id_bytes, 112);
+MIRAGE_FIELD(mirage_event, call_name, 120);
+MIRAGE_FIELD(mirage_event, call_name_bytes, 128);
+MIRAGE_FIELD(mirage_event, call_arguments, 136);
+MIRAGE_FIELD(mirage_event, call_arguments_bytes, 144);
+MIRAGE_SIZE(mirage_event, 152);
 
 MIRAGE_FIELD(mirage_logit_bias, token, 0);
 MIRAGE_FIELD(mirage_logit_bias, bias, 4);
@@ -188,7 +216,56 @@ MIRAGE_FIELD(mirage_generation_options, grammar_triggers, 296);
 MIRAGE_FIELD(mirage_generation_options, grammar_trigger_count, 304);
 MIRAGE_FIELD(mirage_generation_options, grammar_trigger_tokens, 312);
 MIRAGE_FIELD(mirage_generation_options, grammar_trigger_token_count, 320);
-MIRAGE_SIZE(mirage_generation_options, 328);
+MIRAGE_FIELD(mirage_generation_options, draft_model, 328);
+MIRAGE_FIELD(mirage_generation_options, echo, 336);
+MIRAGE_FIELD(mirage_generation_options, prompt_logprobs, 340);
+MIRAGE_FIELD(mirage_generation_options, prompt_logprobs_first, 344);
+MIRAGE_FIELD(mirage_generation_options, adapters, 352);
+MIRAGE_FIELD(mirage_generation_options, adapter_count, 360);
+MIRAGE_FIELD(mirage_generation_options, answer_format, 368);
+MIRAGE_FIELD(mirage_generation_options, strict_max_tokens, 372);
+MIRAGE_SIZE(mirage_generation_options, 376);
+
+MIRAGE_FIELD(mirage_adapter_use, adapter, 0);
+MIRAGE_FIELD(mirage_adapter_use, scale, 8);
+MIRAGE_FIELD(mirage_adapter_use, reserved, 12);
+MIRAGE_SIZE(mirage_adapter_use, 16);
+
+MIRAGE_FIELD(mirage_adapter_options, struct_size, 0);
+MIRAGE_FIELD(mirage_adapter_options, reserved, 4);
+MIRAGE_FIELD(mirage_adapter_options, progress, 8);
+MIRAGE_FIELD(mirage_adapter_options, progress_user_data, 16);
+MIRAGE_SIZE(mirage_adapter_options, 24);
+
+MIRAGE_FIELD(mirage_adapter_info, struct_size, 0);
+MIRAGE_FIELD(mirage_adapter_info, rank, 4);
+MIRAGE_FIELD(mirage_adapter_info, name, 8);
+MIRAGE_FIELD(mirage_adapter_info, alpha, 16);
+MIRAGE_FIELD(mirage_adapter_info, matrices, 20);
+MIRAGE_FIELD(mirage_adapter_info, bytes, 24);
+MIRAGE_SIZE(mirage_adapter_info, 32);
+
+MIRAGE_FIELD(mirage_text, text, 0);
+MIRAGE_FIELD(mirage_text, text_bytes, 8);
+MIRAGE_FIELD(mirage_text, tokens, 16);
+MIRAGE_FIELD(mirage_text, token_count, 24);
+MIRAGE_SIZE(mirage_text, 32);
+
+MIRAGE_FIELD(mirage_score_options, struct_size, 0);
+MIRAGE_FIELD(mirage_score_options, tokenize_flags, 4);
+MIRAGE_FIELD(mirage_score_options, deadline_ms, 8);
+MIRAGE_FIELD(mirage_score_options, progress, 16);
+MIRAGE_FIELD(mirage_score_options, progress_user_data, 24);
+MIRAGE_SIZE(mirage_score_options, 32);
+
+MIRAGE_FIELD(mirage_embed_options, struct_size, 0);
+MIRAGE_FIELD(mirage_embed_options, pooling, 4);
+MIRAGE_FIELD(mirage_embed_options, normalize, 8);
+MIRAGE_FIELD(mirage_embed_options, tokenize_flags, 12);
+MIRAGE_FIELD(mirage_embed_options, deadline_ms, 16);
+MIRAGE_FIELD(mirage_embed_options, progress, 24);
+MIRAGE_FIELD(mirage_embed_options, progress_user_data, 32);
+MIRAGE_SIZE(mirage_embed_options, 40);
 
 MIRAGE_FIELD(mirage_plan_options, struct_size, 0);
 MIRAGE_FIELD(mirage_plan_options, sessions, 4);
@@ -196,7 +273,8 @@ MIRAGE_FIELD(mirage_plan_options, context, 8);
 MIRAGE_FIELD(mirage_plan_options, kv_type, 16);
 MIRAGE_FIELD(mirage_plan_options, reserved, 20);
 MIRAGE_FIELD(mirage_plan_options, memory_limit, 24);
-MIRAGE_SIZE(mirage_plan_options, 32);
+MIRAGE_FIELD(mirage_plan_options, adapter_bytes, 32);
+MIRAGE_SIZE(mirage_plan_options, 40);
 
 MIRAGE_FIELD(mirage_plan, struct_size, 0);
 MIRAGE_FIELD(mirage_plan, fits, 4);
@@ -211,7 +289,8 @@ MIRAGE_FIELD(mirage_plan, sessions_bytes, 64);
 MIRAGE_FIELD(mirage_plan, least_bytes, 72);
 MIRAGE_FIELD(mirage_plan, streamed_bytes_per_token, 80);
 MIRAGE_FIELD(mirage_plan, context, 88);
-MIRAGE_SIZE(mirage_plan, 96);
+MIRAGE_FIELD(mirage_plan, adapters_bytes, 96);
+MIRAGE_SIZE(mirage_plan, 104);
 
 MIRAGE_FIELD(mirage_memory, struct_size, 0);
 MIRAGE_FIELD(mirage_memory, reserved, 4);
@@ -226,7 +305,8 @@ MIRAGE_FIELD(mirage_memory, tables_bytes, 64);
 MIRAGE_FIELD(mirage_memory, workspace_bytes, 72);
 MIRAGE_FIELD(mirage_memory, sessions_bytes, 80);
 MIRAGE_FIELD(mirage_memory, prefix_bytes, 88);
-MIRAGE_SIZE(mirage_memory, 96);
+MIRAGE_FIELD(mirage_memory, adapters_bytes, 96);
+MIRAGE_SIZE(mirage_memory, 104);
 
 MIRAGE_FIELD(mirage_runtime_stats, struct_size, 0);
 MIRAGE_FIELD(mirage_runtime_stats, threads, 4);
@@ -271,7 +351,9 @@ MIRAGE_FIELD(mirage_generation_stats, memory_waits, 64);
 MIRAGE_FIELD(mirage_generation_stats, preemptions, 72);
 MIRAGE_FIELD(mirage_generation_stats, drafted_tokens, 80);
 MIRAGE_FIELD(mirage_generation_stats, accepted_tokens, 88);
-MIRAGE_SIZE(mirage_generation_stats, 96);
+MIRAGE_FIELD(mirage_generation_stats, dropped_tokens, 96);
+MIRAGE_FIELD(mirage_generation_stats, shifts, 104);
+MIRAGE_SIZE(mirage_generation_stats, 112);
 
 MIRAGE_FIELD(mirage_token, struct_size, 0);
 MIRAGE_FIELD(mirage_token, type, 4);

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "abi/answer_format.h"
 #include "abi/call_out.h"
 #include "abi/first_sizes.h"
 #include "abi/guard.h"
@@ -20,6 +21,7 @@
 #include "model/cpu_kernels.h"
 #include "platform/file.h"
 #include "platform/memory_budget.h"
+#include "session/text_reading.h"
 
 namespace mirage::abi {
 namespace {
@@ -40,10 +42,12 @@ mirage_plan_options DefaultPlanOptions() {
   return options;
 }
 
-Result<session::Capacity> ReadCapacity(int64_t context, int32_t sessions, int32_t kv_type) {
+Result<session::Capacity> ReadCapacity(int64_t context, int32_t sessions, int32_t kv_type,
+                                       uint64_t adapter_bytes) {
   session::Capacity capacity;
   capacity.context = context;
   capacity.sessions = sessions == 0 ? 1 : sessions;
+  capacity.adapter_bytes = adapter_bytes;
   switch (kv_type) {
     case MIRAGE_KV_DEFAULT:
     case MIRAGE_KV_F16:
@@ -66,8 +70,8 @@ Result<session::ModelOptions> ReadModelOptions(const mirage_model_options* given
       const mirage_model_options options,
       ReadOptions(given, DefaultModelOptions(), kFirstModelOptions, "mirage_model_options"));
   session::ModelOptions read;
-  MIRAGE_TRY_ASSIGN(read.capacity,
-                    ReadCapacity(options.context, options.sessions, options.kv_type));
+  MIRAGE_TRY_ASSIGN(read.capacity, ReadCapacity(options.context, options.sessions, options.kv_type,
+                                                options.adapter_bytes));
   switch (options.load) {
     case MIRAGE_LOAD_ALL:
       read.extent = session::Extent::kAll;
@@ -151,6 +155,22 @@ int64_t ParameterCount(const format::ModelFile& file) {
   return elements;
 }
 
+int32_t PublicPooling(const session::LoadedModel& model) {
+  const Result<std::optional<session::Pooling>> own = session::OwnPooling(model);
+  if (!own || !own->has_value()) return MIRAGE_POOLING_DEFAULT;
+  switch (**own) {
+    case session::Pooling::kNone:
+      return MIRAGE_POOLING_NONE;
+    case session::Pooling::kMean:
+      return MIRAGE_POOLING_MEAN;
+    case session::Pooling::kFirst:
+      return MIRAGE_POOLING_CLS;
+    case session::Pooling::kLast:
+      break;
+  }
+  return MIRAGE_POOLING_LAST;
+}
+
 }  // namespace
 }  // namespace mirage::abi
 
@@ -187,7 +207,7 @@ mirage_status mirage_model_open_fd(mirage_runtime* runtime, int32_t fd,
     MIRAGE_TRY(CheckOpening(runtime, out));
     if (fd < 0) return Fail(Code::kInvalidArgument, "fd is " + std::to_string(fd));
     MIRAGE_TRY_ASSIGN(std::unique_ptr<platform::File> file,
-                      platform::File::FromDescriptor(fd, "the model"));
+                      platform::File::FromDescriptor(fd, "descriptor " + std::to_string(fd)));
     Parts parts;
     parts.push_back(std::move(file));
     MIRAGE_TRY_ASSIGN(*out, OpenModel(runtime, std::move(parts), options));
@@ -228,17 +248,26 @@ mirage_status mirage_model_get_info(const mirage_model* model, mirage_model_info
     filled.metadata_count = file.metadata().entries().size();
     filled.tensor_count = file.tensors().size();
     MIRAGE_TRY_ASSIGN(filled.trained_context,
-                      file.metadata().GetOr<int64_t>(prefix + "context_length", 0));
-    MIRAGE_TRY_ASSIGN(filled.layers, file.metadata().GetOr<int32_t>(prefix + "block_count", 0));
+                      file.Locate(file.metadata().GetOr<int64_t>(prefix + "context_length", 0)));
+    MIRAGE_TRY_ASSIGN(filled.layers,
+                      file.Locate(file.metadata().GetOr<int32_t>(prefix + "block_count", 0)));
+    MIRAGE_TRY_ASSIGN(filled.embedding,
+                      file.Locate(file.metadata().GetOr<int32_t>(prefix + "embedding_length", 0)));
+    filled.pooling = PublicPooling(loaded);
     filled.bos_token = -1;
     filled.eos_token = -1;
-    if (loaded.runner() != nullptr) filled.context = loaded.runner()->max_context();
+    if (loaded.runner() != nullptr) {
+      filled.context = loaded.runner()->max_context();
+      filled.classes = loaded.runner()->model().config().classifier.classes;
+    }
     if (const text::Tokenizer* tokenizer = loaded.tokenizer().get()) {
       filled.vocabulary = static_cast<int32_t>(tokenizer->token_count());
       filled.bos_token = tokenizer->bos();
       filled.eos_token = tokenizer->eos();
       filled.adds_bos = tokenizer->adds_bos() ? 1 : 0;
       filled.has_chat_template = loaded.has_chat_template() ? 1 : 0;
+      filled.answer_format = ShowAnswerFormat(loaded);
+      filled.marks_reasoning = MarksReasoning(loaded.answer_format()) ? 1 : 0;
     }
     return WriteOut(info, filled, "info");
   });
@@ -316,8 +345,9 @@ mirage_status mirage_model_get_plan(const mirage_model* model, const mirage_plan
         const mirage_plan_options given,
         ReadOptions(options, DefaultPlanOptions(), kFirstPlanOptions, "mirage_plan_options"));
     MIRAGE_TRY(CheckReserved(given.reserved, "mirage_plan_options"));
-    MIRAGE_TRY_ASSIGN(const session::Capacity capacity,
-                      ReadCapacity(given.context, given.sessions, given.kv_type));
+    MIRAGE_TRY_ASSIGN(
+        const session::Capacity capacity,
+        ReadCapacity(given.context, given.sessions, given.kv_type, given.adapter_bytes));
     const session::LoadedModel& loaded = *model->model;
     session::Runtime& runtime = loaded.runtime();
     const bool own_limit = given.memory_limit != 0;
@@ -336,6 +366,8 @@ mirage_status mirage_model_get_plan(const mirage_model* model, const mirage_plan
     filled.slots_bytes = made.slot_bytes;
     filled.tables_bytes = made.tables;
     filled.workspace_bytes = made.workspace;
+    filled.sessions_bytes = made.sessions;
+    filled.adapters_bytes = made.adapters;
     filled.least_bytes =
         session::Runtime::LimitFor(made.least_bytes + (own_limit ? 0 : loaded.HeldByOthers()));
     filled.streamed_bytes_per_token = made.streamed_bytes_per_pass;

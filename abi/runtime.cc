@@ -120,6 +120,7 @@ mirage_status mirage_runtime_get_memory(const mirage_runtime* runtime, mirage_me
     filled.workspace_bytes = held(memory::Owner::kWorkspace);
     filled.sessions_bytes = held(memory::Owner::kSessions);
     filled.prefix_bytes = runtime->runtime->PrefixBytes();
+    filled.adapters_bytes = held(memory::Owner::kAdapters);
     return WriteOut(memory, filled, "memory");
   });
 }
@@ -162,7 +163,7 @@ mirage_status mirage_runtime_get_stats(const mirage_runtime* runtime, mirage_run
     filled.threads = runtime->runtime->threads();
     filled.steps = engine.steps;
     filled.prompt_tokens = engine.prompt_tokens;
-    filled.output_tokens = runtime->runtime->delivered_tokens()->load(std::memory_order_relaxed);
+    filled.output_tokens = runtime->runtime->delivered_tokens();
     filled.rolled_back_steps = engine.rolled_back_steps;
     filled.generations = engine.running;
     return WriteOut(stats, filled, "stats");

@@ -27,6 +27,7 @@ Status CheckExternal(const mirage_generation_options& options) {
                     : options.banned_sequence_count != 0 ? "banned_sequences"
                     : options.allowed_token_count != 0   ? "allowed_tokens"
                     : options.draft_tokens != 0          ? "draft_tokens"
+                    : options.draft_model != nullptr     ? "draft_model"
                     : options.logit_bias_count != 0      ? "logit_bias"
                     : options.logprobs != 0              ? "logprobs"
                     : options.grammar_kind != 0          ? "grammar_kind"

@@ -38,11 +38,10 @@ Status SaveTo(session::Session& session, std::span<std::byte> memory, uint64_t* 
 
 Status Restore(mirage_model* model, const mirage_session_options* options, const ByteSource& source,
                mirage_session** out) {
-  MIRAGE_TRY_ASSIGN(const mirage_session_options given, ReadSessionOptions(options));
-  MIRAGE_TRY_ASSIGN(engine::PrefixSharing sharing, ReadSharing(given));
+  MIRAGE_TRY_ASSIGN(session::SessionOptions given, ReadSessionOptions(options));
   auto handle = std::make_unique<mirage_session>();
-  MIRAGE_TRY_ASSIGN(handle->session, session::Session::Restore(model->model, given.context,
-                                                               std::move(sharing), source));
+  MIRAGE_TRY_ASSIGN(handle->session,
+                    session::Session::Restore(model->model, std::move(given), source));
   *out = handle.release();
   return {};
 }

@@ -26,11 +26,9 @@ mirage_status mirage_session_open(mirage_model* model, const mirage_session_opti
   return Guard(error, [&]() -> Status {
     MIRAGE_TRY(PrepareOut(out));
     MIRAGE_TRY(CheckHandle(model, "model"));
-    MIRAGE_TRY_ASSIGN(const mirage_session_options given, ReadSessionOptions(options));
-    MIRAGE_TRY_ASSIGN(engine::PrefixSharing sharing, ReadSharing(given));
+    MIRAGE_TRY_ASSIGN(session::SessionOptions given, ReadSessionOptions(options));
     auto handle = std::make_unique<mirage_session>();
-    MIRAGE_TRY_ASSIGN(handle->session,
-                      session::Session::Create(model->model, given.context, std::move(sharing)));
+    MIRAGE_TRY_ASSIGN(handle->session, session::Session::Create(model->model, std::move(given)));
     *out = handle.release();
     return {};
   });
@@ -61,6 +59,19 @@ mirage_status mirage_session_append_message(mirage_session* session, const char*
   });
 }
 
+mirage_status mirage_session_append_tool_result(mirage_session* session, const char* call_id,
+                                                const char* name, const char* content,
+                                                size_t content_bytes, mirage_error* error) {
+  return Guard(error, [&]() -> Status {
+    MIRAGE_TRY(CheckHandle(session, "session"));
+    MIRAGE_TRY(CheckPointer(call_id, "call_id"));
+    MIRAGE_TRY(CheckPointer(name, "name"));
+    MIRAGE_TRY(CheckSpan(content, content_bytes, "content"));
+    return session->session->AppendToolResult(call_id, name,
+                                              std::string_view(content, content_bytes));
+  });
+}
+
 mirage_status mirage_session_append_conversation(mirage_session* session, const char* json,
                                                  size_t json_bytes, mirage_error* error) {
   return Guard(error, [&]() -> Status {
@@ -77,6 +88,21 @@ mirage_status mirage_session_append_text(mirage_session* session, const char* te
     MIRAGE_TRY(CheckSpan(text, text_bytes, "text"));
     MIRAGE_TRY_ASSIGN(const text::EncodeOptions options, ReadTokenizeFlags(flags));
     return session->session->AppendText(std::string_view(text, text_bytes), options);
+  });
+}
+
+mirage_status mirage_session_append_infill(mirage_session* session, const char* prefix,
+                                           size_t prefix_bytes, const char* suffix,
+                                           size_t suffix_bytes, const char* context,
+                                           size_t context_bytes, mirage_error* error) {
+  return Guard(error, [&]() -> Status {
+    MIRAGE_TRY(CheckHandle(session, "session"));
+    MIRAGE_TRY(CheckSpan(prefix, prefix_bytes, "prefix"));
+    MIRAGE_TRY(CheckSpan(suffix, suffix_bytes, "suffix"));
+    MIRAGE_TRY(CheckSpan(context, context_bytes, "context"));
+    return session->session->AppendInfill({std::string_view(prefix, prefix_bytes),
+                                           std::string_view(suffix, suffix_bytes),
+                                           std::string_view(context, context_bytes)});
   });
 }
 
@@ -126,24 +152,6 @@ mirage_status mirage_session_get_stats(const mirage_session* session, mirage_ses
     filled.cached_tokens = static_cast<uint64_t>(now.cached);
     filled.context = static_cast<uint64_t>(now.context);
     return WriteOut(stats, filled, "stats");
-  });
-}
-
-mirage_status mirage_score(mirage_model* model, const int32_t* tokens, size_t count, size_t first,
-                           float* logprobs, mirage_error* error) {
-  return Guard(error, [&]() -> Status {
-    MIRAGE_TRY(CheckHandle(model, "model"));
-    MIRAGE_TRY(CheckMayBlock("mirage_score"));
-    MIRAGE_TRY(CheckSpan(tokens, count, "tokens"));
-    MIRAGE_TRY(CheckPointer(logprobs, "logprobs"));
-    if (first < 1 || first >= count)
-      return Fail(Code::kInvalidArgument, "first is " + std::to_string(first) + " of " +
-                                              std::to_string(count) +
-                                              " tokens; it must be at least 1 and below the count");
-    MIRAGE_TRY_ASSIGN(const std::vector<double> scores,
-                      model->model->Score(std::span(tokens, count), first));
-    for (size_t i = 0; i < scores.size(); ++i) logprobs[i] = static_cast<float>(scores[i]);
-    return {};
   });
 }
 

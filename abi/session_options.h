@@ -17,15 +17,17 @@ inline constexpr size_t kMostSaltBytes = 1024;
 inline mirage_session_options DefaultSessionOptions() {
   mirage_session_options options{};
   options.struct_size = sizeof options;
+  options.keep_tokens = -1;
   return options;
 }
 
-inline Result<mirage_session_options> ReadSessionOptions(const mirage_session_options* given) {
+inline Result<mirage_session_options> ReadRawSessionOptions(const mirage_session_options* given) {
   MIRAGE_TRY_ASSIGN(
       const mirage_session_options options,
       ReadOptions(given, DefaultSessionOptions(), kFirstSessionOptions, "mirage_session_options"));
   MIRAGE_TRY(CheckReserved(options.reserved, "mirage_session_options"));
   MIRAGE_TRY(CheckReserved(options.reserved2, "mirage_session_options"));
+  MIRAGE_TRY(CheckReserved(options.reserved3, "mirage_session_options"));
   return options;
 }
 
@@ -41,6 +43,23 @@ inline Result<engine::PrefixSharing> ReadSharing(const mirage_session_options& o
   if (options.cache_salt_bytes > 0)
     sharing.salt.assign(options.cache_salt, options.cache_salt_bytes);
   return sharing;
+}
+
+inline Result<session::SessionOptions> ReadSessionOptions(const mirage_session_options* given) {
+  using Policy = session::ContextOverflow::Policy;
+  static_assert(static_cast<int32_t>(Policy::kError) == MIRAGE_OVERFLOW_ERROR);
+  static_assert(static_cast<int32_t>(Policy::kShift) == MIRAGE_OVERFLOW_SHIFT);
+  static_assert(static_cast<int32_t>(Policy::kTruncateMiddle) == MIRAGE_OVERFLOW_TRUNCATE_MIDDLE);
+  MIRAGE_TRY_ASSIGN(const mirage_session_options raw, ReadRawSessionOptions(given));
+  session::SessionOptions options;
+  options.context = raw.context;
+  MIRAGE_TRY_ASSIGN(options.sharing, ReadSharing(raw));
+  if (raw.overflow < MIRAGE_OVERFLOW_ERROR || raw.overflow > MIRAGE_OVERFLOW_TRUNCATE_MIDDLE)
+    return Fail(Code::kUnsupported,
+                "overflow is " + std::to_string(raw.overflow) + "; 0 to 2 are known");
+  options.overflow.policy = static_cast<Policy>(raw.overflow);
+  options.overflow.keep = raw.keep_tokens;
+  return options;
 }
 
 }  // namespace mirage::abi

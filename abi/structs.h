@@ -77,20 +77,27 @@ Status WriteOut(T* out, T value, const char* name) {
   return {};
 }
 
-// Convention 5 of the header: counts always, copies when there is room.
-template <typename T>
-Status WriteArray(const T* from, size_t count, T* to, size_t capacity, size_t* out_count,
-                  const char* what) {
+// Convention 5 of the header: counts always; whether there is a buffer, and then that it has room.
+inline Result<bool> CheckRoom(const void* to, size_t count, size_t capacity, size_t* out_count,
+                              const char* what) {
   if (out_count == nullptr) return Fail(Code::kInvalidArgument, "the pointer to the count is NULL");
   *out_count = count;
-  if (capacity == 0) return {};
+  if (capacity == 0) return false;
   if (to == nullptr)
     return Fail(Code::kInvalidArgument,
                 "the buffer is NULL, but its capacity is " + std::to_string(capacity));
   if (capacity < count)
     return Fail(Code::kInvalidArgument, "room for " + std::to_string(capacity) + " " + what +
                                             ", but there are " + std::to_string(count));
-  if (count > 0) std::memcpy(to, from, count * sizeof(T));
+  return true;
+}
+
+// Copies when there is room.
+template <typename T>
+Status WriteArray(const T* from, size_t count, T* to, size_t capacity, size_t* out_count,
+                  const char* what) {
+  MIRAGE_TRY_ASSIGN(const bool writes, CheckRoom(to, count, capacity, out_count, what));
+  if (writes && count > 0) std::memcpy(to, from, count * sizeof(T));
   return {};
 }
 

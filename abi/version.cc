@@ -15,10 +15,33 @@ constexpr const char* kVersion = MIRAGE_TEXT(MIRAGE_VERSION_MAJOR) "." MIRAGE_TE
     MIRAGE_VERSION_MINOR) "." MIRAGE_TEXT(MIRAGE_VERSION_PATCH);
 
 constexpr std::string_view kFeatures[] = {
-    "gguf",  "split-files",    "chat-template", "external-sampler", "logprobs",
-    "score", "plan",           "memory-limit",  "allocator",        "saved-sessions",
-    "fork",  "prefix-sharing", "draft-tokens",  "grammar-check",    "grammar",
-    "trace", "samples",
+    "gguf",
+    "split-files",
+    "chat-template",
+    "external-sampler",
+    "logprobs",
+    "score",
+    "plan",
+    "memory-limit",
+    "allocator",
+    "saved-sessions",
+    "fork",
+    "prefix-sharing",
+    "draft-tokens",
+    "draft-model",
+    "grammar-check",
+    "grammar",
+    "trace",
+    "samples",
+    "overflow",
+    "echo",
+    "prompt-logprobs",
+    "tool-calls",
+    "embed",
+    "score-choices",
+    "classify",
+    "lora",
+    "infill",
 };
 
 struct StatusRow {

@@ -77,6 +77,26 @@ Status Check(const MatMulArgs& args) {
   return {};
 }
 
+Status Check(const LowRankArgs& args) {
+  if (args.output_count < 0 || args.output_count > kMaxOutputs)
+    return Fail(Code::kInvalidArgument, "low_rank: " + std::to_string(args.output_count) +
+                                            " outputs of a limit of " +
+                                            std::to_string(kMaxOutputs));
+  for (int i = 0; i < args.output_count; ++i) {
+    const LowRankOutput& output = args.outputs[i];
+    for (const DType type : {output.a_type, output.b_type})
+      if (ReadsQuantized(type))
+        return Fail(Code::kUnsupported,
+                    "low_rank: weights of type " + std::string(tensor::Name(type)));
+    if (output.rank < 1 || output.rows < 1)
+      return Fail(Code::kInvalidArgument, "low_rank: " + std::to_string(output.rows) +
+                                              " rows of rank " + std::to_string(output.rank));
+  }
+  if (args.cols < 1 || args.t == nullptr)
+    return Fail(Code::kInvalidArgument, "low_rank: no columns, or no scratch");
+  return {};
+}
+
 Status Check(const RopeArgs& args) {
   if (args.rotary >= 0 && args.rotary % 2 == 0 && args.rotary <= args.head_dim) return {};
   return Fail(Code::kUnsupported, "rope: " + std::to_string(args.rotary) +

@@ -15,6 +15,7 @@ namespace mirage::kernels {
 [[nodiscard]] Status Check(const GatedArgs& args);
 [[nodiscard]] Status Check(const DequantizeRowsArgs& args);
 [[nodiscard]] Status Check(const MatMulArgs& args);
+[[nodiscard]] Status Check(const LowRankArgs& args);
 [[nodiscard]] Status Check(const RopeArgs& args);
 [[nodiscard]] Status Check(const KvWriteArgs& args);
 [[nodiscard]] Status Check(const AttentionArgs& args);

@@ -160,6 +160,43 @@ struct MatMulArgs {
   MatMulOutput outputs[kMaxOutputs];
 };
 
+// ---- low-rank updates
+// ----------------------------------------------------------------------------------------------
+
+// What an adapter adds to the product with one weight.
+struct LowRankOutput {
+  DType a_type;        // F32, F16 or BF16, as b_type
+  DType b_type;
+  const std::byte* a;  // packed rows [RoundUp(rank, 8), cols]; those past `rank` are without use
+  const std::byte* b;  // packed rows [rows, rank]
+  int32_t rank;
+  int32_t rows;
+  float scale;
+  float* y;  // element (m, row) at y[m * y_stride + row]
+  int64_t y_stride;
+};
+
+// y[m, row] += scale * sum_k b[row, k] * t[m, k],  t[m, k] = sum_c a[k, c] * x[m, c]
+// (LoRA, arXiv 2106.09685), for up to three weights that share the input.
+//
+// Arithmetic: both sums are chains of fused multiply-adds in ascending order, as in matmul; the
+// last step is one more, scale * sum + y.
+struct LowRankArgs {
+  const float* x;  // [tokens, cols]
+  int32_t tokens;  // M
+  int32_t cols;
+  int32_t output_count;
+  LowRankOutput outputs[kMaxOutputs];
+  float* t;  // scratch [tokens, LowRankScratchCols(args)]
+};
+
+// Floats of scratch for each token.
+[[nodiscard]] inline int64_t LowRankScratchCols(const LowRankArgs& args) {
+  int64_t cols = 0;
+  for (int32_t i = 0; i < args.output_count; ++i) cols += (args.outputs[i].rank + 7) / 8 * 8;
+  return cols;
+}
+
 // ---- rope
 // ---------------------------------------------------------------------------------------------------------
 
@@ -280,6 +317,7 @@ struct Ops {
   Status (*softcap)(Stream&, const SoftcapArgs&);
   Status (*dequantize_rows)(Stream&, const DequantizeRowsArgs&);
   Status (*matmul)(Stream&, const MatMulArgs&);
+  Status (*low_rank)(Stream&, const LowRankArgs&);
   Status (*rope)(Stream&, const RopeArgs&);
   Status (*kv_write)(Stream&, const KvWriteArgs&);
   Status (*attention)(Stream&, const AttentionArgs&);

@@ -7,6 +7,7 @@
 
 #include <cstdio>
 #include <optional>
+#include <utility>
 
 #include "tools/interrupt.h"
 #include "tools/json.h"
@@ -23,10 +24,40 @@ std::string LogprobText(const mirage_model* model, int32_t token, float logprob)
                      logprob);
 }
 
+// Those of a TOKENS or PROMPT event.
+void AppendTokens(const mirage_event& event, std::vector<Answer::Token>* tokens) {
+  for (size_t i = 0; i < event.token_count; ++i) {
+    Answer::Token token;
+    token.token = event.tokens[i];
+    if (event.logprobs != nullptr) token.logprob = event.logprobs[i];
+    if (event.top != nullptr)
+      token.top.assign(event.top + i * event.top_count, event.top + (i + 1) * event.top_count);
+    tokens->push_back(std::move(token));
+  }
+}
+
+// A TEXT or TOOL_CALL event.
+void AppendPiece(const mirage_event& event, Answer* answer) {
+  if (event.kind == MIRAGE_EVENT_TOOL_CALL)
+    answer->calls.push_back({{event.call_id, event.call_id_bytes},
+                             {event.call_name, event.call_name_bytes},
+                             {event.call_arguments, event.call_arguments_bytes}});
+  else
+    (event.text_kind == MIRAGE_TEXT_REASONING ? answer->reasoning : answer->text)
+        .append(event.text, event.text_bytes);
+}
+
 }  // namespace
 
-void PrintLogprobs(const mirage_model* model, const Answer& answer) {
-  for (const Answer::Token& token : answer.tokens) {
+Json CallJson(const Answer::Call& call) {
+  return {{"id", call.id},
+          {"type", "function"},
+          {"function",
+           {{"name", call.name}, {"arguments", Json::parse(call.arguments, nullptr, false)}}}};
+}
+
+void PrintLogprobs(const mirage_model* model, const std::vector<Answer::Token>& tokens) {
+  for (const Answer::Token& token : tokens) {
     std::string line = LogprobText(model, token.token, token.logprob) + " of";
     for (const mirage_token_logprob& other : token.top)
       line += "  " + LogprobText(model, other.token, other.logprob);
@@ -35,6 +66,9 @@ void PrintLogprobs(const mirage_model* model, const Answer& answer) {
 }
 
 void NoteFullContext(const Answer& answer, const mirage_session* session, int64_t max_tokens) {
+  if (answer.stats.dropped_tokens > 0)
+    fmt::print(stderr, "mirage: {} tokens were dropped to make room in the context of {}\n",
+               answer.stats.dropped_tokens, SessionStats(session).context);
   if (answer.finish != MIRAGE_FINISH_LENGTH) return;
   if (max_tokens >= 0 && static_cast<int64_t>(answer.tokens.size()) >= max_tokens) return;
   fmt::print(stderr, "mirage: the answer fills the context of {} tokens; -c gives a longer one\n",
@@ -57,7 +91,7 @@ const char* FinishName(int32_t finish) {
 }
 
 Answer Generate(mirage_session* session, const mirage_generation_options& options,
-                const std::function<void(const std::string&)>& on_text) {
+                const OnPiece& on_piece) {
   mirage_error error = MIRAGE_ERROR_INIT;
   mirage_event event{};
   event.struct_size = sizeof event;
@@ -82,19 +116,12 @@ Answer Generate(mirage_session* session, const mirage_generation_options& option
     else
       Check(status, error, "");
     if (event.kind != MIRAGE_EVENT_DONE) prompt_bar.reset();
-    if (event.kind == MIRAGE_EVENT_TEXT) {
-      const std::string piece(event.text, event.text_bytes);
-      answer.text += piece;
-      if (on_text) on_text(piece);
+    if (event.kind == MIRAGE_EVENT_TEXT || event.kind == MIRAGE_EVENT_TOOL_CALL) {
+      AppendPiece(event, &answer);
+      on_piece(event);
     }
-    for (size_t i = 0; event.kind == MIRAGE_EVENT_TOKENS && i < event.token_count; ++i) {
-      Answer::Token token;
-      token.token = event.tokens[i];
-      if (event.logprobs != nullptr) token.logprob = event.logprobs[i];
-      if (event.top != nullptr)
-        token.top.assign(event.top + i * event.top_count, event.top + (i + 1) * event.top_count);
-      answer.tokens.push_back(std::move(token));
-    }
+    if (event.kind == MIRAGE_EVENT_PROMPT) AppendTokens(event, &answer.prompt);
+    if (event.kind == MIRAGE_EVENT_TOKENS) AppendTokens(event, &answer.tokens);
   }
   answer.finish = event.finish;
   answer.stats = GenerationStats(generation.get());

@@ -46,6 +46,13 @@ ModelHandle OpenVocabulary(mirage_runtime* runtime, const std::string& path) {
   return OpenModel(runtime, path, options);
 }
 
+AdapterHandle LoadAdapter(mirage_model* model, const std::string& path) {
+  mirage_error error = MIRAGE_ERROR_INIT;
+  mirage_adapter* adapter = nullptr;
+  Check(mirage_adapter_load(model, path.c_str(), nullptr, &adapter, &error), error, "");
+  return AdapterHandle(adapter);
+}
+
 SessionHandle OpenSession(mirage_model* model, const mirage_session_options* options) {
   mirage_error error = MIRAGE_ERROR_INIT;
   mirage_session* session = nullptr;

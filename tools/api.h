@@ -17,11 +17,13 @@ namespace mirage::cli {
 struct Closer {
   void operator()(mirage_runtime* runtime) const { mirage_runtime_close(runtime); }
   void operator()(mirage_model* model) const { mirage_model_close(model); }
+  void operator()(mirage_adapter* adapter) const { mirage_adapter_close(adapter); }
   void operator()(mirage_session* session) const { mirage_session_close(session); }
   void operator()(mirage_generation* generation) const { mirage_generation_close(generation); }
 };
 using RuntimeHandle = std::unique_ptr<mirage_runtime, Closer>;
 using ModelHandle = std::unique_ptr<mirage_model, Closer>;
+using AdapterHandle = std::unique_ptr<mirage_adapter, Closer>;
 using SessionHandle = std::unique_ptr<mirage_session, Closer>;
 using GenerationHandle = std::unique_ptr<mirage_generation, Closer>;
 
@@ -30,6 +32,7 @@ using GenerationHandle = std::unique_ptr<mirage_generation, Closer>;
                                     const mirage_model_options& options);
 // The model's vocabulary without its weights.
 [[nodiscard]] ModelHandle OpenVocabulary(mirage_runtime* runtime, const std::string& path);
+[[nodiscard]] AdapterHandle LoadAdapter(mirage_model* model, const std::string& path);
 [[nodiscard]] SessionHandle OpenSession(mirage_model* model,
                                         const mirage_session_options* options = nullptr);
 [[nodiscard]] GenerationHandle StartGeneration(mirage_session* session,

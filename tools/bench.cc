@@ -40,6 +40,7 @@ constexpr int kWaitMs = 200;
 
 struct BenchFlags {
   ModelFlags model;
+  OverflowFlags overflow;
   SamplingFlags sampling;  // what a measurement does not set itself
   std::string system;
   int64_t prompt_tokens = 512;
@@ -120,7 +121,11 @@ void Append(mirage_session* session, const std::vector<int32_t>& tokens) {
 class Bencher {
  public:
   Bencher(mirage_model* model, const BenchFlags& flags, std::vector<int32_t> system)
-      : model_(model), flags_(flags), system_(std::move(system)), tokens_(model) {}
+      : model_(model),
+        flags_(flags),
+        adapters_(model, flags.model.lora),
+        system_(std::move(system)),
+        tokens_(model) {}
 
   // Tokens per second of the prompt.
   double MeasurePrompt(ProgressBar& bar) {
@@ -149,8 +154,7 @@ class Bencher {
  private:
   // Sessions that find nothing computed before.
   std::vector<SessionHandle> Prompted(int32_t count, int64_t tokens) {
-    mirage_session_options options;
-    mirage_session_options_init(&options, sizeof options);
+    mirage_session_options options = flags_.overflow.SessionOptions();
     options.private_cache = 1;
     std::vector<SessionHandle> sessions;
     for (int32_t i = 0; i < count; ++i) {
@@ -168,7 +172,7 @@ class Bencher {
     SamplingFlags sampling = flags_.sampling;
     sampling.temperature = 0.0F;
     sampling.max_tokens = max_tokens;
-    const GenerationOptions options(model_, sampling, std::nullopt);
+    const GenerationOptions options(model_, sampling, std::nullopt, adapters_);
     std::vector<GenerationHandle> generations;
     const Clock::time_point begin = Clock::now();
     for (const SessionHandle& session : sessions)
@@ -183,6 +187,7 @@ class Bencher {
 
   mirage_model* model_;
   const BenchFlags& flags_;
+  const Adapters adapters_;
   std::vector<int32_t> system_;
   TokenSource tokens_;
 };
@@ -203,15 +208,21 @@ std::string Text(const Json& result) {
   return text;
 }
 
-// The context that the measurements need.
+// The context that the measurements need. One that shifts need not hold what is decoded, but a
+// quarter of it must be free after the prompt.
 int64_t ContextFor(const BenchFlags& flags, size_t system_tokens) {
-  const int64_t decode =
-      flags.decode_tokens > 0 ? kDecodePrompt + kUntimedTokens + flags.decode_tokens + 1 : 0;
-  return static_cast<int64_t>(system_tokens) + std::max(flags.prompt_tokens + 2, decode);
+  const auto system = static_cast<int64_t>(system_tokens);
+  const int64_t prompt = system + flags.prompt_tokens + 2;
+  if (flags.decode_tokens == 0) return prompt;
+  const int64_t begin = system + kDecodePrompt + kUntimedTokens + 1;
+  const bool shifts =
+      flags.overflow.SessionOptions().overflow == MIRAGE_OVERFLOW_SHIFT && flags.model.context != 0;
+  return std::max(prompt, shifts ? begin + begin / 3 + 1 : begin + flags.decode_tokens);
 }
 
 int Bench(const BenchFlags& flags) {
   CatchInterrupts();
+  static_cast<void>(flags.overflow.SessionOptions());  // complains before the model is loaded
   ModelFlags loading = flags.model;
   const RuntimeHandle runtime = loading.Open();
   std::vector<int32_t> system;
@@ -261,6 +272,8 @@ void AddBench(CLI::App& app, Action& chosen) {
       AddCommand(app, chosen, "bench", "Measures prompts, decoding and memory", flags, Bench);
   flags->model.AddModel(*command);
   flags->model.AddRunning(*command);
+  flags->model.lora.Add(*command);
+  flags->overflow.Add(*command);
   flags->sampling.ignore_eos = true;
   flags->sampling.AddReading(*command);
   command->add_option("--system", flags->system, "A text before every prompt, counted with it");

@@ -19,6 +19,7 @@ void AddChat(CLI::App& app, Action& chosen);
 void AddTokenize(CLI::App& app, Action& chosen);
 void AddDetokenize(CLI::App& app, Action& chosen);
 void AddRender(CLI::App& app, Action& chosen);
+void AddEmbed(CLI::App& app, Action& chosen);
 void AddPerplexity(CLI::App& app, Action& chosen);
 void AddInspect(CLI::App& app, Action& chosen);
 void AddBench(CLI::App& app, Action& chosen);

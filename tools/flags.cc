@@ -16,6 +16,8 @@
 namespace mirage::cli {
 namespace {
 
+constexpr int32_t kDraftTokens = 8;  // with a draft model, where nothing else is asked for
+
 int32_t ReportLoad(uint64_t done_bytes, uint64_t total_bytes, void* bar) {
   static_cast<ProgressBar*>(bar)->Update(done_bytes, total_bytes);
   return Interrupted() ? 1 : 0;
@@ -145,9 +147,20 @@ ModelHandle ModelFlags::Load(mirage_runtime* runtime, int32_t sessions) const {
   options.context = context;
   options.sessions = sessions;
   options.kv_type = KvType();
+  options.adapter_bytes = lora.Bytes();
   options.progress = ReportLoad;
   options.progress_user_data = &bar;
   return OpenModel(runtime, model, options);
+}
+
+ModelHandle ModelFlags::LoadDraft(mirage_runtime* runtime, const mirage_model* target,
+                                  const std::string& path) const {
+  if (path.empty()) return nullptr;
+  ModelFlags draft = *this;
+  draft.model = path;
+  draft.lora = {};
+  draft.context = ModelInfo(target).context;
+  return draft.Load(runtime, 1);
 }
 
 mirage_plan_options ModelFlags::PlanOptions() const {
@@ -155,6 +168,34 @@ mirage_plan_options ModelFlags::PlanOptions() const {
   mirage_plan_options_init(&options, sizeof options);
   options.context = context;
   options.kv_type = KvType();
+  options.adapter_bytes = lora.Bytes();
+  return options;
+}
+
+void OverflowFlags::Add(CLI::App& command) {
+  command.add_option("--overflow", overflow,
+                     "When the context is full: error; shift drops the older half and goes on; "
+                     "truncate-middle drops what a prompt has too much");
+  command
+      .add_option("--keep", keep,
+                  "First tokens that are never dropped; without it the system message's")
+      ->check(Whole<int64_t>(0));
+}
+
+mirage_session_options OverflowFlags::SessionOptions() const {
+  mirage_session_options options;
+  mirage_session_options_init(&options, sizeof options);
+  if (overflow == "shift")
+    options.overflow = MIRAGE_OVERFLOW_SHIFT;
+  else if (overflow == "truncate-middle")
+    options.overflow = MIRAGE_OVERFLOW_TRUNCATE_MIDDLE;
+  else if (overflow != "error")
+    throw Failure(
+        kBadInput,
+        fmt::format("--overflow '{}': error, shift or truncate-middle is expected", overflow));
+  if (keep && options.overflow == MIRAGE_OVERFLOW_ERROR)
+    throw Failure(kBadInput, "--keep needs --overflow shift or truncate-middle");
+  Set(options.keep_tokens, keep);
   return options;
 }
 
@@ -189,6 +230,9 @@ void SamplingFlags::Add(CLI::App& command) {
                   "Guess up to N tokens ahead in a step and check them: the same answer, sooner "
                   "where it repeats what was said")
       ->check(Whole<int32_t>(0));
+  command.add_option("--draft-model", draft_model,
+                     "A smaller model of the same vocabulary that guesses them; 8 unless "
+                     "--draft-tokens says how many");
   AddSamplers(command);
   grammar.Add(command);
   command.add_option("--grammar-trigger", grammar_triggers,
@@ -204,6 +248,16 @@ void SamplingFlags::AddReading(CLI::App& command) {
       .add_option(
           "--logprobs", logprobs,
           "The K most likely tokens of each step: in run's JSON, else on stderr; bench shows none")
+      ->check(Whole<int32_t>(0));
+}
+
+void SamplingFlags::AddPromptReport(CLI::App& command) {
+  command.add_flag("--echo", echo, "The prompt's text before the answer's");
+  command
+      .add_option(
+          "--prompt-logprobs", prompt_logprobs,
+          "How likely each token of the prompt is, and the K most likely ones in its place: "
+          "in the JSON, else on stderr")
       ->check(Whole<int32_t>(0));
 }
 
@@ -250,7 +304,8 @@ void SamplingFlags::AddSamplers(CLI::App& command) {
 }
 
 GenerationOptions::GenerationOptions(const mirage_model* model, const SamplingFlags& flags,
-                                     std::optional<Grammar> grammar)
+                                     std::optional<Grammar> grammar, const Adapters& adapters,
+                                     const mirage_model* draft)
     : grammar_(std::move(grammar)) {
   mirage_generation_options_init(&options_, sizeof options_);
   mirage_error error = MIRAGE_ERROR_INIT;
@@ -269,7 +324,11 @@ GenerationOptions::GenerationOptions(const mirage_model* model, const SamplingFl
   options_.max_tokens = flags.max_tokens;
   options_.ignore_eos = flags.ignore_eos ? 1 : 0;
   options_.logprobs = flags.logprobs;
-  options_.draft_tokens = flags.draft_tokens;
+  options_.echo = flags.echo ? 1 : 0;
+  options_.prompt_logprobs = flags.prompt_logprobs;
+  adapters.UseIn(&options_);
+  options_.draft_model = draft;
+  options_.draft_tokens = flags.draft_tokens.value_or(draft != nullptr ? kDraftTokens : 0);
   for (const std::string& text : flags.stop) stop_.push_back({text.data(), text.size()});
   options_.stop_strings = stop_.data();
   options_.stop_string_count = stop_.size();

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "mirage/mirage.h"
+#include "tools/adapters.h"
 #include "tools/api.h"
 #include "tools/grammar_flags.h"
 
@@ -27,6 +28,7 @@ struct ModelFlags {
   std::optional<std::string> memory;
   std::string kv_type = "f16";
   std::string device = "cpu";
+  LoraFlags lora;
 
   void AddModel(CLI::App& command);
   void AddRunning(CLI::App& command);  // all but the model
@@ -35,7 +37,20 @@ struct ModelFlags {
   [[nodiscard]] RuntimeHandle Open() const;
   // With a progress bar, and cancelled by Ctrl-C.
   [[nodiscard]] ModelHandle Load(mirage_runtime* runtime, int32_t sessions) const;
+  // The model of `path`, run like this one and with its context, to guess for it; null for no path.
+  [[nodiscard]] ModelHandle LoadDraft(mirage_runtime* runtime, const mirage_model* model,
+                                      const std::string& path) const;
   [[nodiscard]] mirage_plan_options PlanOptions() const;
+};
+
+// What becomes of what the context has no room for.
+struct OverflowFlags {
+  std::string overflow = "error";
+  std::optional<int64_t> keep;
+
+  void Add(CLI::App& command);
+  // Defaults but for these.
+  [[nodiscard]] mirage_session_options SessionOptions() const;
 };
 
 // How an answer's tokens are chosen; what is not given stays the model's own choice.
@@ -56,12 +71,16 @@ struct SamplingFlags {
   std::vector<std::string> logit_bias;  // "TOKEN=BIAS"
   bool ignore_eos = false;
   int32_t logprobs = 0;
-  int32_t draft_tokens = 0;
+  bool echo = false;
+  int32_t prompt_logprobs = 0;
+  std::optional<int32_t> draft_tokens;
+  std::string draft_model;  // a file; "": none
   GrammarFlags grammar;
   std::vector<std::string> grammar_triggers;
 
   void Add(CLI::App& command);
   void AddReading(CLI::App& command);  // of these, what ends an answer and what is told about it
+  void AddPromptReport(CLI::App& command);  // what is told of the prompt
 
  private:
   void AddSamplers(CLI::App& command);
@@ -71,8 +90,10 @@ struct SamplingFlags {
 // model, owns what the struct points to.
 class GenerationOptions {
  public:
+  // `draft`: what flags.draft_model names, if anything. `adapters`: they outlive this.
   GenerationOptions(const mirage_model* model, const SamplingFlags& flags,
-                    std::optional<Grammar> grammar);
+                    std::optional<Grammar> grammar, const Adapters& adapters,
+                    const mirage_model* draft = nullptr);
   GenerationOptions(const GenerationOptions&) = delete;
   GenerationOptions& operator=(const GenerationOptions&) = delete;
 

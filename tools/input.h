@@ -9,7 +9,8 @@
 
 namespace mirage::cli {
 
-// kBadInput when there is no such file, kOther when it cannot be read.
+// kBadInput when there is no such file or it is longer than any text may be, kOther when it cannot
+// be read.
 [[nodiscard]] std::string ReadFile(const std::string& path);
 [[nodiscard]] std::string ReadStandardInput();
 

@@ -151,6 +151,7 @@ Json PlanJson(const mirage_plan& plan) {
           {"tables", plan.tables_bytes},
           {"workspace", plan.workspace_bytes},
           {"sessions", plan.sessions_bytes},
+          {"adapters", plan.adapters_bytes},
           {"least", plan.least_bytes},
           {"streamed_bytes_per_token", plan.streamed_bytes_per_token}};
 }

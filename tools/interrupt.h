@@ -9,6 +9,9 @@ namespace mirage::cli {
 void CatchInterrupts();
 // Every one sets the flag.
 void CatchEveryInterrupt();
+// Waits until there is something to read, or its end; false when Ctrl-C was pressed before. The
+// library's threads take no signals, so none is lost.
+[[nodiscard]] bool WaitForInput(int fd);
 [[nodiscard]] bool Interrupted();
 void ClearInterrupt();
 

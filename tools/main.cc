@@ -57,6 +57,7 @@ int Main(int argc, char** argv) {
   AddTokenize(app, chosen);
   AddDetokenize(app, chosen);
   AddRender(app, chosen);
+  AddEmbed(app, chosen);
   AddPerplexity(app, chosen);
   AddInspect(app, chosen);
   AddBench(app, chosen);

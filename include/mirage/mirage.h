@@ -4,10 +4,11 @@
 
 /* mirage.h - the C interface of libmirage, an embedded engine for large language models.
  *
- * Four objects, each opened from the one before it:
+ * Five objects, each opened from the one before it, an adapter from a model as a session is:
  *
  *   mirage_runtime      threads, the memory limit and the log; usually one per process
  *   mirage_model        a model file: vocabulary, chat template, weights
+ *   mirage_adapter      a LoRA adapter of a model, for generations to choose
  *   mirage_session      one conversation, whose keys and values stay in memory between answers
  *   mirage_generation   one answer being written
  *
@@ -23,7 +24,7 @@
  *     if (event.kind == MIRAGE_EVENT_TEXT) fwrite(event.text, 1, event.text_bytes, stdout);
  *
  * samples/hello.c is that program in full. Sections below come in the order of need: version,
- * errors, runtime, model, session, generation, memory, statistics, expert.
+ * errors, runtime, model, adapter, session, generation, texts, memory, statistics, expert.
  *
  * Conventions, once for all functions:
  *
@@ -44,8 +45,8 @@
  *    end.
  * 4. Strings are UTF-8. In messages and prompts, bytes that are not are taken as they are, as
  *    tokenizers do; in names, notations and stop strings they are INVALID_ARGUMENT. Those with a
- * byte count need no terminating NUL and may contain NUL. The library keeps no pointer of the
- * caller's after a call returns, unless its comment says so.
+ *    byte count need no terminating NUL and may contain NUL. The library keeps no pointer of the
+ *    caller's after a call returns, unless its comment says so.
  * 5. A function that fills a buffer takes its capacity and gives the count needed through a
  *    pointer. With capacity 0 it only counts. A capacity above 0 but too small is INVALID_ARGUMENT;
  *    the count is set and nothing else is written.
@@ -100,7 +101,8 @@ MIRAGE_API const char* mirage_version_string(void);
 /* mirage_has_feature: 1 when this build can do what `name` says, else 0; also for names it does not
  * know. Names: "gguf", "split-files", "chat-template", "external-sampler", "logprobs", "score",
  * "plan", "memory-limit", "allocator", "saved-sessions", "fork", "prefix-sharing", "draft-tokens",
- * "grammar-check", "grammar", "trace", "samples".
+ * "draft-model", "grammar-check", "grammar", "trace", "samples", "overflow", "echo",
+ * "prompt-logprobs", "tool-calls", "embed", "score-choices", "classify", "lora", "infill".
  * Threads: any. Since 0.1. */
 MIRAGE_API int32_t mirage_has_feature(const char* name);
 
@@ -136,10 +138,12 @@ enum {
 typedef struct mirage_error {
   uint32_t struct_size; /* sizeof(mirage_error) */
   mirage_status status;
-  uint64_t needed_bytes;    /* OUT_OF_MEMORY: the least that would do; else 0 */
-  uint64_t available_bytes; /* OUT_OF_MEMORY: what there was; else 0 */
+  uint64_t needed_bytes;    /* OUT_OF_MEMORY under the memory limit: the least limit that would
+                               do, with all there is now; else 0 */
+  uint64_t available_bytes; /* with it: the limit there is */
   uint64_t reserved[3];
-  char message[464]; /* UTF-8, NUL-terminated; names the thing and the number */
+  char message[464]; /* UTF-8, NUL-terminated; names the thing and the number; of one that is
+                        longer the beginning and the end */
 } mirage_error;
 
 /* mirage_error error = MIRAGE_ERROR_INIT; */
@@ -159,6 +163,7 @@ MIRAGE_API const char* mirage_status_name(mirage_status status);
 
 typedef struct mirage_runtime mirage_runtime;
 typedef struct mirage_model mirage_model;
+typedef struct mirage_adapter mirage_adapter;
 typedef struct mirage_session mirage_session;
 typedef struct mirage_generation mirage_generation;
 
@@ -231,10 +236,11 @@ enum {
  * type; for others they are computed again. */
 enum { MIRAGE_KV_DEFAULT = 0 /* F16 */, MIRAGE_KV_F16 = 1, MIRAGE_KV_Q8_0 = 2, MIRAGE_KV_Q4_0 = 3 };
 
-/* Called while a model loads, on a thread of the library or the caller's. A non-zero return cancels
- * the load, which then fails with CANCELLED. Must not call into the library. */
-typedef int32_t (*mirage_progress_callback)(uint64_t done_bytes, uint64_t total_bytes,
-                                            void* user_data);
+/* Called while a model or an adapter loads, with bytes, on a thread of the library or the caller's;
+ * and while texts are read, with tokens, on the caller's: once before, and every few milliseconds
+ * while it waits. A non-zero return cancels, and the call fails with CANCELLED. Must not call into
+ * the library. */
+typedef int32_t (*mirage_progress_callback)(uint64_t done, uint64_t total, void* user_data);
 
 typedef struct mirage_model_options {
   uint32_t struct_size;
@@ -247,6 +253,9 @@ typedef struct mirage_model_options {
   int32_t kv_type;  /* MIRAGE_KV_x */
   mirage_progress_callback progress; /* NULL: none */
   void* progress_user_data;
+  uint64_t adapter_bytes; /* of memory to keep for LoRA adapters, at most 2^50: a model that takes
+                             all of the limit leaves room for no others. Those that need more have
+                             what is free. Default 0 */
 } mirage_model_options;
 
 /* Threads: any. Since 0.1. */
@@ -298,6 +307,15 @@ MIRAGE_API mirage_status mirage_model_open_memory(mirage_runtime* runtime, const
  * Threads: any. Since 0.1. */
 MIRAGE_API void mirage_model_close(mirage_model* model);
 
+/* What becomes of the hidden states of a text's tokens: its embedding. */
+enum {
+  MIRAGE_POOLING_DEFAULT = 0, /* what the model's file says, LAST where it says nothing */
+  MIRAGE_POOLING_NONE = 1,    /* all of them, one after the other */
+  MIRAGE_POOLING_MEAN = 2,    /* their mean */
+  MIRAGE_POOLING_CLS = 3,     /* that of the first token */
+  MIRAGE_POOLING_LAST = 4     /* that of the last token */
+};
+
 /* What a model is. Strings live until the model is closed; -1 where the model has no such token. */
 typedef struct mirage_model_info {
   uint32_t struct_size;
@@ -316,6 +334,13 @@ typedef struct mirage_model_info {
   int32_t eos_token;
   int32_t adds_bos;          /* 1: a text from the start begins with bos_token */
   int32_t has_chat_template; /* 1: conversations can be rendered */
+  int32_t answer_format;     /* MIRAGE_ANSWER_x that AUTO stands for; 0 when opened for metadata */
+  int32_t marks_reasoning;   /* 1: it is told apart in answers */
+  int32_t embedding;         /* values of a hidden state; 0 when the file does not say */
+  int32_t pooling; /* MIRAGE_POOLING_x that the file asks for (ARCHITECTURE.pooling_type); DEFAULT
+                      where it says nothing, or something else */
+  int32_t classes; /* that mirage_classify() tells apart; 0: none, or unless loaded whole */
+  int32_t reserved;
 } mirage_model_info;
 
 /* Threads: any. Since 0.1. */
@@ -460,6 +485,71 @@ MIRAGE_API mirage_status mirage_render(const mirage_model* model,
                                        char* text, size_t capacity, size_t* text_bytes,
                                        mirage_error* error);
 
+/* How models write calls of tools and reasoning into their answers. */
+enum {
+  MIRAGE_ANSWER_AUTO = 0,     /* as the words in the model's chat template and its control tokens
+                                 tell: one of those below */
+  MIRAGE_ANSWER_PLAIN = 1,    /* all is content */
+  MIRAGE_ANSWER_HERMES = 2,   /* <tool_call>{"name": "f", "arguments": {}}</tool_call>: Hermes, Qwen
+                                 2.5 and 3; also within <TOOLCALL> and after <|tool_call|> */
+  MIRAGE_ANSWER_QWEN_XML = 3, /* <function=f><parameter=p>value</parameter></function>:
+                                 Qwen3-Coder, Qwen 3.5, Seed-OSS */
+  MIRAGE_ANSWER_LLAMA3 = 4,  /* {"name": "f", "parameters": {}}, <|python_tag|>: Llama 3.1 to 3.3 */
+  MIRAGE_ANSWER_MISTRAL = 5, /* [TOOL_CALLS][{...}] and [TOOL_CALLS]f[ARGS]{} */
+  MIRAGE_ANSWER_FUNCTIONARY_V3_1 = 6, /* <function=f>{}</function> */
+  MIRAGE_ANSWER_FUNCTIONARY_V3_2 = 7, /* >>>f and {} on the next line */
+  MIRAGE_ANSWER_DEEPSEEK = 8, /* tool calls begin, tool call begin, tool sep: R1, V3, V3.1 */
+  MIRAGE_ANSWER_HARMONY = 9,  /* <|channel|>: gpt-oss */
+  MIRAGE_ANSWER_KIMI = 10     /* <|tool_calls_section_begin|>: Kimi K2 */
+};
+
+typedef struct mirage_parse_options {
+  uint32_t struct_size;
+  int32_t answer_format; /* MIRAGE_ANSWER_x. Default AUTO */
+  const char* tools;     /* JSON, the tools as the chat template was given them: which names are
+                            calls where the format does not tell (LLAMA3, FUNCTIONARY_V3_2), and
+                            which arguments are strings (QWEN_XML). NULL: any */
+  size_t tools_bytes;
+  int32_t in_reasoning; /* 1: the prompt ended with the tag that opens reasoning */
+  uint32_t reserved;
+  uint64_t id_seed; /* what the ids depend on that calls are given which come without one: give each
+                       text of a conversation another. Default 0 */
+} mirage_parse_options;
+
+/* Threads: any. Since 0.1. */
+MIRAGE_API void mirage_parse_options_init(mirage_parse_options* options, size_t struct_size);
+
+/* mirage_parse_answer: an answer's text, with its control tokens spelled out
+ * (MIRAGE_DETOKENIZE_SPECIAL), as a message of a conversation:
+ *
+ *   {"role": "assistant", "content": "...", "reasoning_content": "...", "tool_calls": [{"id":
+ * "...", "type": "function", "function": {"name": "f", "arguments": {...}}}]}
+ *
+ * reasoning_content and tool_calls are there when there are any. Arguments are a JSON object,
+ * spelled as the model spelled it but for control characters in its strings, which are escaped.
+ * Code, which some formats have instead, is a call of "python" with the argument "code"; where a
+ * format marks no end of it, it ends with the text, which is taken for one that the model ended
+ * itself. A call's id is the one that the text gives, if that is one to 64 of the characters
+ * A-Za-z0-9_.:- (MISTRAL: nine letters and digits), or else nine letters and digits made for it.
+ *
+ * Nothing that was written is left out but tags, white space next to them, and what a call's object
+ * holds besides. What looks like a call and is none is content: arguments that are no object,
+ * integers of more than 64 bits, nesting of more than 48, more than 1 MiB, a call without its end.
+ * Reasoning begins where no content has come yet, or after a call; within it there are no calls.
+ *
+ *   model    for AUTO, and for the tags of reasoning; else it may be NULL.
+ *   options  NULL for defaults.
+ *   message  room for `capacity` bytes; see convention 5. No terminating NUL.
+ *
+ * Fails with INVALID_ARGUMENT (AUTO without a model; tools that are no JSON array of tools, are
+ * nested more than 48 deep or have more than 1 MiB; in_reasoning where the format marks none),
+ * UNSUPPORTED (an answer_format it does not know).
+ * Threads: any. Since 0.1. */
+MIRAGE_API mirage_status mirage_parse_answer(const mirage_model* model,
+                                             const mirage_parse_options* options, const char* text,
+                                             size_t text_bytes, char* message, size_t capacity,
+                                             size_t* message_bytes, mirage_error* error);
+
 /* Notations of a grammar: of which texts are allowed. */
 enum {
   MIRAGE_GRAMMAR_GBNF = 1,        /* llama.cpp's notation; the text begins with the rule root */
@@ -485,6 +575,70 @@ MIRAGE_API mirage_status mirage_grammar_check(int32_t kind, const char* grammar,
                                               size_t* position, mirage_error* error);
 
 /* ================================================================================================
+ * Adapter
+ *
+ * A LoRA adapter adds an update of low rank to some of a model's matrices. A model may have any
+ * number of them loaded; each generation chooses the ones it is computed with, and generations with
+ * unlike ones are computed together. They may be loaded and closed at any time.
+ * ============================================================================================= */
+
+typedef struct mirage_adapter_options {
+  uint32_t struct_size;
+  uint32_t reserved;
+  mirage_progress_callback progress; /* NULL: none; as for a model */
+  void* progress_user_data;
+} mirage_adapter_options;
+
+/* Threads: any. Since 0.1. */
+MIRAGE_API void mirage_adapter_options_init(mirage_adapter_options* options, size_t struct_size);
+
+/* mirage_adapter_load: loads a LoRA adapter of a model from a file.
+ *
+ *   model    opened with its weights.
+ *   path     a .gguf file as llama.cpp's convert_lora_to_gguf.py writes it: general.type "adapter",
+ *            adapter.type "lora", tensors named as the model's with .lora_a and .lora_b behind. It
+ *            is not needed after the call. Of F32, F16 and BF16 what the file holds is kept, other
+ *            types are widened to F32.
+ *   options  NULL for defaults.
+ *   out      the adapter; close with mirage_adapter_close().
+ *
+ * Fails with NOT_FOUND, IO, CORRUPT, INVALID_ARGUMENT (a file that is no adapter; one of another
+ * model: its architecture, a tensor's name or shape), UNSUPPORTED (what this build does not apply:
+ * updates of the token embedding and of norms, adapters that begin at invocation tokens, ranks
+ * above 4096), OUT_OF_MEMORY, CANCELLED, CLOSED, WOULD_DEADLOCK. The message names the file, the
+ * tensor or key, and the byte. A hostile file cannot do worse than that. Threads: any; blocks until
+ * loaded. Since 0.1. */
+MIRAGE_API mirage_status mirage_adapter_load(mirage_model* model, const char* path,
+                                             const mirage_adapter_options* options,
+                                             mirage_adapter** out, mirage_error* error);
+
+/* mirage_adapter_load_memory: the same from memory, which is not used after the call.
+ * Threads: any; blocks until loaded. Since 0.1. */
+MIRAGE_API mirage_status mirage_adapter_load_memory(mirage_model* model, const void* data,
+                                                    uint64_t bytes,
+                                                    const mirage_adapter_options* options,
+                                                    mirage_adapter** out, mirage_error* error);
+
+/* mirage_adapter_close: gives up the caller's hold on the adapter. Generations that were started
+ * with it go on; its memory is given back when the last of them has ended.
+ * Threads: any. Since 0.1. */
+MIRAGE_API void mirage_adapter_close(mirage_adapter* adapter);
+
+/* What an adapter is. */
+typedef struct mirage_adapter_info {
+  uint32_t struct_size;
+  int32_t rank;     /* the largest of its matrices' */
+  const char* name; /* the file's own; "" when it gives none. Lives until the adapter is closed */
+  float alpha;      /* each update is scaled by alpha / rank; 0: by 1 */
+  int32_t matrices; /* of the model that it changes; parts of one tensor count as one each */
+  uint64_t bytes;   /* of memory it holds */
+} mirage_adapter_info;
+
+/* Threads: any. Since 0.1. */
+MIRAGE_API mirage_status mirage_adapter_get_info(const mirage_adapter* adapter,
+                                                 mirage_adapter_info* info, mirage_error* error);
+
+/* ================================================================================================
  * Session
  *
  * A session holds either a conversation (messages, rendered by the model's chat template) or plain
@@ -497,8 +651,34 @@ MIRAGE_API mirage_status mirage_grammar_check(int32_t kind, const char* grammar,
  *
  * Sessions of a model share what they compute: a prompt that begins like an earlier one, of
  * whatever session, open or closed, finds that beginning's keys and values if they are still there,
- * and the answer is the same to the bit. They are given up when memory is wanted.
+ * and the answer is the same to the bit. They are given up when memory is wanted. What was computed
+ * with adapters is found with the same adapters at the same scales alone.
  * ============================================================================================= */
+
+/* What becomes of tokens for which the context has no room. Nothing is dropped unless it is asked
+ * for here, and the generation's statistics count what was.
+ *
+ * ERROR: a prompt that leaves no room for an answer fails with CONTEXT_FULL, and an answer that
+ * fills the context ends with FINISH_LENGTH.
+ *
+ * TRUNCATE_MIDDLE: a prompt that leaves too little room is made shorter. Of a conversation the
+ * oldest messages after the system message are left out, up to one of a user's, as few as will do;
+ * the session keeps them, and each generation leaves out what it must. Where that does not do, and
+ * of plain tokens, tokens after the first keep_tokens are dropped, as few as will do. Room enough
+ * is max_tokens, 256 when that is -1, and in any case half of the context. Answers as with ERROR.
+ *
+ * SHIFT: an answer that fills the context goes on: the older half of the tokens after the first
+ * keep_tokens is dropped and what is left is computed again, so that what follows is what follows
+ * these tokens in a session that never held others. Penalties, DRY and banned_sequences look back
+ * no further than what is left; a grammar, stop strings, min_tokens and max_tokens go on as if
+ * nothing had happened. With max_tokens -1 only an end or stop token, a stop string, the deadline
+ * or a cancel ends the answer, maybe never. Prompts are made shorter as with TRUNCATE_MIDDLE, but
+ * in portions of half of the context without the first keep_tokens, so that the next ones find
+ * computed what was left; for them 256 tokens or a quarter of the context is room enough.
+ *
+ * Plain tokens that were dropped are gone from the session, unless the generation is rolled back or
+ * fails: then it holds what it held. */
+enum { MIRAGE_OVERFLOW_ERROR = 0, MIRAGE_OVERFLOW_SHIFT = 1, MIRAGE_OVERFLOW_TRUNCATE_MIDDLE = 2 };
 
 typedef struct mirage_session_options {
   uint32_t struct_size;
@@ -510,6 +690,13 @@ typedef struct mirage_session_options {
   size_t cache_salt_bytes; /* at most 1024 */
   int32_t private_cache;   /* 1: finds nothing of others and leaves nothing to be found */
   uint32_t reserved2;
+  int32_t overflow; /* MIRAGE_OVERFLOW_x. Default ERROR */
+  uint32_t reserved3;
+  int64_t keep_tokens; /* first tokens that are never dropped, fewer than half of the context; only
+                          with an `overflow` that drops. -1, the default: of a conversation the
+                          rendering of the system messages it begins with, at most half of the
+                          context; else 4, on which models that attend to their first tokens
+                          whatever these are depend */
 } mirage_session_options;
 
 /* Threads: any. Since 0.1. */
@@ -518,8 +705,8 @@ MIRAGE_API void mirage_session_options_init(mirage_session_options* options, siz
 /* mirage_session_open: an empty session. Memory for keys and values is taken as tokens come, not
  * here.
  *
- * Fails with INVALID_ARGUMENT (a context above the model's; a model without weights), CLOSED,
- * OUT_OF_MEMORY.
+ * Fails with INVALID_ARGUMENT (a context above the model's; a model without weights; keep_tokens
+ * out of its range), UNSUPPORTED (an `overflow` this build does not know), CLOSED, OUT_OF_MEMORY.
  * Threads: any. Since 0.1. */
 MIRAGE_API mirage_status mirage_session_open(mirage_model* model,
                                              const mirage_session_options* options,
@@ -548,15 +735,34 @@ MIRAGE_API mirage_status mirage_session_fork(mirage_session* session, mirage_ses
  *   content  plain text; control tokens spelled in it stay text.
  *
  * Fails with INVALID_ARGUMENT (the session holds tokens), UNSUPPORTED (the model has no chat
- * template), BUSY.
+ * template), OUT_OF_MEMORY, BUSY.
  * Threads: one at a time. Since 0.1. */
 MIRAGE_API mirage_status mirage_session_append_message(mirage_session* session, const char* role,
                                                        const char* content, size_t content_bytes,
                                                        mirage_error* error);
 
+/* mirage_session_append_tool_result: adds what a tool gave for a call, as a message of the role
+ * "tool" with tool_call_id, name and content.
+ *
+ *   call_id, name  NUL-terminated; those of the call (MIRAGE_EVENT_TOOL_CALL).
+ *   content        plain text, or JSON as text; control tokens spelled in it stay text.
+ *
+ * Fails as mirage_session_append_message() does.
+ * Threads: one at a time. Since 0.1. */
+MIRAGE_API mirage_status mirage_session_append_tool_result(mirage_session* session,
+                                                           const char* call_id, const char* name,
+                                                           const char* content,
+                                                           size_t content_bytes,
+                                                           mirage_error* error);
+
 /* mirage_session_append_conversation: adds messages with everything a template may use, as JSON:
  * {"messages": [...], "tools": [...], "documents": [...], "vars": {...}}. All but messages replace
- * those given before.
+ * those given before. An assistant's message may hold "reasoning_content" and "tool_calls" with
+ * arguments as an object or as the same in a string, and then no content: the template is shown
+ * them in the form that it takes.
+ *
+ * Fails as mirage_session_append_message() does, and with INVALID_ARGUMENT for other JSON and for
+ * tools of more than 1 MiB.
  * Threads: one at a time. Since 0.1. */
 MIRAGE_API mirage_status mirage_session_append_conversation(mirage_session* session,
                                                             const char* json, size_t json_bytes,
@@ -565,16 +771,43 @@ MIRAGE_API mirage_status mirage_session_append_conversation(mirage_session* sess
 /* mirage_session_append_text: adds text, tokenized as `flags` (MIRAGE_TOKENIZE_x) say. Begin and
  * end tokens are added to an empty session only.
  *
- * Fails with INVALID_ARGUMENT (the session holds a conversation), CONTEXT_FULL, BUSY.
+ * Fails with INVALID_ARGUMENT (the session holds a conversation), CONTEXT_FULL (with
+ * MIRAGE_OVERFLOW_ERROR), OUT_OF_MEMORY, BUSY.
  * Threads: one at a time. Since 0.1. */
 MIRAGE_API mirage_status mirage_session_append_text(mirage_session* session, const char* text,
                                                     size_t text_bytes, uint32_t flags,
                                                     mirage_error* error);
 
+/* mirage_session_append_infill: adds a prompt whose answer stands between two texts (fill in the
+ * middle), made with the tokens that the model was trained on for it:
+ *
+ *   begin token, context, <prefix>, prefix, <suffix>, suffix, <middle>
+ *
+ *   prefix, suffix  plain text before and after what the model is to write; either may be empty.
+ *   context         plain text before both, such as other files of a project; NULL for none. A
+ *                   context with control tokens is appended before, by
+ *                   mirage_session_append_text().
+ *
+ * Control tokens spelled in the texts stay text. The begin token is added to an empty session only,
+ * where the model's texts have one. The answer ends by itself where it fits.
+ *
+ * Whatever the session's overflow, nothing is dropped while it holds such a prompt, which means
+ * nothing in part: one that leaves no room for an answer fails with CONTEXT_FULL, here or in
+ * mirage_generation_start(), and an answer that fills the context ends with FINISH_LENGTH.
+ *
+ * Fails with UNSUPPORTED (the model has no such tokens; the message names the one that is lacking
+ * and its key), INVALID_ARGUMENT (the session holds a conversation), CONTEXT_FULL, OUT_OF_MEMORY,
+ * BUSY.
+ * Threads: one at a time. Since 0.1. */
+MIRAGE_API mirage_status mirage_session_append_infill(mirage_session* session, const char* prefix,
+                                                      size_t prefix_bytes, const char* suffix,
+                                                      size_t suffix_bytes, const char* context,
+                                                      size_t context_bytes, mirage_error* error);
+
 /* mirage_session_append_tokens: adds tokens.
  *
  * Fails with INVALID_ARGUMENT (a token outside of the vocabulary; the session holds a
- * conversation), CONTEXT_FULL, BUSY.
+ * conversation), CONTEXT_FULL (with MIRAGE_OVERFLOW_ERROR), OUT_OF_MEMORY, BUSY.
  * Threads: one at a time. Since 0.1. */
 MIRAGE_API mirage_status mirage_session_append_tokens(mirage_session* session,
                                                       const int32_t* tokens, size_t count,
@@ -582,7 +815,7 @@ MIRAGE_API mirage_status mirage_session_append_tokens(mirage_session* session,
 
 /* mirage_session_get_tokens: the session's tokens: those computed, then those waiting. For a
  * conversation, the tokens of its last rendering and answer; messages appended since are not among
- * them.
+ * them. Without those that were dropped (MIRAGE_OVERFLOW_x).
  *
  *   tokens  room for `capacity` tokens; see convention 5.
  *
@@ -620,7 +853,8 @@ MIRAGE_API mirage_status mirage_session_save_memory(mirage_session* session, voi
 /* mirage_session_restore: a new session as it was when it was saved, by any process, with the same
  * model file. It goes on without computing what was saved, unless memory is short or a later
  * version keeps keys and values otherwise: then they are computed again, and the answers are the
- * same.
+ * same. Keys and values computed with adapters are taken up by a generation with the same ones,
+ * loaded from equal files, at the same scales; any other computes its own.
  *
  *   options  as for mirage_session_open(); the saved tokens must fit the context.
  *   out      the session; close with mirage_session_close().
@@ -661,14 +895,24 @@ enum {
       2, /* text they complete: whole code points, without stop string or end token */
   MIRAGE_EVENT_LOGITS = 3, /* MIRAGE_SAMPLER_EXTERNAL: choose, then mirage_generation_accept() */
   MIRAGE_EVENT_DONE = 4,   /* the last event, given again as often as it is asked for */
-  MIRAGE_EVENT_SAMPLE_DONE = 5 /* one of several samples has ended; never when there is only one */
+  MIRAGE_EVENT_SAMPLE_DONE = 5, /* one of several samples has ended; never when there is only one */
+  MIRAGE_EVENT_PROMPT = 6, /* tokens of the prompt with their log probabilities, if prompt_logprobs
+                              asks for them: all in order, in as many events as steps compute
+                              them, before the first TOKENS event of its sample */
+  MIRAGE_EVENT_TOOL_CALL = 7 /* a tool called in the answer: whole, with its arguments */
+};
+
+/* What the text of a TEXT event is. */
+enum {
+  MIRAGE_TEXT_CONTENT = 0,  /* the answer, to be shown; with `echo` also the prompt */
+  MIRAGE_TEXT_REASONING = 1 /* what the model thought before */
 };
 
 /* Why a generation ended. */
 enum {
   MIRAGE_FINISH_NONE = 0,
   MIRAGE_FINISH_STOP = 1,      /* an end token, a stop token or a stop string */
-  MIRAGE_FINISH_LENGTH = 2,    /* max_tokens, or the context is full */
+  MIRAGE_FINISH_LENGTH = 2,    /* max_tokens, or the context is full and does not shift */
   MIRAGE_FINISH_CANCELLED = 3, /* mirage_generation_cancel(), or the runtime was shut down */
   MIRAGE_FINISH_DEADLINE = 4,
   MIRAGE_FINISH_ERROR = 5
@@ -689,14 +933,24 @@ typedef struct mirage_event {
                             CANCELLED or DEADLINE when one of them ended so, else as the first */
   const char* text;      /* TEXT; also NUL-terminated */
   size_t text_bytes;     /* TEXT */
-  const int32_t* tokens; /* TOKENS; an end token is among them */
-  size_t token_count;    /* TOKENS */
-  const float* logprobs; /* TOKENS: [token_count], of the tokens chosen; NULL unless asked for */
-  const mirage_token_logprob* top; /* TOKENS: [token_count][top_count], most likely first; NULL
-                                      unless asked for */
-  size_t top_count;                /* TOKENS */
+  const int32_t* tokens; /* TOKENS, PROMPT; an end token is among them */
+  size_t token_count;    /* TOKENS, PROMPT */
+  const float* logprobs; /* TOKENS, PROMPT: [token_count], of these tokens; NULL unless asked for */
+  const mirage_token_logprob* top; /* TOKENS, PROMPT: [token_count][top_count], most likely first;
+                                      NULL unless asked for */
+  size_t top_count;                /* TOKENS, PROMPT */
   const float* logits;             /* LOGITS: [logit_count], by token, as the model gave them */
   size_t logit_count;              /* LOGITS: the vocabulary */
+  uint64_t position;               /* PROMPT: of tokens[0] in the prompt, counted from 0 */
+  int32_t text_kind;               /* TEXT: MIRAGE_TEXT_x */
+  uint32_t reserved;               /* 0 */
+  const char* call_id;             /* TOOL_CALL: the one that the model wrote, or nine letters and
+                                      digits; this and the two below are also NUL-terminated */
+  size_t call_id_bytes;            /* TOOL_CALL */
+  const char* call_name;           /* TOOL_CALL: the tool's */
+  size_t call_name_bytes;          /* TOOL_CALL */
+  const char* call_arguments;      /* TOOL_CALL: a JSON object, as in mirage_parse_answer() */
+  size_t call_arguments_bytes;     /* TOOL_CALL */
 } mirage_event;
 
 /* Called on the runtime's callback thread, holding no lock. A slow callback delays other callbacks,
@@ -725,7 +979,25 @@ typedef struct mirage_token_sequence {
   size_t count;
 } mirage_token_sequence;
 
-/* How to answer. A token is chosen in this order: logit bias, the grammar, allowed_tokens,
+/* One of the adapters that an answer is computed with. */
+typedef struct mirage_adapter_use {
+  const mirage_adapter* adapter;
+  float scale; /* of its update, besides the file's own; 0: as if it were not there */
+  uint32_t reserved;
+} mirage_adapter_use;
+
+/* How to answer.
+ *
+ * In an answer to a conversation TEXT events tell content from reasoning, and calls of tools come
+ * as TOOL_CALL events, in the order in which they were written and as soon as they are whole; what
+ * is no call comes as content. It is told apart as mirage_parse_answer() says; no event holds tags.
+ * Code that would have ended with the answer is content where this did not end with FINISH_STOP.
+ * When it has ended, the answer joins the conversation as one message with its calls and its
+ * reasoning, which the template writes in its own form for the next answer; what the tools gave is
+ * appended by mirage_session_append_tool_result(). Stop strings are looked for in all that the
+ * model writes, and TOKENS events give every token.
+ *
+ * A token is chosen in this order: logit bias, the grammar, allowed_tokens,
  * banned_sequences and min_tokens; then the stages that `samplers` names; then the draw. When these
  * leave no token, the generation fails with INVALID_ARGUMENT and a message that names them.
  *
@@ -748,7 +1020,8 @@ typedef struct mirage_generation_options {
                               memory of its own. Sample 0 is the answer there would be without
                               the others, and the session goes on from it. If one fails all end.
                               With SAMPLER_EXTERNAL only 1. Default 1 */
-  int64_t max_tokens;      /* at least 1; -1: until the context is full */
+  int64_t max_tokens;      /* at least 1; -1: until the context is full, with
+                              MIRAGE_OVERFLOW_SHIFT without an end */
   int64_t deadline_ms;     /* from the start; then it finishes with FINISH_DEADLINE. -1: none */
   float temperature;       /* 0: always the most likely token, the lowest on ties, whatever the
                               options below leave out. Default 0.8 */
@@ -778,10 +1051,10 @@ typedef struct mirage_generation_options {
   uint32_t reserved;
   int32_t priority;     /* -100 to 100: a higher one is computed first, and has memory before lower
                            ones; these wait longer, but not forever. Default 0 */
-  int32_t draft_tokens; /* tokens guessed ahead in a step, at most, from what was said before, and
-                           checked by the model: the same answer, in fewer steps where it repeats
-                           itself or the prompt. 0: none, the default; at most 64. A step checks no
-                           more than are left of max(8, the model's `sessions`) when every
+  int32_t draft_tokens; /* tokens guessed ahead in a step, at most, from what was said before or by
+                           draft_model, and checked by the model: the same answer, in fewer steps
+                           where guesses come true. 0: none, the default; at most 64. A step checks
+                           no more than are left of max(8, the model's `sessions`) when every
                            generation in it has its next token. Not with SAMPLER_EXTERNAL */
   const char* samplers; /* NUL-terminated: the stages in order, those left out being off. NULL:
                            "penalties;dry;top_n_sigma;top_k;typical;top_p;min_p;xtc;temperature" */
@@ -826,6 +1099,36 @@ typedef struct mirage_generation_options {
   const int32_t* grammar_trigger_tokens; /* tokens, such as those that begin a tool call; with
                                             grammar_lazy */
   size_t grammar_trigger_token_count;
+  const mirage_model* draft_model; /* guesses draft_tokens: a smaller model of the same runtime and
+                                      vocabulary (up to 512 more or fewer tokens at its end), opened
+                                      with its weights. Guesses are drawn as the answer is, so they
+                                      come true at any temperature as often as the models agree;
+                                      it rests where they do not or where it is not fast enough. It
+                                      may be closed meanwhile. NULL: guesses come from what was said
+                                      before */
+  int32_t echo;            /* 1: the prompt's text comes first, as TEXT events of sample 0: that of
+                              all tokens the answers follow, without control tokens. No stop string
+                              is looked for in it, and it is no part of a conversation's answer */
+  int32_t prompt_logprobs; /* most likely tokens to report with each token of the prompt, in PROMPT
+                              events of sample 0, at most 64; 0: no PROMPT events, the default. What
+                              the session or others have computed of the prompt is computed again
+                              from the token before the first one reported */
+  int64_t prompt_logprobs_first; /* the first token reported, counted from 0 over all tokens that
+                                    the answers follow; at least 1, as nothing comes before the
+                                    first token, and at most the number of tokens. Default 1 */
+  const mirage_adapter_use* adapters; /* of the session's model, each at most once: prompt and
+                                         answer are computed with all of them. What the session has
+                                         computed with others is computed again. They may be closed
+                                         when the start has returned */
+  size_t adapter_count;               /* at most 16; 0: the model as it is */
+  int32_t answer_format; /* MIRAGE_ANSWER_x: how calls of tools and reasoning are told apart. AUTO,
+                            the default: as the model writes them, in answers to a conversation;
+                            calls only where it has "tools". One that is named: in any answer, and
+                            calls always. PLAIN: all is content, as it was written */
+  int32_t strict_max_tokens; /* 1: a start fails with CONTEXT_FULL and the numbers unless prompt and
+                                max_tokens, which is to be given, fit the context together. 0, the
+                                default: the answer is as long as there is room for, and ends with
+                                FINISH_LENGTH. Of no effect where the context shifts */
 } mirage_generation_options;
 
 /* mirage_generation_options_init: the library's defaults, as in the comments above. A model may
@@ -851,10 +1154,10 @@ MIRAGE_API mirage_status mirage_model_get_generation_options(const mirage_model*
  * Fails with INVALID_ARGUMENT (an option out of its range; nothing to answer; a grammar that allows
  * no text or is none: the message says where), UNSUPPORTED (also what a grammar has but this build
  * does not), REFUSED (by the chat template), CONTEXT_FULL (the prompt is longer than the session's
- * context), OUT_OF_MEMORY (it can never fit), BUSY, CLOSED. A session whose start failed is as it
- * was.
- * Threads: one at a time per session. After the close of an unfinished generation it waits for the
- * running step to be abandoned; inside a callback it returns BUSY instead. Since 0.1. */
+ * context, with MIRAGE_OVERFLOW_ERROR), OUT_OF_MEMORY (it can never fit), BUSY, CLOSED. A session
+ * whose start failed is as it was. Threads: one at a time per session. After the close of an
+ * unfinished generation it waits for the running step to be abandoned; inside a callback it returns
+ * BUSY instead. Since 0.1. */
 MIRAGE_API mirage_status mirage_generation_start(mirage_session* session,
                                                  const mirage_generation_options* options,
                                                  mirage_generation** out, mirage_error* error);
@@ -910,6 +1213,128 @@ MIRAGE_API mirage_status mirage_generation_accept(mirage_generation* generation,
 MIRAGE_API void mirage_generation_close(mirage_generation* generation);
 
 /* ================================================================================================
+ * Texts that are read and not answered
+ *
+ * The calls wait for the runtime's threads, which read many texts in a pass, those of other calls
+ * too, between the steps of generations. What comes of a text does not depend on its company, to
+ * the bit. Keys and values are kept no longer than a text is read: generations find nothing of it.
+ * Adapters take no part.
+ * ============================================================================================= */
+
+/* mirage_score: how likely the model finds a text: for each token from `first` on, the natural
+ * logarithm of its probability after all tokens before it. exp(-mean) is the perplexity.
+ *
+ *   first     at least 1, below `count`.
+ *   logprobs  [count - first].
+ *
+ * Fails with INVALID_ARGUMENT, CONTEXT_FULL (count is above the model's context), CORRUPT
+ * (the model gives no numbers), OUT_OF_MEMORY, CLOSED, WOULD_DEADLOCK.
+ * Threads: any; blocks until computed. Since 0.1. */
+MIRAGE_API mirage_status mirage_score(mirage_model* model, const int32_t* tokens, size_t count,
+                                      size_t first, float* logprobs, mirage_error* error);
+
+/* A text, or the tokens of one: the other pointer is NULL. */
+typedef struct mirage_text {
+  const char* text;
+  size_t text_bytes;
+  const int32_t* tokens;
+  size_t token_count;
+} mirage_text;
+
+typedef struct mirage_score_options {
+  uint32_t struct_size;
+  uint32_t tokenize_flags; /* MIRAGE_TOKENIZE_x, or'ed, for what is given as text. Default
+                              ADD_SPECIAL */
+  int64_t deadline_ms; /* from the call, which then fails with DEADLINE. -1, the default: none */
+  mirage_progress_callback progress; /* NULL: none */
+  void* progress_user_data;
+} mirage_score_options;
+
+/* Threads: any. Since 0.1. */
+MIRAGE_API void mirage_score_options_init(mirage_score_options* options, size_t struct_size);
+
+/* mirage_score_choices: how likely each of some texts is to follow a prompt, which is computed
+ * once. The likeliest by logprobs[i] is the one the model would answer; by logprobs[i] /
+ * token_counts[i], of texts of unlike length, the one that surprises it least.
+ *
+ *   options       NULL for defaults.
+ *   prompt        at least one token.
+ *   choices       [choice_count], at least one token each. Given as text they are tokenized by
+ *                 themselves, without begin and end tokens: a space between belongs to the choice.
+ *   logprobs      [choice_count]: the natural logarithm of the probability of all its tokens, one
+ *                 after the other. Written only when all were scored.
+ *   token_counts  [choice_count], tokens of each; NULL: not wanted.
+ *
+ * Fails with INVALID_ARGUMENT (an option out of its range; no tokens, a token outside of the
+ * vocabulary: the message says where; a model without weights), UNSUPPORTED (a flag this build does
+ * not know), CONTEXT_FULL (prompt and choice are longer than the model's context), CORRUPT (the
+ * model gives no numbers), CANCELLED, DEADLINE, OUT_OF_MEMORY, CLOSED, WOULD_DEADLOCK.
+ * Threads: any; blocks until computed. Since 0.1. */
+MIRAGE_API mirage_status mirage_score_choices(mirage_model* model,
+                                              const mirage_score_options* options,
+                                              const mirage_text* prompt, const mirage_text* choices,
+                                              size_t choice_count, double* logprobs,
+                                              size_t* token_counts, mirage_error* error);
+
+/* mirage_classify: of which class each text is, by the head that the model was given for that.
+ * Rerankers have one: files of Qwen 3 with the tensor cls.output.weight, whose classes are named in
+ * qwen3.classifier.output_labels ("yes", "no"). The text is then what
+ * tokenizer.chat_template.rerank makes of a query and a document, with
+ * MIRAGE_TOKENIZE_PARSE_SPECIAL alone, and the probability of "yes" is its rank; see
+ * mirage_model_read_metadata(). Of other models mirage_score_choices() asks for the likeliest of
+ * any words.
+ *
+ *   options        NULL for defaults.
+ *   texts          [text_count], each of at least one token and at most the model's context.
+ *   probabilities  room for `capacity` values; see convention 5. Of each text one for each class
+ *                  (`classes` of mirage_model_info), which sum to 1. Written only when all were
+ *                  read.
+ *   count          values in all.
+ *
+ * Fails with UNSUPPORTED (a model without such a head), and as mirage_embed().
+ * Threads: any; blocks until computed. Since 0.1. */
+MIRAGE_API mirage_status mirage_classify(mirage_model* model, const mirage_score_options* options,
+                                         const mirage_text* texts, size_t text_count,
+                                         float* probabilities, size_t capacity, size_t* count,
+                                         mirage_error* error);
+
+typedef struct mirage_embed_options {
+  uint32_t struct_size;
+  int32_t pooling;   /* MIRAGE_POOLING_x */
+  int32_t normalize; /* 1, the default: each embedding is divided by its Euclidean norm, unless
+                        that is 0 */
+  uint32_t tokenize_flags; /* MIRAGE_TOKENIZE_x, or'ed, for what is given as text. Default
+                              ADD_SPECIAL */
+  int64_t deadline_ms; /* from the call, which then fails with DEADLINE. -1, the default: none */
+  mirage_progress_callback progress; /* NULL: none */
+  void* progress_user_data;
+} mirage_embed_options;
+
+/* Threads: any. Since 0.1. */
+MIRAGE_API void mirage_embed_options_init(mirage_embed_options* options, size_t struct_size);
+
+/* mirage_embed: texts as vectors: hidden states of the model, after its last norm, pooled. Models
+ * that were made to embed say how in their files; of others the vectors are what they are.
+ *
+ *   options     NULL for defaults.
+ *   texts       [text_count], each of at least one token and at most the model's context.
+ *   embeddings  room for `capacity` values; see convention 5. A row of `embedding` values
+ *               (mirage_model_info) for each text, with POOLING_NONE for each token of each text,
+ *               one after the other. Written only when all texts were read.
+ *   count       values in all.
+ *   rows        [text_count], rows of each text; NULL: not wanted. Also set with capacity 0.
+ *
+ * Fails with INVALID_ARGUMENT (an option out of its range; a text without tokens, a token outside
+ * of the vocabulary: the message says which text; a model without weights), UNSUPPORTED (a pooling
+ * this build does not know, or that the model's file asks for), CONTEXT_FULL, CORRUPT (the model
+ * gives no numbers), CANCELLED, DEADLINE, OUT_OF_MEMORY, CLOSED, WOULD_DEADLOCK. Threads: any;
+ * blocks until computed. Since 0.1. */
+MIRAGE_API mirage_status mirage_embed(mirage_model* model, const mirage_embed_options* options,
+                                      const mirage_text* texts, size_t text_count,
+                                      float* embeddings, size_t capacity, size_t* count,
+                                      size_t* rows, mirage_error* error);
+
+/* ================================================================================================
  * Memory
  * ============================================================================================= */
 
@@ -919,8 +1344,9 @@ typedef struct mirage_plan_options {
   int64_t context;  /* as in mirage_model_options */
   int32_t kv_type;  /* as in mirage_model_options */
   uint32_t reserved;
-  uint64_t memory_limit; /* bytes, for this model alone; 0: the runtime's, with what its other
-                            models hold or are promised left to them */
+  uint64_t memory_limit;  /* bytes, for this model alone; 0: the runtime's, with what its other
+                             models hold or are promised left to them */
+  uint64_t adapter_bytes; /* as in mirage_model_options */
 } mirage_plan_options;
 
 /* Threads: any. Since 0.1. */
@@ -938,11 +1364,11 @@ typedef struct mirage_plan {
   uint64_t slots_bytes;     /* for streaming weights */
   uint64_t tables_bytes;    /* vocabulary and other tables */
   uint64_t workspace_bytes; /* for computing */
-  uint64_t sessions_bytes;  /* for sessions and generations, besides keys and values; 0: this
-                               build does not estimate it */
+  uint64_t sessions_bytes;  /* for text, tokens and answers of sessions; taken as they grow */
   uint64_t least_bytes;     /* the least limit under which this model runs at all */
   uint64_t streamed_bytes_per_token; /* read again for each step, when fits is 1 */
   int64_t context;                   /* tokens per session this plan is for */
+  uint64_t adapters_bytes;           /* for LoRA adapters; taken as they are loaded */
 } mirage_plan;
 
 /* mirage_model_get_plan: what `model`, opened in any way, would need if it were loaded with these
@@ -968,10 +1394,11 @@ typedef struct mirage_memory {
   uint64_t kv_bytes;
   uint64_t tables_bytes;
   uint64_t workspace_bytes;
-  uint64_t sessions_bytes; /* traces, and rows of logits a caller samples from; a conversation's
-                              text and events not read yet are not counted */
+  uint64_t sessions_bytes; /* text and tokens of sessions, what answers being written may come to
+                              hold of text, tokens, events and logits, traces */
   uint64_t prefix_bytes;   /* of kv_bytes: held by no session any more, kept for prompts that begin
                               like earlier ones; given up when memory is wanted */
+  uint64_t adapters_bytes; /* LoRA adapters, those closed included that generations still use */
 } mirage_memory;
 
 /* Threads: any; never waits. Since 0.1. */
@@ -983,6 +1410,7 @@ MIRAGE_API mirage_status mirage_runtime_get_memory(const mirage_runtime* runtime
  *
  *   bytes  0: as for memory_limit in mirage_runtime_options.
  *
+ * Fails with CLOSED.
  * Threads: any; never waits. Since 0.1. */
 MIRAGE_API mirage_status mirage_runtime_set_memory_limit(mirage_runtime* runtime, uint64_t bytes,
                                                          mirage_error* error);
@@ -1027,7 +1455,8 @@ typedef struct mirage_model_stats {
   uint64_t resident_bytes; /* in memory of the library's own */
   uint64_t mapped_bytes;   /* read in place from the file */
   uint64_t lent_bytes;     /* not in memory: streamed when needed */
-  uint64_t streamed_bytes; /* of weights, read from the file after loading, in all */
+  uint64_t streamed_bytes; /* of weights, read from the file after loading, in all; rows of the
+                              token embedding, read as they are needed, are not counted */
   double hidden_s;         /* of streaming, overlapped by computing */
   double unhidden_s;       /* of streaming, waited for */
 } mirage_model_stats;
@@ -1064,6 +1493,9 @@ typedef struct mirage_generation_stats {
   uint64_t preemptions;     /* times its keys and values were given up, to be computed again */
   uint64_t drafted_tokens;  /* guessed ahead and checked */
   uint64_t accepted_tokens; /* of these, those that the model chose too */
+  uint64_t dropped_tokens;  /* for want of room in the context: left out of the prompt, and in each
+                               shift */
+  uint64_t shifts;          /* times the context was full and its older half was dropped */
 } mirage_generation_stats;
 
 MIRAGE_API mirage_status mirage_generation_get_stats(const mirage_generation* generation,
@@ -1109,18 +1541,6 @@ MIRAGE_API mirage_status mirage_tokenize_conversation(const mirage_model* model,
                                                       size_t conversation_bytes, int32_t* tokens,
                                                       size_t capacity, size_t* count,
                                                       mirage_error* error);
-
-/* mirage_score: how likely the model finds a text: for each token from `first` on, the natural
- * logarithm of its probability after all tokens before it. exp(-mean) is the perplexity.
- *
- *   first     at least 1, below `count`.
- *   logprobs  [count - first].
- *
- * Fails with INVALID_ARGUMENT, CONTEXT_FULL (count is above the model's context), OUT_OF_MEMORY,
- * CLOSED, WOULD_DEADLOCK.
- * Threads: any; blocks until computed. Since 0.1. */
-MIRAGE_API mirage_status mirage_score(mirage_model* model, const int32_t* tokens, size_t count,
-                                      size_t first, float* logprobs, mirage_error* error);
 
 /* Where the library gets memory for its own objects; model data comes from the operating system
  * directly. Both functions are called from any thread. */

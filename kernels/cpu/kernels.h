@@ -28,6 +28,8 @@ struct MatMulPiece {
   float* y;  // element (token, row of these groups) at y[token * y_stride + row]
   int64_t y_stride;
   const float* bias;  // of the first row, or nullptr
+  bool adds;          // y += scale * (x times the rows), without a bias, instead of y =
+  float scale;
 };
 using MatMulGroups = void (*)(const MatMulPiece&);
 

@@ -21,8 +21,10 @@ namespace {
 template <class V>
 inline void StoreSums(const MatMulPiece& piece, int32_t row, int32_t token,
                       typename V::Floats sum) {
+  float* y = piece.y + token * piece.y_stride + row;
+  if (piece.adds) sum = V::MulAdd(V::Set(piece.scale), sum, V::Load(y));
   if (piece.bias != nullptr) sum = V::Add(sum, V::Load(piece.bias + row));
-  V::Store(piece.y + token * piece.y_stride + row, sum);
+  V::Store(y, sum);
 }
 
 // The float steps of kernels/integer_block.h, for one vector of rows.
@@ -236,8 +238,10 @@ void MultiplyPlainRows(DType dtype, const MatMulPiece& piece) {
         for (int32_t c = 0; c < piece.cols; ++c)
           acc = mul_add(FloatWeightAt(dtype, row, c), x[c], acc);
       }
+      float* y = piece.y + token * piece.y_stride + r;
+      if (piece.adds) acc = mul_add(piece.scale, acc, *y);
       if (piece.bias != nullptr) acc += bias;
-      piece.y[token * piece.y_stride + r] = acc;
+      *y = acc;
     }
   }
 }

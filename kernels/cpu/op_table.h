@@ -20,6 +20,7 @@ void RunSoftcap(const CpuKernels& kernels, platform::ThreadPool& pool, const Sof
 void RunDequantizeRows(const CpuKernels& kernels, platform::ThreadPool& pool,
                        const DequantizeRowsArgs& args);
 void RunMatMul(const CpuKernels& kernels, platform::ThreadPool& pool, const MatMulArgs& args);
+void RunLowRank(const CpuKernels& kernels, platform::ThreadPool& pool, const LowRankArgs& args);
 void RunRope(const CpuKernels& kernels, platform::ThreadPool& pool, const RopeArgs& args);
 void RunKvWrite(const CpuKernels& kernels, platform::ThreadPool& pool, const KvWriteArgs& args);
 void RunAttention(const CpuKernels& kernels, platform::ThreadPool& pool, const AttentionArgs& args);
@@ -44,6 +45,7 @@ constexpr Ops MakeOps(const char* name) {
       .softcap = Enqueue<kKernels, SoftcapArgs, RunSoftcap>,
       .dequantize_rows = Enqueue<kKernels, DequantizeRowsArgs, RunDequantizeRows>,
       .matmul = Enqueue<kKernels, MatMulArgs, RunMatMul>,
+      .low_rank = Enqueue<kKernels, LowRankArgs, RunLowRank>,
       .rope = Enqueue<kKernels, RopeArgs, RunRope>,
       .kv_write = Enqueue<kKernels, KvWriteArgs, RunKvWrite>,
       .attention = Enqueue<kKernels, AttentionArgs, RunAttention>,

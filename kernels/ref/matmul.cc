@@ -29,14 +29,20 @@ float DotQuantized(DType dtype, const std::byte* row, const ActBlock* x, int32_t
   return acc;
 }
 
+// `rows` packed rows as a file stores them.
+std::vector<std::byte> Unpacked(DType dtype, int32_t rows, int32_t cols, const std::byte* packed) {
+  const uint64_t bytes = *tensor::RowBytes(dtype, cols) * static_cast<uint64_t>(rows);
+  std::vector<std::byte> plain(bytes);
+  (void)UnpackRows(dtype, rows, cols, {packed, bytes}, plain);  // checked: packable
+  return plain;
+}
+
 void MultiplySegment(const MatMulArgs& args, const MatMulOutput& output,
                      const WeightSegment& segment) {
   const DType dtype = output.weight.dtype;
   const int32_t cols = output.weight.cols;
   const uint64_t row_bytes = *tensor::RowBytes(dtype, cols);
-  const uint64_t bytes = row_bytes * static_cast<uint64_t>(segment.rows);
-  std::vector<std::byte> plain(bytes);
-  (void)UnpackRows(dtype, segment.rows, cols, {segment.data, bytes}, plain);  // checked: packable
+  const std::vector<std::byte> plain = Unpacked(dtype, segment.rows, cols, segment.data);
   for (int32_t r = 0; r < segment.rows; ++r) {
     const std::byte* row = plain.data() + static_cast<uint64_t>(r) * row_bytes;
     const int32_t tensor_row = segment.row0 + r;
@@ -50,6 +56,27 @@ void MultiplySegment(const MatMulArgs& args, const MatMulOutput& output,
   }
 }
 
+void AddLowRank(const LowRankArgs& args, const LowRankOutput& output) {
+  const std::vector<std::byte> a =
+      Unpacked(output.a_type, (output.rank + 7) / 8 * 8, args.cols, output.a);
+  const std::vector<std::byte> b = Unpacked(output.b_type, output.rows, output.rank, output.b);
+  const uint64_t a_row_bytes = *tensor::RowBytes(output.a_type, args.cols);
+  const uint64_t b_row_bytes = *tensor::RowBytes(output.b_type, output.rank);
+  std::vector<float> t(static_cast<size_t>(output.rank));
+  for (int64_t m = 0; m < args.tokens; ++m) {
+    for (size_t k = 0; k < t.size(); ++k)
+      t[k] =
+          DotFloat(output.a_type, a.data() + k * a_row_bytes, args.x + m * args.cols, args.cols);
+    for (int32_t row = 0; row < output.rows; ++row) {
+      const float sum =
+          DotFloat(output.b_type, b.data() + static_cast<uint64_t>(row) * b_row_bytes, t.data(),
+                   output.rank);
+      float& y = output.y[m * output.y_stride + row];
+      y = std::fma(output.scale, sum, y);
+    }
+  }
+}
+
 }  // namespace
 
 Status MatMul(Stream& stream, const MatMulArgs& args) {
@@ -58,6 +85,14 @@ Status MatMul(Stream& stream, const MatMulArgs& args) {
     for (int32_t i = 0; i < args.output_count; ++i)
       for (int32_t s = 0; s < args.outputs[i].weight.segment_count; ++s)
         MultiplySegment(args, args.outputs[i], args.outputs[i].weight.segments[s]);
+  });
+  return {};
+}
+
+Status LowRank(Stream& stream, const LowRankArgs& args) {
+  MIRAGE_TRY(Check(args));
+  static_cast<platform::HostStream&>(stream).Run([args] {
+    for (int32_t i = 0; i < args.output_count; ++i) AddLowRank(args, args.outputs[i]);
   });
   return {};
 }

@@ -14,6 +14,7 @@ const Ops& RefOps() {
       .softcap = ref::SoftcapOp,
       .dequantize_rows = ref::DequantizeRows,
       .matmul = ref::MatMul,
+      .low_rank = ref::LowRank,
       .rope = ref::Rope,
       .kv_write = ref::KvWrite,
       .attention = ref::Attention,

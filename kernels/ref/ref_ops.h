@@ -20,6 +20,7 @@ Status Gated(Stream& stream, const GatedArgs& args);
 Status SoftcapOp(Stream& stream, const SoftcapArgs& args);
 Status DequantizeRows(Stream& stream, const DequantizeRowsArgs& args);
 Status MatMul(Stream& stream, const MatMulArgs& args);
+Status LowRank(Stream& stream, const LowRankArgs& args);
 Status Rope(Stream& stream, const RopeArgs& args);
 Status KvWrite(Stream& stream, const KvWriteArgs& args);
 Status Attention(Stream& stream, const AttentionArgs& args);

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// ByteSource: random access to the bytes of one file, wherever they come from (a path, a descriptor, memory).
+// ByteSource: random access to the bytes of one file, wherever they come from (a path, a
+// descriptor, memory).
 //
-// Parsers and region sources read through it, so that neither knows about the operating system. ReadAt is
-// stateless: any thread, any number at a time.
+// Parsers and region sources read through it, so that neither knows about the operating system.
+// ReadAt is stateless: any thread, any number at a time.
 
 #include <cstddef>
 #include <cstdint>

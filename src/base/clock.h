@@ -6,6 +6,9 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <optional>
+
+#include "base/checked.h"
 
 namespace mirage {
 
@@ -38,5 +41,11 @@ class VirtualClock final : public Clock {
  private:
   std::atomic<int64_t> now_ns_{0};
 };
+
+// Milliseconds from `now_ns`; nothing where that is past all times.
+[[nodiscard]] constexpr std::optional<int64_t> AfterMillis(int64_t now_ns, int64_t ms) {
+  const std::optional<int64_t> ns = CheckedMul(ms, int64_t{1'000'000});
+  return ns ? CheckedAdd(now_ns, *ns) : std::nullopt;
+}
 
 }  // namespace mirage

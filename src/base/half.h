@@ -3,8 +3,8 @@
 
 // IEEE half and bfloat16 as bit patterns, converted in plain integer arithmetic.
 //
-// Exact for every pattern, subnormals and NaN included; to-half rounds to nearest, ties to even, as the
-// hardware converts. Kernels use vector instructions instead and are tested against these.
+// Exact for every pattern, subnormals and NaN included; to-half rounds to nearest, ties to even, as
+// the hardware converts. Kernels use vector instructions instead and are tested against these.
 
 #include <bit>
 #include <cstdint>
@@ -22,6 +22,9 @@ namespace mirage {
   if (exponent == 31) return std::bit_cast<float>(sign | 0x7F800000u | (mantissa << 13));
   return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (mantissa << 13));
 }
+
+[[nodiscard]] constexpr bool IsFiniteHalf(uint16_t h) { return (h & 0x7C00u) != 0x7C00u; }
+[[nodiscard]] constexpr bool IsFiniteBf16(uint16_t b) { return (b & 0x7F80u) != 0x7F80u; }
 
 [[nodiscard]] constexpr uint16_t FloatToHalf(float f) {
   const uint32_t bits = std::bit_cast<uint32_t>(f);

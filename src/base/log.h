@@ -12,7 +12,8 @@ namespace mirage {
 
 enum class LogLevel : int32_t { kError = 1, kWarning = 2, kInfo = 3, kDebug = 4 };
 
-// Any thread; the callback is called from whichever thread logs and must not call back into the library.
+// Any thread; the callback is called from whichever thread logs and must not call back into the
+// library.
 class LogSink {
  public:
   using Callback = std::function<void(LogLevel, std::string_view room, std::string_view message)>;

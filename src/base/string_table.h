@@ -3,8 +3,8 @@
 
 // StringTable: many short strings in one block of bytes, by index.
 //
-// A vocabulary of 262144 tokens costs its bytes plus four per token, where a vector of std::string would cost
-// ten times that. Append only.
+// A vocabulary of 262144 tokens costs its bytes plus four per token, where a vector of std::string
+// would cost ten times that. Append only.
 
 #include <cstddef>
 #include <cstdint>

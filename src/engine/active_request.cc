@@ -39,13 +39,27 @@ Status ActiveRequest::Begin(int64_t now_ns) {
     return Fail(Code::kContextFull, std::to_string(output_begin_) +
                                         " tokens leave no room for output in a context of " +
                                         std::to_string(seq.context_limit()));
+  const int64_t first_scored = options_.prompt_logprobs_first;
+  if (options_.prompt_logprobs > 0 && (first_scored < 1 || first_scored > output_begin_))
+    return Fail(Code::kInvalidArgument, "prompt_logprobs_first is " + std::to_string(first_scored) +
+                                            "; with a prompt of " + std::to_string(output_begin_) +
+                                            " tokens it is 1 to as many");
+  seq.ComputeWith(model::IdOf(adapters()));  // without memory for the rest, time is lost alone
   seq.tokens_.insert(seq.tokens_.end(), options_.prompt.begin(), options_.prompt.end());
+  seq.before_shifts_.reset();
   seq.busy_ = true;
-  // Logits come from computing a token: with everything cached the newest one is computed again.
-  if (seq.cache_.length() == output_begin_)
-    seq.cached_length_ = seq.cache_.Truncate(output_begin_ - 1);
+  // Logits come from computing a token: with everything cached the newest one is computed again,
+  // and with scores wanted all from the one before the first of them.
+  int64_t most_cached = output_begin_ - 1;
+  if (options_.prompt_logprobs > 0 && first_scored < output_begin_) {
+    prompt_scores_.emplace(first_scored, output_begin_,
+                           std::min(options_.prompt_logprobs, runner().vocabulary()));
+    most_cached = prompt_scores_->most_cached();
+  }
+  if (seq.cache_.length() > most_cached) seq.cached_length_ = seq.cache_.Truncate(most_cached);
+  const auto prompt_tokens = static_cast<int64_t>(std::exchange(options_.prompt, {}).size());
   state_->UpdateStats([&](RequestStats& stats) {
-    stats.prompt_tokens = static_cast<int64_t>(options_.prompt.size());
+    stats.prompt_tokens = prompt_tokens;
     stats.cached_tokens = seq.cache_.length();
     stats.submitted_ns = now_ns;
   });
@@ -69,22 +83,30 @@ std::span<const int32_t> ActiveRequest::PendingTokens(int64_t count) const {
       .subspan(static_cast<size_t>(sequence().cache_.length()), static_cast<size_t>(count));
 }
 
-void ActiveRequest::Guess(double per_token_share) {
+void ActiveRequest::Guess(int64_t streams, int64_t now_ns) {
   guesses_.clear();
+  if (model_draft_) model_draft_->Stop();
   if (options_.external_sampler || pending() != 1) return;
   if (options_.most_guesses == 0 && options_.constraint == nullptr) return;
   const std::vector<int32_t>& tokens = sequence().tokens_;
   // What is guessed and the token after it must fit; the last one is never computed.
   int64_t room = sequence().context_limit() - static_cast<int64_t>(tokens.size()) - 1;
   if (options_.max_tokens > 0) room = std::min(room, options_.max_tokens - produced_ - 1);
+  const StepCost& cost = runner().step_cost;
   try {
     if (options_.constraint != nullptr && room > 0)
       guesses_ = options_.constraint->Forced(std::min(room, kMostForced));
     guesses_forced_ = !guesses_.empty();
+    const bool by_model = !guesses_forced_ && options_.draft_model != nullptr;
     DraftLength& length = guesses_forced_ ? forced_length_ : draft_length_;
-    const int64_t count = std::min(room, length.Next(per_token_share));
+    const double share = by_model ? cost.GuessShare(streams, options_.draft_model->step_cost)
+                                  : cost.PerTokenShare(streams);
+    const int64_t count = std::min(room, length.Next(share));
     if (guesses_forced_) {
       guesses_.resize(std::min(guesses_.size(), static_cast<size_t>(count)));
+    } else if (by_model && count > 0) {
+      if (!model_draft_) model_draft_.emplace(options_.draft_model, sequence().sharing_);
+      model_draft_->Begin(tokens, count, now_ns);
     } else if (count > 0) {
       draft_.Sync(tokens);
       guesses_ = draft_.Propose(tokens, count);
@@ -94,7 +116,39 @@ void ActiveRequest::Guess(double per_token_share) {
   } catch (const std::bad_alloc&) {  // a step without guesses is as good, only shorter
     guesses_.clear();
     draft_.Clear();
+    GiveUpDraft();
   }
+}
+
+DraftWish ActiveRequest::MakeDraftWish() {
+  DraftWish wish;
+  wish.draft = &*model_draft_;
+  wish.sampler = &sampler_;
+  wish.context = DrawNext();
+  wish.stop_tokens = options_.stop_tokens;
+  return wish;
+}
+
+void ActiveRequest::TakeDraft() {
+  if (model_draft_->cache().length() == 0) draft_length_.Rest();  // there are no pages for it
+  const std::span<const int32_t> drafted = model_draft_->guesses();
+  guesses_.assign(drafted.begin(), drafted.end());
+  if (options_.constraint != nullptr)
+    guesses_.resize(static_cast<size_t>(options_.constraint->CountAllowed(guesses_)));
+}
+
+bool ActiveRequest::GiveUpDraft() noexcept {
+  if (!model_draft_) return false;
+  const bool had = model_draft_->cache().length() > 0;
+  model_draft_->GiveUp();
+  if (had) draft_length_.Rest();
+  return had;
+}
+
+void ActiveRequest::EndDraft() noexcept {
+  guesses_.clear();
+  model_draft_.reset();
+  options_.draft_model.reset();
 }
 
 std::span<const int32_t> ActiveRequest::PassTokens(int64_t count, int64_t guesses) {
@@ -103,6 +157,21 @@ std::span<const int32_t> ActiveRequest::PassTokens(int64_t count, int64_t guesse
   pass_tokens_.assign(pending_tokens.begin(), pending_tokens.end());
   pass_tokens_.insert(pass_tokens_.end(), guesses_.begin(), guesses_.begin() + guesses);
   return pass_tokens_;
+}
+
+Scores ActiveRequest::PromptWish(int64_t count) {
+  if (!prompt_scores_) return {};
+  return prompt_scores_->Wish(sequence().tokens_, cache().length(), count);
+}
+
+Status ActiveRequest::GivePromptPart() {
+  if (!prompt_scores_) return {};
+  Output output;
+  output.kind = Output::Kind::kPrompt;
+  MIRAGE_TRY_ASSIGN(output.prompt, prompt_scores_->Take());
+  if (prompt_scores_->done()) prompt_scores_.reset();
+  if (output.prompt != nullptr) state_->Push(std::move(output));
+  return {};
 }
 
 bool ActiveRequest::CameTrue(int64_t index) const {
@@ -128,12 +197,17 @@ bool ActiveRequest::TakePrompt() {
     kv::SequenceCache taken;
     {
       const std::lock_guard lock(from.mutex_);
-      if (from.busy_ && from.cache_.length() < output_begin_) return false;
-      const auto same = std::mismatch(seq.tokens_.begin(), seq.tokens_.end(), from.tokens_.begin(),
-                                      from.tokens_.end());
+      const bool alike = from.adapters_ == seq.adapters_;
+      const int64_t same = std::mismatch(seq.tokens_.begin(), seq.tokens_.end(),
+                                         from.tokens_.begin(), from.tokens_.end())
+                               .first -
+                           seq.tokens_.begin();
+      // One that has shifted holds the prompt no longer.
+      if (alike && from.busy_ && same >= output_begin_ && from.cache_.length() < output_begin_)
+        return false;
       taken = from.cache_.Fork();
       // The newest token is computed in any case: logits come from that.
-      taken.Truncate(std::min<int64_t>(same.first - seq.tokens_.begin(), output_begin_ - 1));
+      taken.Truncate(alike ? std::min(same, output_begin_ - 1) : 0);
     }
     gained = taken.length() - seq.cache_.length();
     if (gained > 0) {
@@ -151,13 +225,17 @@ bool ActiveRequest::TakePrompt() {
 void ActiveRequest::FindPrefix(int64_t now_ns) {
   Sequence& seq = sequence();
   if (!seq.sharing_.enabled || pending() <= 1) return;
+  // The newest token is computed in any case, and the one before each that is to be scored: logits
+  // come from that.
+  const auto length = static_cast<int64_t>(seq.tokens_.size());
+  const int64_t most = prompt_scores_ ? prompt_scores_->most_cached() : length - 1;
+  if (most <= seq.cache_.length()) return;
   int64_t gained = 0;
   {
-    // The newest token is computed in any case: logits come from that.
     const std::lock_guard lock(seq.mutex_);
-    gained = runner().prefixes().Find(seq.sharing_.salt,
-                                      std::span(seq.tokens_).first(seq.tokens_.size() - 1), now_ns,
-                                      &seq.cache_);
+    gained = runner().prefixes().Find(seq.shared_as_.salt,
+                                      std::span(seq.tokens_).first(static_cast<size_t>(most)),
+                                      now_ns, &seq.cache_);
     seq.cached_length_ = seq.cache_.length();
   }
   if (gained > 0 && !recomputing_)
@@ -172,7 +250,7 @@ bool ActiveRequest::Follows(const ActiveRequest& other) const {
   const Sequence& mine = sequence();
   const Sequence& theirs = other.sequence();
   if (&runner() != &other.runner() || !mine.sharing_.enabled || !theirs.sharing_.enabled ||
-      mine.sharing_.salt != theirs.sharing_.salt)
+      mine.shared_as_.salt != theirs.shared_as_.salt || prompt_scores_)
     return false;
   if (pending() <= kWorthWaitingFor || other.pending() <= kWorthWaitingFor) return false;
   const int64_t wanted = cache().length() + kWorthWaitingFor;
@@ -185,9 +263,7 @@ Status ActiveRequest::CheckCanFit() const {
   const auto tokens = static_cast<int64_t>(sequence().tokens_.size());
   uint64_t needed = 0;
   for (const kv::LayerGroup& group : runner().pages().geometry())
-    needed += static_cast<uint64_t>(kv::PagesFor(group, tokens, 1) -
-                                    (group.kind == kv::CacheKind::kWindow ? 1 : 0)) *
-              group.bytes_per_page();
+    needed += static_cast<uint64_t>(kv::LeastPagesFor(group, tokens)) * group.bytes_per_page();
   const uint64_t most = runner().pages().most_bytes();
   if (needed <= most) return {};
   return OutOfMemory("keys and values of " + std::to_string(tokens) + " tokens need " +
@@ -196,10 +272,11 @@ Status ActiveRequest::CheckCanFit() const {
                      needed, most);
 }
 
-Status ActiveRequest::Reserve(int64_t count) {
+Status ActiveRequest::Reserve(int64_t count, int64_t guesses, kv::Snapshots snapshots) {
   Sequence& seq = sequence();
   const std::lock_guard lock(seq.mutex_);
-  return seq.cache_.Reserve(seq.cache_.length() + count);
+  const int64_t settled = seq.cache_.length() + count;
+  return seq.cache_.Reserve(settled + guesses, settled, snapshots);
 }
 
 void ActiveRequest::Rollback() {
@@ -223,9 +300,15 @@ void ActiveRequest::CommitTokens(int64_t count, int64_t now_ns) {
 void ActiveRequest::Remember(int64_t count, bool with_partial, int64_t now_ns) noexcept {
   Sequence& seq = sequence();
   if (!seq.sharing_.enabled || seq.from_outside_) return;
-  runner().prefixes().Insert(seq.sharing_.salt,
+  runner().prefixes().Insert(seq.shared_as_.salt,
                              std::span(seq.tokens_).first(static_cast<size_t>(count)), with_partial,
                              now_ns, &seq.cache_);
+}
+
+bool ActiveRequest::DropSnapshots() {
+  Sequence& seq = sequence();
+  const std::lock_guard lock(seq.mutex_);
+  return seq.cache_.DropSnapshots();
 }
 
 void ActiveRequest::Preempt() noexcept {
@@ -239,6 +322,48 @@ void ActiveRequest::Preempt() noexcept {
   state_->UpdateStats([](RequestStats& stats) { ++stats.preemptions; });
 }
 
+bool ActiveRequest::must_shift() const {
+  return options_.shift_keep &&
+         static_cast<int64_t>(sequence().tokens_.size()) >= sequence().context_limit();
+}
+
+// Not while its reader keeps it waiting: that may be the end of it.
+bool ActiveRequest::Shift() {
+  if (!must_shift() || paused()) return false;
+  Sequence& seq = sequence();
+  const auto length = static_cast<int64_t>(seq.tokens_.size());
+  const int64_t keep = *options_.shift_keep;
+  const int64_t dropped = std::max<int64_t>(1, (length - keep) / 2);
+  {
+    const std::lock_guard lock(seq.mutex_);
+    if (keep < start_length_ && !seq.before_shifts_)
+      seq.before_shifts_.emplace(seq.tokens_.begin(), seq.tokens_.begin() + start_length_);
+    seq.tokens_.erase(seq.tokens_.begin() + keep, seq.tokens_.begin() + keep + dropped);
+    // Logits come from computing a token: the newest one is computed in any case.
+    seq.cached_length_ = seq.cache_.Truncate(std::min(keep, length - dropped - 1));
+  }
+  if (output_begin_ > keep) output_begin_ = std::max(keep, output_begin_ - dropped);
+  shifted_out_ += dropped;
+  draft_.Clear();
+  recomputing_ = true;
+  state_->UpdateStats([&](RequestStats& stats) {
+    ++stats.shifts;
+    stats.dropped_tokens += dropped;
+  });
+  return true;
+}
+
+sample::DrawContext ActiveRequest::DrawNext() const {
+  sample::DrawContext context;
+  context.history = sequence().tokens_;
+  context.output_begin = static_cast<size_t>(output_begin_);
+  context.position = static_cast<int64_t>(sequence().tokens_.size()) + shifted_out_;
+  context.sample_index = options_.sample_index;
+  context.mirostat_mu = mirostat_mu_;
+  if (produced_ < options_.min_tokens) context.forbidden = options_.stop_tokens;
+  return context;
+}
+
 Status ActiveRequest::Sample(std::span<float> logits, sample::Workspace& workspace,
                              int64_t now_ns) {
   if (options_.external_sampler) {
@@ -249,14 +374,8 @@ Status ActiveRequest::Sample(std::span<float> logits, sample::Workspace& workspa
     state_->Push(std::move(output));
     return {};
   }
-  sample::DrawContext context;
-  context.history = sequence().tokens_;
-  context.output_begin = static_cast<size_t>(output_begin_);
-  context.position = static_cast<int64_t>(sequence().tokens_.size());
-  context.sample_index = options_.sample_index;
+  sample::DrawContext context = DrawNext();
   context.logprobs = options_.logprobs;
-  context.mirostat_mu = mirostat_mu_;
-  if (produced_ < options_.min_tokens) context.forbidden = options_.stop_tokens;
   if (options_.constraint != nullptr) {
     MIRAGE_TRY_ASSIGN(context.grammar, options_.constraint->Allowed());
   }
@@ -294,7 +413,8 @@ void ActiveRequest::Produce(sample::Choice choice, bool complete, int64_t now_ns
   if (output.stop_token || complete || (options_.stop_rule && options_.stop_rule->Push(token)))
     last_ = Finish::kStop;
   else if (produced_ == options_.max_tokens ||
-           static_cast<int64_t>(sequence().tokens_.size()) >= sequence().context_limit())
+           (!options_.shift_keep &&
+            static_cast<int64_t>(sequence().tokens_.size()) >= sequence().context_limit()))
     last_ = Finish::kLength;
   state_->UpdateStats([&](RequestStats& stats) {
     stats.output_tokens = produced_;
@@ -319,14 +439,16 @@ void ActiveRequest::End(Finish finish, Error error, int64_t now_ns) noexcept {
     seq.cache_.Rollback();
     // What a cancelled or failed prompt left half computed stays as tokens; the next request
     // computes the rest.
-    if (finish == Finish::kCancelled && state_->cancelled() == CancelMode::kRollback) {
-      seq.tokens_.resize(static_cast<size_t>(start_length_));
-      seq.cache_.Truncate(start_length_);
-    }
+    if (finish == Finish::kCancelled && state_->cancelled() == CancelMode::kRollback)
+      seq.Restore(start_length_);
     Remember(seq.cache_.length(), true, now_ns);
     seq.cached_length_ = seq.cache_.length();
+    if (model_draft_) model_draft_->End(seq.tokens_, now_ns);
     seq.busy_ = false;
   }
+  model_draft_.reset();
+  options_.draft_model.reset();
+  options_.adapters.reset();
   options_.sequence.reset();
   options_.constraint.reset();
   state_->Finish(finish, std::move(error));

@@ -11,7 +11,9 @@
 #include <vector>
 
 #include "base/result.h"
+#include "engine/model_draft.h"
 #include "engine/ngram_draft.h"
+#include "engine/prompt_scores.h"
 #include "engine/request.h"
 #include "engine/request_state.h"
 #include "engine/sequence.h"
@@ -32,17 +34,35 @@ class ActiveRequest {
   [[nodiscard]] ModelRunner& runner() const { return *sequence().runner_; }
   [[nodiscard]] Request::State& state() const { return *state_; }
   [[nodiscard]] const kv::SequenceCache& cache() const { return sequence().cache_; }
+  [[nodiscard]] const model::AdapterSet* adapters() const { return options_.adapters.get(); }
 
   // Tokens to compute before the next one can be sampled.
   [[nodiscard]] int64_t pending() const;
   [[nodiscard]] std::span<const int32_t> PendingTokens(int64_t count) const;
-  // Guesses what follows, when it only needs its next token and there is memory for it.
-  // `per_token_share`: as in DraftLength::Next.
-  void Guess(double per_token_share);
+  // Guesses what follows, when it only needs its next token and there is memory for it. `streams`:
+  // requests of its model that do. With a draft model it only begins to: MakeDraftWish is
+  // for GuessTogether, and TakeDraft takes what came of it.
+  void Guess(int64_t streams, int64_t now_ns);
+  [[nodiscard]] ModelRunner* draft_runner() const { return options_.draft_model.get(); }
+  [[nodiscard]] const kv::SequenceCache* draft_cache() const {
+    return model_draft_ ? &model_draft_->cache() : nullptr;
+  }
+  [[nodiscard]] bool wants_draft() const { return model_draft_ && !model_draft_->done(); }
+  [[nodiscard]] DraftWish MakeDraftWish();
+  void TakeDraft();
+  // Its draft model's keys and values go; false when there were none.
+  bool GiveUpDraft() noexcept;
+  // It goes on without its draft model.
+  void EndDraft() noexcept;
   [[nodiscard]] int64_t guesses() const { return static_cast<int64_t>(guesses_.size()); }
   // The tokens of a pass: `count` pending ones, then the first `guesses` guesses. Valid until the
   // next call.
   [[nodiscard]] std::span<const int32_t> PassTokens(int64_t count, int64_t guesses);
+  // What is to be learnt of the prompt from a pass over `count` pending tokens. Good until the next
+  // call.
+  [[nodiscard]] Scores PromptWish(int64_t count);
+  // Gives out what the pass that was committed told of the prompt.
+  [[nodiscard]] Status GivePromptPart();
   // It waits for its reader or for an answer to its logits.
   [[nodiscard]] bool paused() const { return awaiting_accept_ || state_->Full(); }
 
@@ -58,15 +78,24 @@ class ActiveRequest {
 
   // kOutOfMemory with the numbers when its tokens need more pages than there could ever be.
   [[nodiscard]] Status CheckCanFit() const;
-  // Pages for `count` pending tokens. All or nothing.
-  [[nodiscard]] Status Reserve(int64_t count);
+  // Pages for `count` pending tokens and the first `guesses` guesses. All or nothing.
+  [[nodiscard]] Status Reserve(int64_t count, int64_t guesses, kv::Snapshots snapshots);
   // Gives back what was reserved.
   void Rollback();
   // `count` pending tokens have been computed.
   void CommitTokens(int64_t count, int64_t now_ns);
+  // Gives up what it holds only to go back to; false when there is nothing.
+  bool DropSnapshots();
   // Gives up the cache, to be computed again.
   void Preempt() noexcept;
-  // It was preempted and has not caught up since.
+  // Its context is full, and it goes on only after a shift.
+  [[nodiscard]] bool must_shift() const;
+  // In a full context drops the oldest tokens that need not be kept, if that is wanted: what
+  // follows is what follows the tokens that are left in a sequence that never held others, since
+  // all but the kept ones are computed again. True if it did; only a bad_alloc may come out of it,
+  // and then nothing has changed.
+  [[nodiscard]] bool Shift();
+  // It was preempted or shifted and has not caught up since.
   [[nodiscard]] bool recomputing() const { return recomputing_; }
   // Chooses the next token from logits and produces it, or hands the logits out.
   [[nodiscard]] Status Sample(std::span<float> logits, sample::Workspace& workspace,
@@ -91,6 +120,8 @@ class ActiveRequest {
 
  private:
   [[nodiscard]] Sequence& sequence() const { return *options_.sequence; }
+  // Where the next token is drawn.
+  [[nodiscard]] sample::DrawContext DrawNext() const;
   // `complete`: by its constraint nothing may follow.
   void Produce(sample::Choice choice, bool complete, int64_t now_ns);
   // Lets others find the first `count` tokens. With the sequence's lock held.
@@ -102,12 +133,15 @@ class ActiveRequest {
   int64_t start_length_ = 0;  // of the sequence before the prompt
   int64_t output_begin_ = 0;  // of the output in the sequence
   int64_t produced_ = 0;
+  int64_t shifted_out_ = 0;            // tokens dropped of the sequence
   std::optional<double> mirostat_mu_;  // after the newest token
   bool awaiting_accept_ = false;
   bool recomputing_ = false;
+  std::optional<PromptScores> prompt_scores_;  // until the prompt is scored
   std::vector<int32_t> guesses_;
   std::vector<int32_t> pass_tokens_;
   NgramDraft draft_;
+  std::optional<ModelDraft> model_draft_;  // made with the first guess
   DraftLength draft_length_;
   DraftLength forced_length_;
   bool guesses_forced_ = false;  // by the constraint

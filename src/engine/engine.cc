@@ -14,8 +14,9 @@
 #include "engine/active_request.h"
 #include "engine/prefix_trees.h"
 #include "engine/request_state.h"
-#include "engine/score_job.h"
+#include "engine/request_trace.h"
 #include "engine/step_plan.h"
+#include "engine/text_jobs.h"
 #include "platform/thread.h"
 
 namespace mirage::engine {
@@ -26,70 +27,15 @@ constexpr int64_t kStarvedPollNs = 2'000'000;
 constexpr int64_t kLongestWaitNs = int64_t{3600} * 1'000'000'000;
 constexpr int64_t kLeastPartOfGrant = 32;
 
-TraceEvent StepEvent(int64_t begin, int64_t end, size_t requests, int64_t tokens,
-                     const Status& executed) {
-  TraceEvent event;
-  event.kind = TraceEvent::Kind::kStep;
-  event.name = "step";
-  event.reason = executed ? "" : executed.error().code == Code::kCancelled ? "cancelled" : "failed";
-  event.begin_ns = begin;
-  event.end_ns = end;
-  event.fields[0] = {"requests", static_cast<int64_t>(requests)};
-  event.fields[1] = {"tokens", tokens};
-  return event;
+// What a model gives is its file's doing, but for what a caller's adapters make of it.
+Error AboutModel(const ModelRunner& runner, const ActiveRequest& request, Error error) {
+  if (error.part.kind != FilePart::Kind::kFile || request.adapters() == nullptr)
+    return runner.Locate(std::move(error));
+  return {Code::kInvalidArgument, std::move(error.message) + " with the answer's adapters"};
 }
 
-TraceEvent Instant(const ActiveRequest& request, const char* name, int64_t now) {
-  TraceEvent event;
-  event.name = name;
-  event.request = request.number;
-  event.begin_ns = now;
-  return event;
-}
-
-const char* NameOf(Finish finish) {
-  switch (finish) {
-    case Finish::kStop:
-      return "stop";
-    case Finish::kLength:
-      return "length";
-    case Finish::kCancelled:
-      return "cancelled";
-    case Finish::kDeadline:
-      return "deadline";
-    case Finish::kError:
-      return "error";
-    case Finish::kNone:
-      break;
-  }
-  return "";
-}
-
-// Waiting, computing the prompt, decoding: those of them that a request got to.
-void TraceLife(Trace& trace, uint64_t number, const RequestStats& stats, int64_t now,
-               Finish finish) {
-  TraceEvent event;
-  event.kind = TraceEvent::Kind::kPhase;
-  event.request = number;
-  const auto add = [&](const char* name, int64_t begin, int64_t end, const char* reason) {
-    event.name = name;
-    event.begin_ns = begin;
-    event.end_ns = end;
-    event.reason = reason;
-    trace.Add(event);
-  };
-  const bool stepped = stats.first_step_ns != 0;
-  const bool answered = stats.first_token_ns != 0;
-  const char* const why = NameOf(finish);
-  add("waiting", stats.submitted_ns, stepped ? stats.first_step_ns : now, stepped ? "" : why);
-  event.fields[0] = {"tokens", stats.prompt_tokens};
-  event.fields[1] = {"cached", stats.cached_tokens};
-  if (stepped)
-    add("prompt", stats.first_step_ns, answered ? stats.first_token_ns : now, answered ? "" : why);
-  event.fields[0] = {"tokens", stats.output_tokens};
-  event.fields[1] = {"guessed", stats.guessed_tokens};
-  event.fields[2] = {"accepted", stats.accepted_tokens};
-  if (answered) add("decoding", stats.first_token_ns, now, why);
+uint64_t Lacking(const Error& shortage) {
+  return shortage.needed_bytes - std::min(shortage.needed_bytes, shortage.available_bytes);
 }
 
 }  // namespace
@@ -102,7 +48,7 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
 
   // Any thread.
   [[nodiscard]] Status Enqueue(Active& request);
-  [[nodiscard]] Status Enqueue(std::list<std::unique_ptr<ScoreJob>>& job);
+  [[nodiscard]] Status Enqueue(TextJobs::Calls& call);
   [[nodiscard]] Status StartThread();  // under mutex
   void Wake();
   void Remember(const std::shared_ptr<Sequence>& sequence);
@@ -118,6 +64,7 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   void WaitForWork();
   bool StepOf(ModelRunner& runner);
   [[nodiscard]] std::vector<ActiveRequest*> Candidates(const ModelRunner& runner);
+  void GuessWithModels(ModelRunner& runner, const std::vector<ActiveRequest*>& candidates);
   [[nodiscard]] std::vector<Grant> PlanAndReserve(ModelRunner& runner,
                                                   std::vector<ActiveRequest*>* candidates);
   [[nodiscard]] bool MayGoOn(const ActiveRequest& request) const;
@@ -127,9 +74,11 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
                                            std::vector<size_t>* left_out);
   [[nodiscard]] Status ReserveOne(ActiveRequest& request, Grant* grant,
                                   const std::vector<ActiveRequest*>& kept);
+  void ReserveGuesses(const std::vector<ActiveRequest*>& candidates, std::vector<Grant>* grants);
+  [[nodiscard]] bool EvictFor(const kv::PagePool& pages, uint64_t bytes);
   [[nodiscard]] bool MakeRoomFor(ActiveRequest* request, const kv::PagePool& pages, uint64_t bytes,
                                  const std::vector<ActiveRequest*>& kept);
-  [[nodiscard]] bool AnyoneElseHoldsPages(const ActiveRequest* request, const ScoreJob* job,
+  [[nodiscard]] bool AnyoneElseHoldsPages(const ActiveRequest* request, const TextJob* job,
                                           const kv::PagePool& pages) const;
   [[nodiscard]] Status Execute(ModelRunner& runner, const std::vector<ActiveRequest*>& candidates,
                                const std::vector<Grant>& grants);
@@ -142,7 +91,7 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   void CountStep(const std::vector<ActiveRequest*>& candidates, const std::vector<Grant>& grants);
   [[nodiscard]] Status SampleGuesses(ModelRunner& runner, ActiveRequest& request,
                                      const Grant& grant, int32_t first_row);
-  bool ScoreSome();
+  bool ReadTexts();
   void EndRequest(ActiveRequest& request, Finish finish, Error error) noexcept;
   void EndEverything(Finish finish, const Error& error) noexcept;
   [[nodiscard]] Status CheckInvariants() const;
@@ -155,7 +104,7 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   bool woken = false;
   bool closed = false;
   Active arrived;
-  std::list<std::unique_ptr<ScoreJob>> arrived_scores;
+  TextJobs::Calls arrived_texts;
   std::list<std::weak_ptr<Sequence>> sequences;  // least recently used first
   PrefixTrees prefixes;                          // has a lock of its own
   Trace trace;                                   // as this
@@ -167,11 +116,12 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   // Engine thread only.
   Active active;  // by priority, then in order of arrival: those before may take pages from those
                   // after
-  std::list<std::unique_ptr<ScoreJob>> scores;
+  TextJobs texts{clock, trace};
   const ModelRunner* last_runner = nullptr;
   uint64_t step_number = 0;
   sample::Workspace workspace;
-  bool starved = false;  // somebody waits for pages that a thread outside may give back
+  std::vector<float> draft_row;  // of a model's vocabulary
+  bool starved = false;          // somebody waits for pages that a thread outside may give back
 };
 
 Engine::Engine(const Clock& clock, EngineOptions options)
@@ -197,6 +147,11 @@ Result<std::shared_ptr<Request>> Engine::Submit(RequestOptions options) {
                 "min_tokens is " + std::to_string(options.min_tokens) +
                     ", expected 0 to max_tokens" +
                     (options.max_tokens == -1 ? "" : ", " + std::to_string(options.max_tokens)));
+  if (options.shift_keep &&
+      (*options.shift_keep < 0 || *options.shift_keep >= sequence->context_limit()))
+    return Fail(Code::kInvalidArgument, std::to_string(*options.shift_keep) +
+                                            " tokens to keep of a context of " +
+                                            std::to_string(sequence->context_limit()));
   MIRAGE_TRY_ASSIGN(sample::Sampler sampler,
                     sample::Sampler::Create(options.sampling, runner.vocabulary()));
   auto state = std::make_shared<Request::State>(std::max<size_t>(1, options.queue_capacity),
@@ -208,6 +163,7 @@ Result<std::shared_ptr<Request>> Engine::Submit(RequestOptions options) {
   auto request = std::make_shared<Request>(state);
   impl_->Remember(sequence);
   impl_->prefixes.Remember(sequence->runner_);
+  if (options.draft_model != nullptr) impl_->prefixes.Remember(options.draft_model);
 
   Impl::Active node;
   node.push_back(
@@ -221,33 +177,26 @@ Result<std::shared_ptr<Request>> Engine::Submit(RequestOptions options) {
   return request;
 }
 
-Result<std::vector<double>> Engine::Score(std::shared_ptr<ModelRunner> runner,
-                                          std::vector<int32_t> tokens, int64_t first,
-                                          std::function<bool()> cancelled) {
-  const auto count = static_cast<int64_t>(tokens.size());
-  if (count > runner->max_context())
-    return Fail(Code::kContextFull, std::to_string(count) + " tokens do not fit the context of " +
-                                        std::to_string(runner->max_context()));
-  if (first < 0 || first >= count)
-    return Fail(Code::kInvalidArgument,
-                "scoring from token " + std::to_string(first) + " of " + std::to_string(count));
-  for (const int32_t token : tokens)
-    if (token < 0 || token >= runner->vocabulary())
-      return Fail(Code::kInvalidArgument, "token " + std::to_string(token) +
-                                              " is outside the vocabulary of " +
-                                              std::to_string(runner->vocabulary()));
-  std::list<std::unique_ptr<ScoreJob>> node;
-  node.push_back(std::make_unique<ScoreJob>(std::move(runner), std::move(tokens), first,
-                                            std::move(cancelled)));
-  std::future<Result<std::vector<double>>> result = node.front()->result();
+Result<std::shared_ptr<TextBatch>> Engine::Submit(TextCall call) {
+  MIRAGE_TRY(CheckTexts(call));
+  impl_->prefixes.Remember(call.runner);
+  auto batch = std::make_shared<TextBatch>(std::move(call));
+  TextJobs::Calls node;
+  node.emplace_back(batch);
   MIRAGE_TRY(impl_->Enqueue(node));
-  return result.get();
+  return batch;
 }
 
 Result<std::shared_ptr<Sequence>> Engine::Fork(const Sequence& sequence) {
   std::shared_ptr<Sequence> fork = sequence.Fork();
   impl_->Remember(fork);
   return fork;
+}
+
+Status Engine::Adopt(const std::shared_ptr<Sequence>& sequence, Sequence::Copy copy) {
+  impl_->Remember(sequence);
+  impl_->prefixes.Remember(sequence->runner_);
+  return sequence->Adopt(std::move(copy));
 }
 
 uint64_t Engine::GiveBackPrefixes(uint64_t bytes) {
@@ -279,10 +228,10 @@ Status Engine::Impl::Enqueue(Active& request) {
   return {};
 }
 
-Status Engine::Impl::Enqueue(std::list<std::unique_ptr<ScoreJob>>& job) {
+Status Engine::Impl::Enqueue(TextJobs::Calls& call) {
   const std::lock_guard lock(mutex);
   MIRAGE_TRY(StartThread());
-  arrived_scores.splice(arrived_scores.end(), job);
+  arrived_texts.splice(arrived_texts.end(), call);
   woken = true;
   work.notify_one();
   return {};
@@ -370,7 +319,7 @@ bool Engine::Impl::Round() {
     break;
   }
   EndFinished();
-  return ScoreSome() || worked;
+  return ReadTexts() || worked;
 }
 
 void Engine::Impl::TakeIn() {
@@ -384,7 +333,7 @@ void Engine::Impl::TakeIn() {
     });
     active.splice(place, arrived, arrived.begin());
   }
-  scores.splice(scores.end(), arrived_scores);
+  texts.Add(arrived_texts);
 }
 
 void Engine::Impl::EndFinished() {
@@ -392,7 +341,15 @@ void Engine::Impl::EndFinished() {
   for (auto it = active.begin(); it != active.end();) {
     ActiveRequest& request = **it++;
     request.TakeAccepted(now);
-    if (const std::optional<Finish> ending = request.Ending(now)) EndRequest(request, *ending, {});
+    if (const std::optional<Finish> ending = request.Ending(now)) {
+      EndRequest(request, *ending, {});
+      continue;
+    }
+    const Status room = Guarded([&]() -> Status {
+      if (request.Shift()) trace.Add(Instant(request, "context shifted", now));
+      return {};
+    });
+    if (!room) EndRequest(request, Finish::kError, CopyOf(room.error()));
   }
 }
 
@@ -412,11 +369,16 @@ bool Engine::Impl::StepOf(ModelRunner& runner) {
   std::vector<ActiveRequest*> candidates = Candidates(runner);
   const auto streams = std::count_if(candidates.begin(), candidates.end(),
                                      [](const ActiveRequest* r) { return r->pending() == 1; });
-  const double per_token_share = runner.step_cost.PerTokenShare(streams);
-  for (ActiveRequest* request : candidates) request->Guess(per_token_share);
+  for (ActiveRequest* request : candidates) request->Guess(streams, clock.NowNs());
+  GuessWithModels(runner, candidates);
   const size_t before = active.size();
-  const std::vector<Grant> grants = PlanAndReserve(runner, &candidates);
+  std::vector<Grant> grants = PlanAndReserve(runner, &candidates);
   if (grants.empty()) return active.size() != before;  // a request that can never fit was ended
+  // Side by side, what the same adapters add to many rows costs little more than to one.
+  std::stable_sort(grants.begin(), grants.end(), [&](const Grant& a, const Grant& b) {
+    return model::IdOf(candidates[a.candidate]->adapters()) <
+           model::IdOf(candidates[b.candidate]->adapters());
+  });
 
   const int64_t begin = clock.NowNs();
   for (const Grant& grant : grants)
@@ -426,7 +388,7 @@ bool Engine::Impl::StepOf(ModelRunner& runner) {
   const Status executed = Guarded([&] { return Execute(runner, candidates, grants); });
   int64_t tokens = 0;
   for (const Grant& grant : grants) tokens += grant.tokens + grant.guesses;
-  trace.Add(StepEvent(begin, clock.NowNs(), grants.size(), tokens, executed));
+  trace.Add(StepEvent("step", begin, clock.NowNs(), grants.size(), tokens, executed));
   if (!executed) {
     FailStep(candidates, grants, executed.error());
     return true;
@@ -441,7 +403,8 @@ std::vector<ActiveRequest*> Engine::Impl::Candidates(const ModelRunner& runner) 
   const int64_t now = clock.NowNs();
   int32_t running = 0;
   for (const auto& request : active) {
-    if (request->paused()) continue;
+    // A reader may have made room only after this round's shifts; it wakes us for another round.
+    if (request->paused() || request->must_shift()) continue;
     if (options.max_running > 0 && ++running > options.max_running) break;
     if (&request->runner() != &runner || !MayGoOn(*request) || !request->TakePrompt()) continue;
     request->FindPrefix(now);
@@ -451,6 +414,41 @@ std::vector<ActiveRequest*> Engine::Impl::Candidates(const ModelRunner& runner) 
     if (!follows) candidates.push_back(request.get());
   }
   return candidates;
+}
+
+// Those that share a draft model guess together. One that fails costs only its guesses: the
+// requests go on without it.
+void Engine::Impl::GuessWithModels(ModelRunner& runner,
+                                   const std::vector<ActiveRequest*>& candidates) {
+  for (;;) {
+    const auto first = std::find_if(candidates.begin(), candidates.end(),
+                                    [](const ActiveRequest* r) { return r->wants_draft(); });
+    if (first == candidates.end()) return;
+    ModelRunner& drafting = *(*first)->draft_runner();
+    const int64_t begin = clock.NowNs();
+    std::vector<ActiveRequest*> together;
+    int64_t guesses = 0;
+    const Status guessed = Guarded([&]() -> Status {
+      std::vector<DraftWish> wishes;
+      for (ActiveRequest* request : candidates) {
+        if (!request->wants_draft() || request->draft_runner() != &drafting) continue;
+        together.push_back(request);
+        wishes.push_back(request->MakeDraftWish());
+      }
+      draft_row.resize(static_cast<size_t>(runner.vocabulary()));
+      MIRAGE_TRY(GuessTogether(drafting, wishes, Limits(drafting).prompt_tokens, clock, draft_row,
+                               workspace));
+      for (ActiveRequest* request : together) {
+        request->TakeDraft();
+        guesses += request->guesses();
+      }
+      return {};
+    });
+    trace.Add(StepEvent("draft", begin, clock.NowNs(), together.size(), guesses, guessed));
+    if (guessed) continue;
+    for (ActiveRequest* request : candidates)
+      if (request->draft_runner() == &drafting) request->EndDraft();
+  }
 }
 
 // Whoever finds no room is planned without, so that the step's tokens go to those who do.
@@ -463,7 +461,10 @@ std::vector<Grant> Engine::Impl::PlanAndReserve(ModelRunner& runner,
                           request->priority(), request->deadline_ns().value_or(INT64_MAX)});
     std::vector<size_t> left_out;
     std::vector<Grant> grants = Reserve(*candidates, PlanStep(counters, Limits(runner)), &left_out);
-    if (left_out.empty()) return grants;
+    if (left_out.empty()) {
+      ReserveGuesses(*candidates, &grants);
+      return grants;
+    }
     for (auto it = left_out.rbegin(); it != left_out.rend(); ++it)
       candidates->erase(candidates->begin() + static_cast<std::ptrdiff_t>(*it));
   }
@@ -484,7 +485,8 @@ bool Engine::Impl::MayGoOn(const ActiveRequest& request) const {
   }
   if (alone) return true;
   for (const kv::LayerGroup& group : request.runner().pages().geometry())
-    needed += static_cast<uint64_t>(kv::PagesFor(group, request.pending(), request.pending())) *
+    needed += static_cast<uint64_t>(
+                  kv::PagesFor(group, request.pending(), request.pending(), kv::Snapshots::kSkip)) *
               group.bytes_per_page();
   const uint64_t available = request.runner().pages().available_bytes();
   return needed <= available ||
@@ -515,7 +517,11 @@ std::vector<Grant> Engine::Impl::Reserve(const std::vector<ActiveRequest*>& cand
       left_out->push_back(grant.candidate);  // preempted just now
       continue;
     }
-    Status reserved = Guarded([&] { return ReserveOne(request, &grant, kept); });
+    const auto reserve = [&] { return ReserveOne(request, &grant, kept); };
+    Status reserved = Guarded(reserve);
+    const bool alone = !reserved && kept.empty() &&
+                       !AnyoneElseHoldsPages(&request, nullptr, request.runner().pages());
+    if (alone) reserved = Guarded(reserve);  // what others let go of meanwhile is there by now
     if (reserved) {
       granted.push_back(grant);
       kept.push_back(&request);
@@ -527,41 +533,63 @@ std::vector<Grant> Engine::Impl::Reserve(const std::vector<ActiveRequest*>& cand
     starved = true;
     if (Status fits = request.CheckCanFit(); !fits)
       EndRequest(request, Finish::kError, std::move(fits).error());
-    else if (kept.empty() && !AnyoneElseHoldsPages(&request, nullptr, request.runner().pages()))
+    else if (alone)
       EndRequest(request, Finish::kError, std::move(reserved).error());
   }
   return granted;
 }
 
 // Room is made by those who are idle, then paused, then younger; a smaller part of the grant does,
-// too.
+// too. For what is only kept to go back to nobody gives up more than what is only kept to be found.
 Status Engine::Impl::ReserveOne(ActiveRequest& request, Grant* grant,
                                 const std::vector<ActiveRequest*>& kept) {
-  Status reserved = request.Reserve(grant->tokens + grant->guesses);
-  if (!reserved && grant->guesses > 0) {  // nobody gives room for guesses
-    grant->guesses = 0;
-    reserved = request.Reserve(grant->tokens);
-  }
-  while (!reserved &&
-         MakeRoomFor(&request, request.runner().pages(), reserved.error().needed_bytes, kept))
-    reserved = request.Reserve(grant->tokens);
+  const kv::PagePool& pages = request.runner().pages();
+  const auto reserve = [&](kv::Snapshots snapshots) {
+    return request.Reserve(grant->tokens, 0, snapshots);
+  };
+  Status reserved = reserve(kv::Snapshots::kTake);
+  while (!reserved && EvictFor(pages, Lacking(reserved.error())))
+    reserved = reserve(kv::Snapshots::kTake);
+  if (!reserved) reserved = reserve(kv::Snapshots::kSkip);
+  while (!reserved && MakeRoomFor(&request, pages, Lacking(reserved.error()), kept))
+    reserved = reserve(kv::Snapshots::kSkip);
   while (!reserved && grant->tokens > kLeastPartOfGrant) {
     grant->tokens = std::max(kLeastPartOfGrant, grant->tokens / 2);
-    reserved = request.Reserve(grant->tokens);
+    reserved = reserve(kv::Snapshots::kSkip);
   }
   return reserved;
 }
 
-// Takes pages that are kept only to be found again, or else the pages of one other: an idle
-// session's, least recently used first; a paused request's; those of the youngest request that came
-// after `request`. Older running ones keep theirs: so the oldest always gets on, and none takes
-// turns with another at throwing work away. Those in `kept` are in the step already, and those of
-// whose pages `pages` could not use the bytes keep them. request: nullptr for a score, which comes
-// after everybody.
+// Of what is left when everybody has room for what is sure: nobody gives room for guesses.
+void Engine::Impl::ReserveGuesses(const std::vector<ActiveRequest*>& candidates,
+                                  std::vector<Grant>* grants) {
+  for (Grant& grant : *grants) {
+    const auto reserve = [&] {
+      return candidates[grant.candidate]->Reserve(grant.tokens, grant.guesses,
+                                                  kv::Snapshots::kTake);
+    };
+    while (grant.guesses > 0 && !Guarded(reserve)) grant.guesses /= 2;
+  }
+}
+
+// Pages that are kept only to be found again; false when there are none.
+bool Engine::Impl::EvictFor(const kv::PagePool& pages, uint64_t bytes) {
+  return prefixes.Evict(&pages, std::max<uint64_t>(1, bytes), clock.NowNs()) > 0;
+}
+
+// Takes pages that are kept only to be found again, or else those with which one request guesses,
+// or those that one keeps to go back to, or else the pages of one other: an idle session's, least
+// recently used first; a paused request's; those of the youngest request that came after `request`.
+// Older running ones keep theirs: so the oldest always gets on, and none takes turns with another
+// at throwing work away. Those in `kept` are in the step already, and those of whose pages `pages`
+// could not use the bytes keep them. request: nullptr for a score, which comes after everybody.
 bool Engine::Impl::MakeRoomFor(ActiveRequest* request, const kv::PagePool& pages, uint64_t bytes,
                                const std::vector<ActiveRequest*>& kept) {
-  if (prefixes.Evict(&pages, std::max<uint64_t>(1, bytes), clock.NowNs()) > 0) return true;
+  if (EvictFor(pages, bytes)) return true;
   const auto helps = [&](ModelRunner& runner) { return runner.pages().FreeableFor(&pages) > 0; };
+  for (const auto& other : active)
+    if (other->draft_runner() != nullptr && helps(*other->draft_runner()) && other->GiveUpDraft())
+      return true;
   if (request != nullptr && request->ForgetTail()) return true;  // no copy to make room for
   std::vector<std::shared_ptr<Sequence>>
       idle;  // the last reference may be ours: not to be dropped under the lock
@@ -570,6 +598,10 @@ bool Engine::Impl::MakeRoomFor(ActiveRequest* request, const kv::PagePool& pages
     for (const std::weak_ptr<Sequence>& known : sequences)
       if (std::shared_ptr<Sequence> sequence = known.lock()) idle.push_back(std::move(sequence));
   }
+  for (const std::shared_ptr<Sequence>& sequence : idle)
+    if (helps(*sequence->runner_) && sequence->DropSnapshots()) return true;
+  for (const auto& other : active)
+    if (helps(other->runner()) && other->DropSnapshots()) return true;
   for (const std::shared_ptr<Sequence>& sequence : idle)
     if (helps(*sequence->runner_) && sequence->DropCache()) return true;
   const auto takeable = [&](const ActiveRequest& other) {
@@ -583,11 +615,7 @@ bool Engine::Impl::MakeRoomFor(ActiveRequest* request, const kv::PagePool& pages
     return true;
   }
   if (request == nullptr) return false;
-  for (const auto& job : scores) {
-    if (!job->holds_pages() || !helps(job->runner())) continue;
-    job->Preempt();
-    return true;
-  }
+  if (texts.Preempt(pages)) return true;
   for (auto it = active.rbegin(); it != active.rend() && it->get() != request; ++it) {
     if (!takeable(**it)) continue;
     trace.Add(Instant(**it, "preempted", clock.NowNs()));
@@ -597,16 +625,24 @@ bool Engine::Impl::MakeRoomFor(ActiveRequest* request, const kv::PagePool& pages
   return false;
 }
 
-bool Engine::Impl::AnyoneElseHoldsPages(const ActiveRequest* request, const ScoreJob* job,
+// Also one out of sight: a sequence that another thread is just letting go of, or copies.
+bool Engine::Impl::AnyoneElseHoldsPages(const ActiveRequest* request, const TextJob* job,
                                         const kv::PagePool& pages) const {
   const bool requests = std::any_of(active.begin(), active.end(), [&](const auto& other) {
     return other.get() != request && other->cache().length() > 0 &&
            other->runner().pages().FreeableFor(&pages) > 0;
   });
-  return requests || std::any_of(scores.begin(), scores.end(), [&](const auto& other) {
-           return other.get() != job && other->holds_pages() &&
-                  other->runner().pages().FreeableFor(&pages) > 0;
-         });
+  const bool jobs = texts.HoldPagesFor(pages, job);
+  if (requests || jobs) return true;
+  kv::HoldCounts counts(pages.geometry().size());
+  request != nullptr ? request->cache().CountHolds(&counts) : texts.CountHoldsOf(*job, &counts);
+  uint64_t own = 0;
+  for (const auto& group : counts) own += group.size();
+  for (const std::shared_ptr<ModelRunner>& runner : prefixes.Runners())
+    if (runner->pages().FreeableFor(&pages) > 0 &&
+        runner->pages().Stats().pages_held > (&runner->pages() == &pages ? own : 0))
+      return true;
+  return false;
 }
 
 Status Engine::Impl::Execute(ModelRunner& runner, const std::vector<ActiveRequest*>& candidates,
@@ -616,7 +652,8 @@ Status Engine::Impl::Execute(ModelRunner& runner, const std::vector<ActiveReques
     ActiveRequest& request = *candidates[grant.candidate];
     const bool sampled = grant.tokens == request.pending();
     slices.push_back({&request.cache(), request.PassTokens(grant.tokens, grant.guesses),
-                      sampled ? 1 + static_cast<int32_t>(grant.guesses) : 0});
+                      sampled ? 1 + static_cast<int32_t>(grant.guesses) : 0,
+                      request.PromptWish(grant.tokens), request.adapters()});
   }
   return runner.Forward(slices, [&] { return MostlyForNobody(candidates, grants); });
 }
@@ -662,12 +699,16 @@ void Engine::Impl::SampleAndCommit(ModelRunner& runner,
     const bool sampled = grant.tokens == request.pending();
     request.CommitTokens(grant.tokens, clock.NowNs());
     request.last_served = step_number;
-    if (!sampled) continue;
     const int32_t first_row = row;
-    row += 1 + static_cast<int32_t>(grant.guesses);
-    Status status =
-        Guarded([&]() -> Status { return SampleGuesses(runner, request, grant, first_row); });
-    if (!status) EndRequest(request, Finish::kError, std::move(status).error());
+    if (sampled) row += 1 + static_cast<int32_t>(grant.guesses);
+    Status status = Guarded([&]() -> Status {
+      MIRAGE_TRY(request.GivePromptPart());
+      return sampled ? SampleGuesses(runner, request, grant, first_row) : Status{};
+    });
+    if (status) continue;
+    status = Guarded(
+        [&]() -> Status { return Fail(AboutModel(runner, request, std::move(status).error())); });
+    EndRequest(request, Finish::kError, std::move(status).error());
   }
 }
 
@@ -704,32 +745,22 @@ Status Engine::Impl::SampleGuesses(ModelRunner& runner, ActiveRequest& request, 
   return {};
 }
 
-// One chunk of the oldest scoring job; a small one while streams run.
-bool Engine::Impl::ScoreSome() {
-  if (scores.empty()) return false;
-  ScoreJob& job = *scores.front();
-  const StepLimits limits = Limits(job.runner());
+// One pass over texts; a small one while streams run.
+bool Engine::Impl::ReadTexts() {
+  texts.EndUnwanted();
+  if (texts.empty()) return false;
+  const StepLimits limits = Limits(texts.runner());
   const int64_t tokens =
       active.empty() ? limits.tokens : std::min(limits.tokens, limits.prompt_tokens);
-  Status status = Guarded([&]() -> Status {
-    if (job.cancelled()) return Fail(Code::kCancelled, "scoring was cancelled");
-    Status reserved = job.Reserve(tokens);
-    while (!reserved &&
-           MakeRoomFor(nullptr, job.runner().pages(), reserved.error().needed_bytes, {}))
-      reserved = job.Reserve(tokens);
-    if (!reserved && AnyoneElseHoldsPages(nullptr, &job, job.runner().pages())) {
-      starved = true;
-      return Fail(Code::kBusy, "");
-    }
-    MIRAGE_TRY(reserved);
-    return job.Run();
-  });
-  if (!status && status.error().code == Code::kBusy) return false;  // waits for pages
-  if (status && !job.done()) return true;
-  const std::unique_ptr<ScoreJob> finished = std::move(scores.front());
-  scores.pop_front();
-  finished->Finish(std::move(status));
-  return true;
+  const TextJobs::Pages pages{[this](const kv::PagePool& of, uint64_t bytes) {
+                                return MakeRoomFor(nullptr, of, bytes, {});
+                              },
+                              [this](const TextJob& job) {
+                                return AnyoneElseHoldsPages(nullptr, &job, job.runner().pages());
+                              }};
+  const bool worked = texts.Run(tokens, pages) == TextJobs::Outcome::kWorked;
+  if (!worked) starved = true;
+  return worked;
 }
 
 // The request leaves the list before anybody can see that it ended.
@@ -749,11 +780,7 @@ void Engine::Impl::EndRequest(ActiveRequest& request, Finish finish, Error error
 void Engine::Impl::EndEverything(Finish finish, const Error& error) noexcept {
   TakeIn();
   while (!active.empty()) EndRequest(*active.front(), finish, CopyOf(error));
-  while (!scores.empty()) {
-    const std::unique_ptr<ScoreJob> job = std::move(scores.front());
-    scores.pop_front();
-    job->Finish(Fail(CopyOf(error)));
-  }
+  texts.EndAll(error);
 }
 
 // What the engine thread alone changes can be compared while others fork and close sessions: they
@@ -764,11 +791,18 @@ Status Engine::Impl::CheckInvariants() const {
     if (std::find(runners.begin(), runners.end(), &request->runner()) == runners.end())
       runners.push_back(&request->runner());
   for (ModelRunner* runner : runners) {
-    kv::HoldCounts counts(runner->pages().geometry().size());
+    std::vector<const kv::SequenceCache*> caches;
     for (const auto& request : active)
-      if (&request->runner() == runner) request->cache().CountHolds(&counts);
-    for (const auto& job : scores)
-      if (&job->runner() == runner) job->cache().CountHolds(&counts);
+      if (&request->runner() == runner) caches.push_back(&request->cache());
+    for (const auto& request : active)
+      if (request->draft_runner() == runner && request->draft_cache() != nullptr)
+        caches.push_back(request->draft_cache());
+    kv::HoldCounts counts(runner->pages().geometry().size());
+    for (const kv::SequenceCache* cache : caches) {
+      cache->CountHolds(&counts);
+      MIRAGE_TRY(cache->CheckInvariants());
+    }
+    texts.CountHolds(*runner, &counts);
     MIRAGE_TRY(runner->pages().CheckInvariants());
     MIRAGE_TRY(runner->prefixes().CheckInvariants());
     MIRAGE_TRY(runner->prefixes().CheckHolders(std::move(counts), false));

@@ -7,22 +7,20 @@
 // which requests take part and with how many tokens, reserve their pages, execute one pass of the
 // model over all of them, sample, commit; or roll back. Shortage of pages
 // first takes those of idle sequences, then makes a request wait, or a paused or younger one and a
-// score give up theirs to be computed again later; it fails a request only when it cannot fit with
-// everything else out of the way.
+// text that is read give up theirs to be computed again later; it fails a request only when it
+// cannot fit with everything else out of the way.
 //
 // The thread starts with the first request. Any thread may call.
 
 #include <cstdint>
-#include <functional>
 #include <memory>
-#include <span>
-#include <vector>
 
 #include "base/clock.h"
 #include "base/result.h"
 #include "engine/model_runner.h"
 #include "engine/request.h"
 #include "engine/sequence.h"
+#include "engine/text_job.h"
 #include "engine/trace.h"
 
 namespace mirage::engine {
@@ -61,16 +59,15 @@ class Engine {
   // kInvalidArgument, kContextFull, kBusy (the sequence has a request), kClosed.
   [[nodiscard]] Result<std::shared_ptr<Request>> Submit(RequestOptions options);
 
-  // logprobs[i] = log P(tokens[first + i + 1] | tokens[0 .. first + i]) for every token there is,
-  // the model's cache not being used or changed. Blocks the caller; runs between steps. `cancelled`
-  // is polled from the engine thread.
-  [[nodiscard]] Result<std::vector<double>> Score(std::shared_ptr<ModelRunner> runner,
-                                                  std::vector<int32_t> tokens, int64_t first,
-                                                  std::function<bool()> cancelled);
+  // Texts to be read, between steps. As CheckTexts, kClosed.
+  [[nodiscard]] Result<std::shared_ptr<TextBatch>> Submit(TextCall call);
 
   // An idle sequence of the same tokens that shares what is computed of them. While a request runs
   // on `sequence`: of the tokens there are now.
   [[nodiscard]] Result<std::shared_ptr<Sequence>> Fork(const Sequence& sequence);
+
+  // Sequence::Adopt, so that its pages are known here and can be taken when others need them.
+  [[nodiscard]] Status Adopt(const std::shared_ptr<Sequence>& sequence, Sequence::Copy copy);
 
   // Gives back pages kept only to be found again, until `bytes` of them are free. Returns the bytes
   // freed.

@@ -19,6 +19,8 @@
 
 namespace mirage::engine {
 
+using model::HiddenRows;
+using model::Scores;
 using model::Slice;
 
 class ModelRunner {
@@ -33,11 +35,14 @@ class ModelRunner {
   // The most tokens, and the most rows of logits, of one pass.
   [[nodiscard]] virtual int64_t max_step_tokens() const = 0;
   [[nodiscard]] virtual int32_t max_logit_rows() const = 0;
+  // Values of a hidden state.
+  [[nodiscard]] virtual int32_t hidden_width() const = 0;
   [[nodiscard]] virtual kv::PagePool& pages() = 0;
   // What its sequences share of each other's pages.
   [[nodiscard]] virtual kv::PrefixCache& prefixes() = 0;
 
-  // One pass over the weights for all slices, whose pages are reserved. `cancelled` is polled
+  // One pass over the weights for all slices, whose pages are reserved; it writes their scores.
+  // `cancelled` is polled
   // between layers or more often; true ends the pass with kCancelled. Whatever happens, the caches'
   // committed lengths are unchanged: the engine commits.
   [[nodiscard]] virtual Status Forward(std::span<const Slice> slices,
@@ -45,11 +50,11 @@ class ModelRunner {
   // [vocabulary] of the index-th row of logits that was wanted, writable, valid until the next
   // pass.
   [[nodiscard]] virtual std::span<float> Logits(int32_t index) = 0;
+  // [hidden_width] of the index-th hidden state that was wanted, as the logits.
+  [[nodiscard]] virtual std::span<const float> Hidden(int32_t index) = 0;
 
-  // One pass over one slice: logprobs[i] of targets[i] after slice.tokens[first + i].
-  [[nodiscard]] virtual Status Score(const Slice& slice, int64_t first,
-                                     std::span<const int32_t> targets, std::span<double> logprobs,
-                                     const std::function<bool()>& cancelled) = 0;
+  // An error about the model with its file's name (format::ModelFile::Locate).
+  [[nodiscard]] virtual Error Locate(Error error) const { return error; }
 };
 
 }  // namespace mirage::engine

@@ -107,13 +107,17 @@ void DraftLength::Learn(int64_t proposed, int64_t accepted) {
     length_ = std::max<int64_t>(1, length_ / 2);
     if (++misses_ < kMissesToRest) return;
     misses_ = 0;
-    rest_ = next_rest_;
-    next_rest_ = std::min(kLongestRest, 2 * next_rest_);
+    Rest();
     return;
   }
   misses_ = 0;
   next_rest_ = kFirstRest;
   length_ = accepted == proposed ? std::min(most_, 2 * length_) : std::min(most_, accepted + 1);
+}
+
+void DraftLength::Rest() {
+  rest_ = next_rest_;
+  next_rest_ = std::min(kLongestRest, 2 * next_rest_);
 }
 
 }  // namespace mirage::engine

@@ -67,6 +67,8 @@ class DraftLength {
   [[nodiscard]] int64_t Next(double per_token_share);
   // Of `proposed` tokens the model chose the first `accepted` itself.
   void Learn(int64_t proposed, int64_t accepted);
+  // No guesses for a while, each time for longer.
+  void Rest();
 
  private:
   static constexpr int64_t kFirst = 4;

@@ -15,6 +15,7 @@ void PrefixTrees::Remember(const std::shared_ptr<ModelRunner>& runner) {
   runners_.push_back(runner);
 }
 
+// The last reference may be the caller's: it is dropped without the lock.
 std::vector<std::shared_ptr<ModelRunner>> PrefixTrees::Runners() const {
   std::vector<std::shared_ptr<ModelRunner>> runners;
   const std::lock_guard lock(mutex_);

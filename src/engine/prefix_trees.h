@@ -26,11 +26,10 @@ class PrefixTrees {
   [[nodiscard]] uint64_t EvictableBytes(const kv::PagePool* taker) const;
   // Of pages that no sequence holds, whoever could use them.
   [[nodiscard]] uint64_t HeldBytes() const;
-
- private:
-  // The last reference may be the caller's: it is dropped without the lock.
+  // Of all models that are remembered and still there.
   [[nodiscard]] std::vector<std::shared_ptr<ModelRunner>> Runners() const;
 
+ private:
   mutable std::mutex mutex_;
   std::vector<std::weak_ptr<ModelRunner>> runners_;
 };

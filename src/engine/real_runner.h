@@ -20,6 +20,7 @@ class RealRunner final : public ModelRunner {
   [[nodiscard]] int64_t max_context() const override { return model_->plan().context; }
   [[nodiscard]] int64_t max_step_tokens() const override { return model_->plan().step_tokens; }
   [[nodiscard]] int32_t max_logit_rows() const override { return model_->plan().logit_rows; }
+  [[nodiscard]] int32_t hidden_width() const override { return model_->config().embedding; }
   [[nodiscard]] kv::PagePool& pages() override { return model_->pages(); }
   [[nodiscard]] kv::PrefixCache& prefixes() override { return prefixes_; }
   [[nodiscard]] Status Forward(std::span<const Slice> slices,
@@ -27,10 +28,11 @@ class RealRunner final : public ModelRunner {
     return model_->Forward(slices, cancelled);
   }
   [[nodiscard]] std::span<float> Logits(int32_t index) override { return model_->Logits(index); }
-  [[nodiscard]] Status Score(const Slice& slice, int64_t first, std::span<const int32_t> targets,
-                             std::span<double> logprobs,
-                             const std::function<bool()>& cancelled) override {
-    return model_->Score(slice, first, targets, logprobs, cancelled);
+  [[nodiscard]] std::span<const float> Hidden(int32_t index) override {
+    return model_->Hidden(index);
+  }
+  [[nodiscard]] Error Locate(Error error) const override {
+    return model_->file().Locate(std::move(error));
   }
 
   [[nodiscard]] model::Model& model() { return *model_; }

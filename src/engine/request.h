@@ -16,7 +16,9 @@
 
 #include "base/result.h"
 #include "engine/constraint.h"
+#include "engine/prompt_scores.h"
 #include "engine/sequence.h"
+#include "model/adapter_set.h"
 #include "sample/params.h"
 #include "sample/sampler.h"
 
@@ -45,6 +47,9 @@ class StopRule {
   [[nodiscard]] virtual bool Push(int32_t token) = 0;
 };
 
+// Outputs a reader may lag behind before the request pauses.
+inline constexpr size_t kQueueCapacity = 256;
+
 struct RequestOptions {
   std::shared_ptr<Sequence> sequence;  // idle; the request is its only user until finished
   std::vector<int32_t>
@@ -52,29 +57,40 @@ struct RequestOptions {
   // Another request's, submitted before, which comes to hold the same tokens: what that one has
   // computed of them when it comes to its first output is taken over instead of computed.
   std::shared_ptr<const Sequence> prompt_from;
+  std::shared_ptr<const model::AdapterSet> adapters;  // of the sequence's model; null: none
   sample::Params sampling;
-  uint32_t sample_index = 0;         // of several answers to one prompt, which: keys the draws
-  bool external_sampler = false;     // outputs are logits, answered by Accept
-  int64_t min_tokens = 0;            // before these were produced no stop token is drawn
-  int64_t max_tokens = -1;           // -1: until the context is full
+  uint32_t sample_index = 0;      // of several answers to one prompt, which: keys the draws
+  bool external_sampler = false;  // outputs are logits, answered by Accept
+  int64_t min_tokens = 0;         // before these were produced no stop token is drawn
+  int64_t max_tokens = -1;        // -1: until the context is full
+  // When the context is full the older half of the tokens after the first `shift_keep` is dropped
+  // and it goes on; nothing: it ends. Below the sequence's context_limit.
+  std::optional<int64_t> shift_keep;
   std::vector<int32_t> stop_tokens;  // the end-of-generation set; empty to ignore it
   std::unique_ptr<StopRule> stop_rule;
   std::unique_ptr<Constraint> constraint;  // not with external_sampler; null: all tokens may come
   int logprobs = 0;
+  // Likeliest tokens to give with each token of the prompt, from one on that is counted from the
+  // beginning of the sequence: at least 1, at most where the output begins. 0: nothing is given.
+  int prompt_logprobs = 0;
+  int64_t prompt_logprobs_first = 1;
   int64_t most_guesses = 0;  // tokens guessed ahead in a step and checked by the model; 0: none
+  // Guesses; null: guesses come from what was said before.
+  std::shared_ptr<ModelRunner> draft_model;
   std::optional<int64_t> deadline_ns;  // on the engine's clock
   int32_t priority = 0;                // those of higher ones come first
-  size_t queue_capacity = 256;         // outputs the reader may lag behind
+  size_t queue_capacity = kQueueCapacity;
 };
 
 struct Output {
-  enum class Kind { kToken, kLogits, kDone };
+  enum class Kind { kPrompt, kToken, kLogits, kDone };
   Kind kind = Kind::kToken;
-  sample::Choice choice;          // kToken
-  bool stop_token = false;        // kToken: it is of the end-of-generation set
-  std::vector<float> logits;      // kLogits: [vocabulary]
-  Finish finish = Finish::kNone;  // kDone
-  Error error;                    // kDone with Finish::kError
+  std::shared_ptr<const PromptPart> prompt;  // kPrompt
+  sample::Choice choice;                     // kToken
+  bool stop_token = false;                   // kToken: it is of the end-of-generation set
+  std::vector<float> logits;                 // kLogits: [vocabulary]
+  Finish finish = Finish::kNone;             // kDone
+  Error error;                               // kDone with Finish::kError
 };
 
 struct RequestStats {
@@ -89,6 +105,8 @@ struct RequestStats {
   int64_t last_token_ns = 0;
   int64_t waits_for_pages = 0;  // steps it was left out of for want of pages
   int64_t preemptions = 0;      // times its pages were taken, to be computed again
+  int64_t shifts = 0;           // times the context was full and its older half was dropped
+  int64_t dropped_tokens = 0;   // in these
 };
 
 class Request {

@@ -8,6 +8,12 @@
 // taken by preemption, a window that lost what a rollback needs): the engine computes what is
 // missing before it goes on. Its pages go back when it is destroyed.
 //
+// A request may drop old tokens to go on in a full context. What the sequence held before the
+// request is kept as tokens until the next one begins, so that TakeBack undoes that, too.
+//
+// Keys and values are of one set of adapters, that of the last request: one with others computes
+// the tokens again.
+//
 // While a request runs, the engine thread alone changes the cache, under the lock: so it may read
 // it without, and others may fork it.
 //
@@ -16,12 +22,14 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "base/result.h"
 #include "engine/model_runner.h"
 #include "kv/sequence_cache.h"
+#include "model/adapter_set.h"
 
 namespace mirage::engine {
 
@@ -42,16 +50,23 @@ class Sequence {
 
   // Keeps the first `count` tokens. kBusy while a request runs, kInvalidArgument beyond the length.
   [[nodiscard]] Status Truncate(int64_t count);
+  // Holds the first `count` of the tokens it held when its last request began, which were at least
+  // as many. Nothing while a request runs.
+  void TakeBack(int64_t count) noexcept;
 
   // Gives up the keys and values, which will be computed again when they are needed; false when
   // there are none or a request runs.
   bool DropCache();
+
+  // Gives up what it holds only to go back to; false when there is nothing or a request runs.
+  bool DropSnapshots();
 
   // The tokens and, held by a second cache, the pages of the computed ones. kBusy while a request
   // runs; none may start while the copy is there.
   struct Copy {
     std::vector<int32_t> tokens;
     kv::SequenceCache cache;
+    model::AdapterSetId adapters{};  // that the cache was computed with
   };
   [[nodiscard]] Result<Copy> Share() const;
   // Takes tokens and cache in place of its own, for a sequence that is empty and idle.
@@ -68,15 +83,25 @@ class Sequence {
   friend class Engine;
   friend class ActiveRequest;
 
+  // All with mutex_ held.
+  void Restore(int64_t count) noexcept;
+  // What is computed from now on is computed with these adapters. Keys and values of others are
+  // given up. Only a bad_alloc may come out of it, and then nothing has changed.
+  void ComputeWith(const model::AdapterSetId& adapters);
+
   const std::shared_ptr<ModelRunner> runner_;
   const int64_t context_limit_;
   const PrefixSharing sharing_;
   mutable std::mutex mutex_;  // guards what follows
   bool busy_ = false;
   std::vector<int32_t> tokens_;
+  // What it held when its last request began, where tokens_ no longer begins with that.
+  std::optional<std::vector<int32_t>> before_shifts_;
   int64_t cached_length_ = 0;
   // It began with keys and values from outside, which others are not to find.
   bool from_outside_ = false;
+  model::AdapterSetId adapters_{};  // that the cache is computed with
+  PrefixSharing shared_as_;         // sharing_, with these
   kv::SequenceCache cache_;
 };
 

@@ -37,6 +37,13 @@ class StepCost {
     const double tokens = token_ns_ * static_cast<double>(rows);
     return tokens <= 0 ? 0 : tokens / (fixed_ns_ + tokens);
   }
+  // Of a step that gives so many sequences a token, the part that it takes to guess one more for
+  // each with a smaller model and to check it; 0 while nothing is known. At 1 or more guessing
+  // cannot pay.
+  [[nodiscard]] double GuessShare(int64_t rows, const StepCost& guessing) const {
+    const double step = PassNs(rows);
+    return step <= 0 ? 0 : PerTokenShare(rows) + guessing.PassNs(rows) / step;
+  }
   // Of a token among many; a millisecond while nothing is known.
   [[nodiscard]] double token_ns() const {
     const double known = token_ns_;
@@ -45,6 +52,9 @@ class StepCost {
 
  private:
   static constexpr int64_t kFewTokens = 4;
+  [[nodiscard]] double PassNs(int64_t rows) const {
+    return fixed_ns_ + token_ns_ * static_cast<double>(rows);
+  }
   static double Blended(double average, double value) {
     return average == 0 ? value : 0.8 * average + 0.2 * value;
   }

@@ -15,5 +15,7 @@
 namespace mirage::format {
 
 [[nodiscard]] Result<Fingerprint> FingerprintOf(const ModelFile& file);
+// The same over all of every tensor's data: for small files.
+[[nodiscard]] Result<Fingerprint> WholeFingerprintOf(const ModelFile& file);
 
 }  // namespace mirage::format

@@ -9,8 +9,9 @@
 #include <utility>
 
 #include "base/checked.h"
+#include "base/file_error.h"
+#include "base/printable.h"
 #include "format/cursor.h"
-#include "format/printable.h"
 
 namespace mirage::format {
 namespace {
@@ -47,6 +48,7 @@ class ShardReader {
   Result<Shard> Read();
 
  private:
+  Status ReadHeader();
   Status ReadVersion();
   Status ReadMetadata(uint64_t keys);
   Result<MetadataEntry> ReadEntry();
@@ -69,14 +71,23 @@ class ShardReader {
 };
 
 Result<Shard> ShardReader::Read() {
+  if (Status status = ReadHeader(); !status) {
+    Error error = std::move(status).error();
+    const bool about_key = error.part.kind == FilePart::Kind::kKey;
+    return Fail(about_key ? result_.metadata.Locate(std::move(error))
+                          : std::move(error).Within(source_->name()));
+  }
+  return std::move(result_);
+}
+
+Status ShardReader::ReadHeader() {
   MIRAGE_TRY(ReadVersion());
   MIRAGE_TRY_ASSIGN(const uint64_t tensors, cursor_.Read<uint64_t>());
   MIRAGE_TRY_ASSIGN(const uint64_t keys, cursor_.Read<uint64_t>());
   MIRAGE_TRY(ReadMetadata(keys));
   MIRAGE_TRY(ReadAlignment());
   MIRAGE_TRY(ReadTensors(tensors));
-  MIRAGE_TRY(PlaceTensors());
-  return std::move(result_);
+  return PlaceTensors();
 }
 
 Status ShardReader::ReadVersion() {
@@ -219,9 +230,9 @@ Status ShardReader::ReadAlignment() {
   const uint64_t alignment = result_.alignment;
   if (alignment < kLeastAlignment || alignment > limits_.alignment ||
       (alignment & (alignment - 1)) != 0)
-    return Fail(Code::kCorrupt, "key 'general.alignment' is " + std::to_string(alignment) +
-                                    ", expected a power of two from 8 to " +
-                                    std::to_string(limits_.alignment));
+    return KeyError(Code::kCorrupt, "general.alignment",
+                    "is " + std::to_string(alignment) + ", expected a power of two from 8 to " +
+                        std::to_string(limits_.alignment));
   return {};
 }
 
@@ -312,9 +323,9 @@ Status CheckSplit(const Metadata& metadata, size_t index, size_t shards, uint64_
     if (!required && !metadata.Has(key)) return {};
     MIRAGE_TRY_ASSIGN(const uint64_t value, metadata.Get<uint64_t>(key));
     if (value == expected) return {};
-    return Fail(Code::kCorrupt, "key '" + std::string(key) + "' is " + std::to_string(value) +
-                                    ", expected " + std::to_string(expected) + " with " +
-                                    std::to_string(shards) + " file(s) given");
+    return KeyError(Code::kCorrupt, key,
+                    "is " + std::to_string(value) + ", expected " + std::to_string(expected) +
+                        " with " + std::to_string(shards) + " file(s) given");
   };
   // Tools that merge shards into one file leave split.count at 0.
   if (single && metadata.Has("split.count")) {
@@ -326,19 +337,27 @@ Status CheckSplit(const Metadata& metadata, size_t index, size_t shards, uint64_
   return expect("split.tensors.count", tensors, !single && index == 0);
 }
 
+// A later shard that names an architecture names that of the first.
+Status CheckArchitecture(const Metadata& metadata, const Metadata& first) {
+  constexpr std::string_view kKey = "general.architecture";
+  if (!metadata.Has(kKey)) return {};
+  MIRAGE_TRY_ASSIGN(const std::string expected, first.GetOr<std::string>(kKey, ""));
+  MIRAGE_TRY_ASSIGN(const std::string own, metadata.Get<std::string>(kKey));
+  if (own == expected) return {};
+  return KeyError(
+      Code::kCorrupt, kKey,
+      "is '" + Printable(own, 64) + "', the first shard has '" + Printable(expected, 64) + "'");
+}
+
 Status CheckSplits(const std::vector<Shard>& shards, uint64_t tensors) {
-  constexpr std::string_view kArchitecture = "general.architecture";
   for (size_t i = 0; i < shards.size(); ++i) {
     const Metadata& metadata = shards[i].metadata;
-    const std::string where = "shard " + std::to_string(i);
-    if (Status status = CheckSplit(metadata, i, shards.size(), tensors); !status)
-      return Fail(std::move(status).error().Within(where));
-    if (i == 0 || !metadata.Has(kArchitecture)) continue;
-    MIRAGE_TRY_ASSIGN(const std::string first, shards[0].metadata.Get<std::string>(kArchitecture));
-    MIRAGE_TRY_ASSIGN(const std::string own, metadata.Get<std::string>(kArchitecture));
-    if (own != first)
-      return Fail(Code::kCorrupt, where + ": architecture '" + Printable(own, 64) +
-                                      "', the first shard has '" + Printable(first, 64) + "'");
+    Status status = CheckSplit(metadata, i, shards.size(), tensors);
+    if (status && i > 0) status = CheckArchitecture(metadata, shards[0].metadata);
+    if (status) continue;
+    Error error = std::move(status).error();
+    if (shards.size() > 1) error = std::move(error).Within("shard " + std::to_string(i));
+    return Fail(metadata.Locate(std::move(error)));
   }
   return {};
 }
@@ -353,9 +372,9 @@ Status CheckQuantizationVersion(const ModelFile& file) {
       const uint32_t version,
       file.metadata().GetOr<uint32_t>("general.quantization_version", kQuantizationVersion));
   if (version == kQuantizationVersion) return {};
-  return Fail(Code::kUnsupported, "key 'general.quantization_version' is " +
-                                      std::to_string(version) + ", only " +
-                                      std::to_string(kQuantizationVersion) + " is read");
+  return KeyError(Code::kUnsupported, "general.quantization_version",
+                  "is " + std::to_string(version) + ", only " +
+                      std::to_string(kQuantizationVersion) + " is read");
 }
 
 }  // namespace
@@ -366,33 +385,27 @@ Result<ModelFile> ReadGguf(std::vector<std::shared_ptr<const ByteSource>> source
   std::vector<Shard> shards;
   uint64_t tensors = 0;
   for (size_t i = 0; i < sources.size(); ++i) {
-    Result<Shard> shard = ShardReader(sources[i], static_cast<uint32_t>(i), limits).Read();
-    if (!shard) return Fail(std::move(shard).error().Within(sources[i]->name()));
-    tensors += shard->tensors.size();
+    MIRAGE_TRY_ASSIGN(Shard shard,
+                      ShardReader(sources[i], static_cast<uint32_t>(i), limits).Read());
+    tensors += shard.tensors.size();
     if (tensors > limits.tensors)
       return Fail(Code::kUnsupported, sources[i]->name() + ": " + std::to_string(tensors) +
                                           " tensors in all shards so far, the limit is " +
                                           std::to_string(limits.tensors));
-    shards.push_back(std::move(*shard));
+    shards.push_back(std::move(shard));
   }
-  const std::string name = sources[0]->name();
-  const auto assemble = [&]() -> Result<ModelFile> {
-    MIRAGE_TRY(CheckSplits(shards, tensors));
-    ModelFile::Parts parts{"GGUF",
-                           shards[0].version,
-                           shards[0].alignment,
-                           std::move(shards[0].metadata),
-                           std::move(shards[0].tensors),
-                           std::move(sources)};
-    for (size_t i = 1; i < shards.size(); ++i)
-      std::move(shards[i].tensors.begin(), shards[i].tensors.end(),
-                std::back_inserter(parts.tensors));
-    MIRAGE_TRY_ASSIGN(ModelFile file, ModelFile::Make(std::move(parts)));
-    MIRAGE_TRY(CheckQuantizationVersion(file));
-    return file;
-  };
-  Result<ModelFile> file = assemble();
-  if (!file) return Fail(std::move(file).error().Within(name));
+  MIRAGE_TRY(CheckSplits(shards, tensors));
+  ModelFile::Parts parts{"GGUF",
+                         shards[0].version,
+                         shards[0].alignment,
+                         std::move(shards[0].metadata),
+                         std::move(shards[0].tensors),
+                         std::move(sources)};
+  for (size_t i = 1; i < shards.size(); ++i)
+    std::move(shards[i].tensors.begin(), shards[i].tensors.end(),
+              std::back_inserter(parts.tensors));
+  MIRAGE_TRY_ASSIGN(ModelFile file, ModelFile::Make(std::move(parts)));
+  MIRAGE_TRY(file.Locate(CheckQuantizationVersion(file)));
   return file;
 }
 

@@ -10,11 +10,13 @@
 #include <numeric>
 #include <optional>
 #include <type_traits>
+#include <utility>
 #include <variant>
 
 #include "base/checked.h"
+#include "base/file_error.h"
+#include "base/printable.h"
 #include "format/cursor.h"
-#include "format/printable.h"
 
 namespace mirage::format {
 namespace {
@@ -40,10 +42,9 @@ struct VectorElement<std::vector<E>> {
 };
 
 tl::unexpected<Error> WrongType(const MetadataEntry& entry, std::string_view wanted) {
-  return Fail(Code::kCorrupt, "byte " + std::to_string(entry.offset) + " holds " +
-                                  (entry.is_array() ? "array of " : "") +
-                                  std::string(Name(entry.element_type)) + ", expected " +
-                                  std::string(wanted));
+  return KeyError(Code::kCorrupt, entry.key,
+                  std::string("holds ") + (entry.is_array() ? "array of " : "") +
+                      std::string(Name(entry.element_type)) + ", expected " + std::string(wanted));
 }
 
 // The payload of an entry, from memory or from the file.
@@ -118,12 +119,13 @@ std::optional<T> Convert(Number number) {
   }
 }
 
-// One bool or number of the entry, from a cursor that stands on it.
+// Element `index` of the entry, a bool or number, from a cursor that stands on it.
 template <typename T>
-Result<T> ReadElement(const MetadataEntry& entry, Cursor& cursor) {
-  const uint64_t at = cursor.position() + (entry.resident() ? entry.offset : 0);
+Result<T> ReadElement(const MetadataEntry& entry, uint64_t index, Cursor& cursor) {
   const auto refuse = [&](const std::string& value) {
-    return Fail(Code::kCorrupt, value + " at byte " + std::to_string(at) + " is out of range");
+    const std::string problem = "is " + value + ", out of range";
+    return entry.is_array() ? ElementError(Code::kCorrupt, entry.key, index, problem)
+                            : KeyError(Code::kCorrupt, entry.key, problem);
   };
   if constexpr (std::is_same_v<T, bool>) {
     MIRAGE_TRY_ASSIGN(const uint8_t value, cursor.Read<uint8_t>());
@@ -155,7 +157,7 @@ template <typename T>
 Result<T> DecodeScalar(const MetadataEntry& entry, const ByteSource* source) {
   if (entry.is_array() || !HasElementsFor<T>(entry)) return WrongType(entry, kWanted<T>);
   PayloadReader reader(entry, source);
-  return ReadElement<T>(entry, reader.cursor());
+  return ReadElement<T>(entry, 0, reader.cursor());
 }
 
 template <typename E>
@@ -166,7 +168,7 @@ Result<std::vector<E>> DecodeVector(const MetadataEntry& entry, const ByteSource
   std::vector<E> values;
   values.reserve(entry.count);  // each has at least a byte of a payload that the file holds
   for (uint64_t i = 0; i < entry.count; ++i) {
-    MIRAGE_TRY_ASSIGN(const E value, ReadElement<E>(entry, reader.cursor()));
+    MIRAGE_TRY_ASSIGN(const E value, ReadElement<E>(entry, i, reader.cursor()));
     values.push_back(value);
   }
   return values;
@@ -224,17 +226,17 @@ void AppendShortest(T value, std::string& out) {
   out.append(text, end);
 }
 
-// One element of the entry, for people. `bytes` of a string beyond what can be shown are passed
+// Element `index` of the entry, for people. `bytes` of a string beyond what can be shown are passed
 // over.
-Status AppendElement(const MetadataEntry& entry, Cursor& cursor, uint64_t bytes, size_t max_chars,
-                     std::string& out) {
+Status AppendElement(const MetadataEntry& entry, uint64_t index, Cursor& cursor, uint64_t bytes,
+                     size_t max_chars, std::string& out) {
   if (entry.element_type == ValueType::kString) {
     const uint64_t shown = std::min<uint64_t>(bytes, max_chars + 1);
     MIRAGE_TRY_ASSIGN(const std::string text, cursor.ReadString(shown));
     MIRAGE_TRY(cursor.Skip(bytes - shown));
     out += '"' + Printable(text, max_chars) + '"';
   } else if (entry.element_type == ValueType::kBool) {
-    MIRAGE_TRY_ASSIGN(const bool value, ReadElement<bool>(entry, cursor));
+    MIRAGE_TRY_ASSIGN(const bool value, ReadElement<bool>(entry, index, cursor));
     out += value ? "true" : "false";
   } else if (entry.element_type == ValueType::kF32) {
     MIRAGE_TRY_ASSIGN(const float value, cursor.Read<float>());
@@ -246,13 +248,19 @@ Status AppendElement(const MetadataEntry& entry, Cursor& cursor, uint64_t bytes,
   return {};
 }
 
+// What the source had to say while a value was read names only itself.
+Error NamingKey(const MetadataEntry& entry, Error error) {
+  if (error.part.kind == FilePart::Kind::kKey) return error;
+  return std::move(error).Within("key '" + entry.key + "'");
+}
+
 Result<std::string> PreviewOf(const MetadataEntry& entry, const ByteSource* source,
                               size_t max_chars) {
   PayloadReader reader(entry, source);
   Cursor& cursor = reader.cursor();
   std::string out;
   if (!entry.is_array()) {
-    MIRAGE_TRY(AppendElement(entry, cursor, entry.bytes, max_chars, out));
+    MIRAGE_TRY(AppendElement(entry, 0, cursor, entry.bytes, max_chars, out));
     return out;
   }
   out = "[";
@@ -266,7 +274,7 @@ Result<std::string> PreviewOf(const MetadataEntry& entry, const ByteSource* sour
     if (entry.element_type == ValueType::kString) {
       MIRAGE_TRY_ASSIGN(bytes, cursor.Read<uint64_t>());
     }
-    MIRAGE_TRY(AppendElement(entry, cursor, bytes, max_chars - out.size(), out));
+    MIRAGE_TRY(AppendElement(entry, i, cursor, bytes, max_chars - out.size(), out));
   }
   return out + "]";
 }
@@ -312,7 +320,7 @@ const MetadataEntry* Metadata::Find(std::string_view key) const {
 template <typename T>
 Result<T> Metadata::Decode(const MetadataEntry& entry) const {
   Result<T> value = DecodeAs<T>(entry, source_.get());
-  if (!value) return Fail(std::move(value).error().Within("key '" + entry.key + "'"));
+  if (!value) return Fail(NamingKey(entry, std::move(value).error()));
   return value;
 }
 
@@ -336,8 +344,31 @@ template Result<std::vector<std::byte>> Metadata::Decode(const MetadataEntry&) c
 
 Result<std::string> Metadata::Preview(const MetadataEntry& entry, size_t max_chars) const {
   Result<std::string> text = PreviewOf(entry, source_.get(), max_chars);
-  if (!text) return Fail(std::move(text).error().Within("key '" + entry.key + "'"));
+  if (!text) return Fail(NamingKey(entry, std::move(text).error()));
   return text;
+}
+
+uint64_t Metadata::ByteOf(const MetadataEntry& entry, uint64_t element) const {
+  if (!entry.is_array() || element >= entry.count) return entry.offset;
+  if (entry.element_type != ValueType::kString)
+    return entry.offset + element * FixedBytes(entry.element_type);
+  PayloadReader reader(entry, source_.get());
+  Cursor& cursor = reader.cursor();
+  const uint64_t begin = cursor.position();
+  for (;; --element) {
+    const Result<uint64_t> bytes = cursor.Read<uint64_t>();
+    if (bytes && element == 0) return entry.offset + (cursor.position() - begin);
+    if (!bytes || !cursor.Skip(*bytes)) return entry.offset;
+  }
+}
+
+Error Metadata::Locate(Error error) const {
+  if (error.part.kind != FilePart::Kind::kKey || source_ == nullptr) return error;
+  const FilePart part = std::exchange(error.part, {});
+  const MetadataEntry* entry = Find(part.name);
+  if (entry != nullptr)
+    error = std::move(error).Within("byte " + std::to_string(ByteOf(*entry, part.within)));
+  return std::move(error).Within(source_->name());
 }
 
 size_t Metadata::heap_bytes() const {

@@ -5,7 +5,7 @@
 //
 // A small value lives here; a large one (a vocabulary, a chat template) stays in the file as an
 // extent, is read each time it is asked for, and costs nothing before and nothing after the caller
-// drops it. An absent key or one of another type is kCorrupt with the key's name, never a default:
+// drops it. An absent key or one of another type is kCorrupt about that key, never a default:
 // defaults are asked for with GetOr. Integers are taken from any integer type that holds the value,
 // floats from any number.
 //
@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "base/byte_source.h"
+#include "base/file_error.h"
 #include "base/result.h"
 #include "base/string_table.h"
 
@@ -83,7 +84,7 @@ class Metadata {
   template <typename T>
   [[nodiscard]] Result<T> Get(std::string_view key) const {
     const MetadataEntry* entry = Find(key);
-    if (entry == nullptr) return Fail(Code::kCorrupt, "key '" + std::string(key) + "' is missing");
+    if (entry == nullptr) return KeyError(Code::kCorrupt, key, "is missing");
     return Decode<T>(*entry);
   }
 
@@ -104,15 +105,23 @@ class Metadata {
       return std::vector<T>(layers, value);
     }
     if (entry != nullptr && entry->count != layers)
-      return Fail(Code::kCorrupt, "key '" + std::string(key) + "' has " +
-                                      std::to_string(entry->count) + " elements for " +
-                                      std::to_string(layers) + " layers");
+      return KeyError(Code::kCorrupt, key,
+                      "has " + std::to_string(entry->count) + " elements for " +
+                          std::to_string(layers) + " layers");
     return Get<std::vector<T>>(key);
   }
 
   // A value for people: numbers and strings as they are, arrays by their first elements; bytes that
   // are not printable UTF-8 appear as \xNN. About `max_chars` long at most.
   [[nodiscard]] Result<std::string> Preview(const MetadataEntry& entry, size_t max_chars) const;
+
+  // Where in the file an entry's value begins; of an array, the value of that element, or of the
+  // whole where it has no such element.
+  [[nodiscard]] uint64_t ByteOf(const MetadataEntry& entry, uint64_t element) const;
+
+  // Names the file, and the byte of the key where there is such a key, in an error about a key.
+  // Any other error stays as it is.
+  [[nodiscard]] Error Locate(Error error) const;
 
   // Bytes held by keys, entries and resident payloads.
   [[nodiscard]] size_t heap_bytes() const;

@@ -5,21 +5,21 @@
 #include <algorithm>
 #include <numeric>
 #include <tuple>
+#include <utility>
 
 namespace mirage::format {
 namespace {
 
-std::string Describe(const TensorInfo& tensor) {
-  return "tensor '" + tensor.name + "' (" + std::to_string(tensor.extent.bytes) +
-         " bytes at byte " + std::to_string(tensor.extent.offset) + ")";
+std::string Bytes(const TensorInfo& tensor) {
+  return std::to_string(tensor.extent.bytes) + " bytes";
 }
 
 }  // namespace
 
 Result<ModelFile> ModelFile::Make(Parts parts) {
   ModelFile file(std::move(parts));
-  MIRAGE_TRY(file.IndexNames());
-  MIRAGE_TRY(file.CheckExtents());
+  MIRAGE_TRY(file.Locate(file.IndexNames()));
+  MIRAGE_TRY(file.Locate(file.CheckExtents()));
   return file;
 }
 
@@ -33,9 +33,9 @@ Status ModelFile::IndexNames() {
     const TensorInfo& first = tensors[by_name_[i - 1]];
     const TensorInfo& second = tensors[by_name_[i]];
     if (first.name == second.name)
-      return Fail(Code::kCorrupt, Describe(second) + " appears twice: also at byte " +
-                                      std::to_string(first.extent.offset) + " of " +
-                                      parts_.shards[first.extent.shard]->name());
+      return TensorError(Code::kCorrupt, first.name,
+                         "appears twice: also at byte " + std::to_string(second.extent.offset) +
+                             " of " + parts_.shards[second.extent.shard]->name());
   }
   return {};
 }
@@ -48,12 +48,13 @@ Status ModelFile::CheckExtents() const {
     MIRAGE_TRY_ASSIGN(const uint64_t bytes, tensor::TensorBytes(tensor.dtype, tensor.shape));
     const ByteSource& shard = *parts_.shards[extent.shard];
     if (bytes != extent.bytes)
-      return Fail(Code::kCorrupt, Describe(tensor) + " needs " + std::to_string(bytes) +
-                                      " bytes for " + ToString(tensor.shape) + " of " +
-                                      Info(tensor.dtype).name);
+      return TensorError(Code::kCorrupt, tensor.name,
+                         "has " + Bytes(tensor) + " and needs " + std::to_string(bytes) + " for " +
+                             ToString(tensor.shape) + " of " + Info(tensor.dtype).name);
     if (extent.offset > shard.bytes() || extent.bytes > shard.bytes() - extent.offset)
-      return Fail(Code::kCorrupt, Describe(tensor) + " passes the end of " + shard.name() + " at " +
-                                      std::to_string(shard.bytes()) + "; is the file truncated?");
+      return TensorError(Code::kCorrupt, tensor.name,
+                         "of " + Bytes(tensor) + " passes the end of the file at byte " +
+                             std::to_string(shard.bytes()) + "; is the file truncated?");
     by_place.push_back(&tensor);
   }
   const auto place = [](const TensorInfo* t) {
@@ -65,8 +66,10 @@ Status ModelFile::CheckExtents() const {
     const Extent& before = by_place[i - 1]->extent;
     const Extent& extent = by_place[i]->extent;
     if (before.shard == extent.shard && before.offset + before.bytes > extent.offset)
-      return Fail(Code::kCorrupt,
-                  Describe(*by_place[i]) + " overlaps " + Describe(*by_place[i - 1]));
+      return TensorError(Code::kCorrupt, by_place[i]->name,
+                         "of " + Bytes(*by_place[i]) + " overlaps tensor '" +
+                             by_place[i - 1]->name + "' (" + Bytes(*by_place[i - 1]) + " at byte " +
+                             std::to_string(before.offset) + ")");
   }
   return {};
 }
@@ -82,17 +85,28 @@ const TensorInfo* ModelFile::FindTensor(std::string_view name) const {
 
 Result<const TensorInfo*> ModelFile::GetTensor(std::string_view name) const {
   const TensorInfo* tensor = FindTensor(name);
-  if (tensor == nullptr)
-    return Fail(Code::kCorrupt, "tensor '" + std::string(name) + "' is missing");
+  if (tensor == nullptr) return TensorError(Code::kCorrupt, name, "is missing");
   return tensor;
 }
 
 Status ModelFile::ReadTensor(const TensorInfo& tensor, uint64_t begin,
                              std::span<std::byte> out) const {
   if (begin > tensor.extent.bytes || out.size() > tensor.extent.bytes - begin)
-    return Fail(Code::kInvalidArgument, Describe(tensor) + " has no " + std::to_string(out.size()) +
-                                            " bytes at its byte " + std::to_string(begin));
+    return TensorError(Code::kInvalidArgument, tensor.name,
+                       "of " + Bytes(tensor) + " has no " + std::to_string(out.size()) +
+                           " bytes at its byte " + std::to_string(begin));
   return parts_.shards[tensor.extent.shard]->ReadAt(tensor.extent.offset + begin, out);
+}
+
+Error ModelFile::Locate(Error error) const {
+  if (error.part.kind == FilePart::Kind::kNone) return error;
+  if (error.part.kind == FilePart::Kind::kKey) return metadata().Locate(std::move(error));
+  const FilePart part = std::exchange(error.part, {});
+  const TensorInfo* tensor = part.kind == FilePart::Kind::kTensor ? FindTensor(part.name) : nullptr;
+  if (tensor == nullptr) return std::move(error).Within(parts_.shards[0]->name());
+  return std::move(error)
+      .Within("byte " + std::to_string(tensor->extent.offset + part.within))
+      .Within(parts_.shards[tensor->extent.shard]->name());
 }
 
 uint64_t ModelFile::tensor_bytes() const {

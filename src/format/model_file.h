@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "base/byte_source.h"
+#include "base/file_error.h"
 #include "base/result.h"
 #include "format/metadata.h"
 #include "tensor/dtype.h"
@@ -72,6 +73,16 @@ class ModelFile {
   // its end.
   [[nodiscard]] Status ReadTensor(const TensorInfo& tensor, uint64_t begin,
                                   std::span<std::byte> out) const;
+
+  // Names the file, and the byte of the key or tensor where there is such a one, in an error about
+  // a part of this file: "model.gguf: byte 1184: key 'llama.block_count' is 0, ...". Any other
+  // error, and one that was located before, stays as it is.
+  [[nodiscard]] Error Locate(Error error) const;
+  template <typename T>
+  [[nodiscard]] Result<T> Locate(Result<T> result) const {
+    if (!result) return Fail(Locate(std::move(result).error()));
+    return result;
+  }
 
   // Bytes of all tensors.
   [[nodiscard]] uint64_t tensor_bytes() const;

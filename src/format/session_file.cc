@@ -46,6 +46,8 @@ uint64_t PagesChecksum(const SavedPages& group, size_t index, const PageReader& 
   return checksum.Value();
 }
 
+bool HasAdapters(const SavedSession& session) { return session.adapters != Fingerprint{}; }
+
 // Where the sections go when the header ends at `header_end`.
 struct Layout {
   uint64_t end;
@@ -84,13 +86,17 @@ flatbuffers::DetachedBuffer BuildHeader(const SavedSession& session,
     const SavedPages& group = session.groups[g];
     const fbs::Section pages = section(SectionBytes(group), checksums[2 + g]);
     groups.push_back(fbs::CreatePageGroup(builder, group.page_bytes, group.layers,
-                                          group.first_position, group.pages, &pages));
+                                          group.first_position, group.pages, &pages,
+                                          group.state_layout));
   }
   const auto model = builder.CreateVector(session.model.data(), session.model.size());
   const auto groups_offset = builder.CreateVector(groups);
-  builder.Finish(fbs::CreateSavedSession(builder, model, static_cast<fbs::Content>(session.content),
-                                         session.context, session.computed, session.cached, &tokens,
-                                         &conversation, groups_offset, session.page_layout));
+  const auto adapters = HasAdapters(session)
+                            ? builder.CreateVector(session.adapters.data(), session.adapters.size())
+                            : 0;
+  builder.Finish(fbs::CreateSavedSession(
+      builder, model, static_cast<fbs::Content>(session.content), session.context, session.computed,
+      session.cached, &tokens, &conversation, groups_offset, session.page_layout, adapters));
   return builder.Release();
 }
 
@@ -123,7 +129,7 @@ Status ReadSection(const ByteSource& source, const fbs::Section& section, std::s
                    std::string_view name) {
   MIRAGE_TRY(source.ReadAt(section.offset(), out));
   if (ChecksumOf(out) == section.checksum()) return {};
-  return Corrupt(source, section.offset(), std::string(name) + " does not match its checksum");
+  return Corrupt(source, section.offset(), "the checksum of " + std::string(name) + " is wrong");
 }
 
 Status CheckGroup(const ByteSource& source, const fbs::PageGroup& group, uint64_t data_begin,
@@ -140,6 +146,32 @@ Status CheckGroup(const ByteSource& source, const fbs::PageGroup& group, uint64_
                        std::to_string(group.page_bytes()) + " bytes each are not the " +
                        std::to_string(group.section()->bytes()) + " bytes of its section");
   return {};
+}
+
+// The sections stand as WriteSession puts them: one after the other, zeros between them, nothing
+// after the last. So no byte of the file is without a meaning.
+Status CheckOrder(const ByteSource& source, uint64_t header_end,
+                  std::span<const fbs::Section* const> sections) {
+  Layout layout(header_end);
+  for (const fbs::Section* section : sections) {
+    const uint64_t gap_begin = layout.end;
+    const uint64_t offset = layout.Place(section->bytes());
+    if (section->offset() != offset)
+      return Corrupt(source, kPreludeBytes,
+                     "a section at " + std::to_string(section->offset()) + ", expected at " +
+                         std::to_string(offset));
+    std::array<std::byte, kAlignment> buffer;
+    const std::span<std::byte> gap = std::span(buffer).first(offset - gap_begin);
+    MIRAGE_TRY(source.ReadAt(gap_begin, gap));
+    const auto odd =
+        std::find_if(gap.begin(), gap.end(), [](std::byte b) { return b != std::byte{}; });
+    if (odd != gap.end())
+      return Corrupt(source, gap_begin + static_cast<uint64_t>(odd - gap.begin()),
+                     "a byte before a section is not 0");
+  }
+  if (layout.end == source.bytes()) return {};
+  return Corrupt(source, layout.end,
+                 std::to_string(source.bytes() - layout.end) + " bytes after the last section");
 }
 
 }  // namespace
@@ -162,7 +194,7 @@ Status WriteSession(const SavedSession& session, const PageReader& page, const S
   const auto header_span = std::as_bytes(std::span(header.data(), header.size()));
   Prelude prelude{};
   std::memcpy(prelude.magic, kMagic.data(), kMagic.size());
-  prelude.version = kSessionFileVersion;
+  prelude.version = HasAdapters(session) ? kSessionFileVersion : 1;
   prelude.header_bytes = static_cast<uint32_t>(header.size());
   prelude.checksum = ChecksumOf(header_span);
 
@@ -197,10 +229,10 @@ Result<SessionFile> SessionFile::Open(const ByteSource& source) {
   if (long_enough) MIRAGE_TRY(source.ReadAt(0, std::as_writable_bytes(std::span(&prelude, 1))));
   if (!long_enough || std::string_view(prelude.magic, sizeof prelude.magic) != kMagic)
     return Fail(Code::kCorrupt, source.name() + " is not a saved session");
-  if (prelude.version != kSessionFileVersion)
+  if (prelude.version < 1 || prelude.version > kSessionFileVersion)
     return Fail(Code::kUnsupported,
                 source.name() + ": saved session of version " + std::to_string(prelude.version) +
-                    "; this build reads version " + std::to_string(kSessionFileVersion));
+                    "; this build reads versions 1 to " + std::to_string(kSessionFileVersion));
   if (prelude.header_bytes > kMostHeaderBytes ||
       prelude.header_bytes > source.bytes() - kPreludeBytes)
     return Fail(
@@ -209,7 +241,7 @@ Result<SessionFile> SessionFile::Open(const ByteSource& source) {
   std::vector<uint8_t> header(prelude.header_bytes);
   MIRAGE_TRY(source.ReadAt(kPreludeBytes, std::as_writable_bytes(std::span(header))));
   if (ChecksumOf(BytesOf(header)) != prelude.checksum)
-    return Fail(Corrupt(source, kPreludeBytes, "the header does not match its checksum").error());
+    return Fail(Corrupt(source, kPreludeBytes, "the checksum of the header is wrong").error());
   // A checksum can be forged: the verifier holds for any bytes.
   flatbuffers::Verifier verifier(header.data(), header.size());
   if (!fbs::VerifySavedSessionBuffer(verifier))
@@ -230,6 +262,14 @@ Result<SessionFile> SessionFile::Open(const ByteSource& source) {
   session.computed = saved.computed();
   session.cached = saved.cached();
   session.page_layout = saved.page_layout();
+  if (saved.adapters() != nullptr) {
+    if (saved.adapters()->size() != session.adapters.size())
+      return Fail(
+          Corrupt(source, kPreludeBytes,
+                  "adapters' fingerprint of " + std::to_string(saved.adapters()->size()) + " bytes")
+              .error());
+    std::copy(saved.adapters()->begin(), saved.adapters()->end(), session.adapters.begin());
+  }
 
   MIRAGE_TRY(CheckSection(source, saved.tokens(), data_begin, "tokens"));
   MIRAGE_TRY(CheckSection(source, saved.conversation(), data_begin, "conversation"));
@@ -248,20 +288,24 @@ Result<SessionFile> SessionFile::Open(const ByteSource& source) {
             .error());
   session.tokens.resize(token_count);
   MIRAGE_TRY(ReadSection(source, *saved.tokens(), std::as_writable_bytes(std::span(session.tokens)),
-                         "tokens"));
+                         "the tokens"));
   session.conversation.resize(saved.conversation()->bytes());
   MIRAGE_TRY(ReadSection(source, *saved.conversation(),
                          std::as_writable_bytes(std::span(session.conversation)),
                          "the conversation"));
-  if (saved.groups() == nullptr) return file;
-  for (const fbs::PageGroup* group : *saved.groups()) {
-    MIRAGE_TRY(CheckGroup(source, *group, data_begin,
-                          "page group " + std::to_string(session.groups.size())));
-    session.groups.push_back(
-        {group->page_bytes(), group->layers(), group->first_position(), group->pages()});
-    const fbs::Section& pages = *group->section();
-    file.pages_.push_back({pages.offset(), pages.bytes(), pages.checksum()});
+  std::vector<const fbs::Section*> sections = {saved.tokens(), saved.conversation()};
+  if (saved.groups() != nullptr) {
+    for (const fbs::PageGroup* group : *saved.groups()) {
+      MIRAGE_TRY(CheckGroup(source, *group, data_begin,
+                            "page group " + std::to_string(session.groups.size())));
+      session.groups.push_back({group->page_bytes(), group->layers(), group->first_position(),
+                                group->pages(), group->state_layout()});
+      const fbs::Section& pages = *group->section();
+      file.pages_.push_back({pages.offset(), pages.bytes(), pages.checksum()});
+      sections.push_back(&pages);
+    }
   }
+  MIRAGE_TRY(CheckOrder(source, data_begin, sections));
   return file;
 }
 
@@ -280,7 +324,7 @@ Status SessionFile::ReadPages(size_t group, const PageWriter& page) const {
   }
   if (checksum.Value() == section.checksum) return {};
   return Corrupt(*source_, section.offset,
-                 "page group " + std::to_string(group) + " does not match its checksum");
+                 "the checksum of page group " + std::to_string(group) + " is wrong");
 }
 
 }  // namespace mirage::format

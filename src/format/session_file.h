@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// A saved session as bytes: tokens, conversation, and the pages of keys and values.
+// A saved session as bytes: tokens, conversation, and the pages of keys and values and the states.
 //
 //   0   "MIRAGESS"
 //   8   u32 version, u32 header bytes, u64 XXH3-64 of the header
-//   24  header (FlatBuffers, session_file.fbs), then the sections it names, each at a multiple of
-//   64
+//   24  header (FlatBuffers, session_file.fbs), then the sections it names: tokens, conversation,
+//       groups of pages, each at the next multiple of 64, with zeros between
 //
 // Everything is little-endian. Every byte of a section is covered by a checksum in the header, the
-// header by its own: damage is found before anything is used. Whether a file belongs to a model is
-// for the reader to compare; this room knows bytes only.
+// header by its own, and there are no other bytes: damage is found before anything is used. Whether
+// a file belongs to a model is for the reader to compare; this room knows bytes only.
 //
 // One thread at a time.
 
@@ -27,17 +27,21 @@
 
 namespace mirage::format {
 
-inline constexpr uint32_t kSessionFileVersion = 1;
+// A reader of version 1 would take keys and values for the model's own that were computed with
+// adapters: files with these are of version 2, others still of 1.
+inline constexpr uint32_t kSessionFileVersion = 2;
 
 using Fingerprint = std::array<uint8_t, 16>;
 
 enum class SavedContent : uint8_t { kNothing = 0, kConversation = 1, kTokens = 2 };
 
+// Of the layers that share a page table, or keep a state.
 struct SavedPages {
   uint64_t page_bytes = 0;
   uint32_t layers = 0;
-  uint64_t first_position = 0;
-  uint64_t pages = 0;  // of each layer
+  uint64_t first_position = 0;  // of a state, the tokens it comes after
+  uint64_t pages = 0;           // of each layer
+  uint32_t state_layout = 0;    // how a state's bytes are arranged; 0: these are pages
 };
 
 struct SavedSession {
@@ -48,7 +52,9 @@ struct SavedSession {
   uint64_t cached = 0;    // of the computed ones, those the pages hold
   std::vector<int32_t> tokens;
   std::string conversation;  // JSON; empty unless kConversation
-  uint32_t page_layout = 0;  // how a page's bytes are arranged; for the reader to compare
+  Fingerprint adapters{};    // that the pages were computed with; all zero: none
+  uint32_t page_layout = 0;  // how a page's bytes are arranged, 0: there are none; for the reader
+                             // to compare, as each group's
   std::vector<SavedPages> groups;
 };
 

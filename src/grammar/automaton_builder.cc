@@ -58,7 +58,7 @@ Result<uint32_t> AutomatonBuilder::EmitRule(const Dfa& dfa, Encoding encoding) {
 
 void AutomatonBuilder::EmitChars(uint32_t at, const std::vector<Dfa::Edge>& edges,
                                  Encoding encoding) {
-  const bool json = encoding == Encoding::kJsonString;
+  const bool json = encoding != Encoding::kPlain;
   for (const Dfa::Edge& edge : Clip(edges, 0, 0x7F)) {
     for (char32_t c = edge.low; c <= edge.high;) {
       if (json && (c < 0x20 || c == '"' || c == '\\')) {
@@ -71,7 +71,7 @@ void AutomatonBuilder::EmitChars(uint32_t at, const std::vector<Dfa::Edge>& edge
       c = last + 1;
     }
   }
-  if (json) EmitEscapes(at, edges);
+  if (json) EmitEscapes(at, edges, encoding);
   static constexpr Digit kTwo[] = {{5, 0xC0, false}, {6, 0x80, false}};
   static constexpr Digit kThree[] = {{4, 0xE0, false}, {6, 0x80, false}, {6, 0x80, false}};
   static constexpr Digit kFour[] = {
@@ -81,14 +81,18 @@ void AutomatonBuilder::EmitChars(uint32_t at, const std::vector<Dfa::Edge>& edge
   EmitDigits(at, kFour, 0, 0, Clip(edges, 0x10000, kMaxCodePoint));
 }
 
-void AutomatonBuilder::EmitEscapes(uint32_t at, const std::vector<Dfa::Edge>& edges) {
+void AutomatonBuilder::EmitEscapes(uint32_t at, const std::vector<Dfa::Edge>& edges,
+                                   Encoding encoding) {
   static constexpr Digit kUnit[] = {{4, 0, true}, {4, 0, true}, {4, 0, true}, {4, 0, true}};
   static constexpr Digit kPair[] = {{2, 8, true},     {4, 0, true},    {4, 0, true},
                                     {0, '\\', false}, {0, 'u', false}, {0, 0xD, true},
                                     {2, 12, true},    {4, 0, true},    {4, 0, true}};
-  std::vector<Dfa::Edge> unit = Clip(edges, 0, 0x1F);
-  for (const auto& [low, high] : {CharRange{'"', '"'}, {'\\', '\\'}, {0x7F, 0xFFFF}})
-    for (const Dfa::Edge& edge : Clip(edges, low, high)) unit.push_back(edge);
+  std::vector<Dfa::Edge> unit = Clip(edges, 0, 0xFFFF);
+  if (encoding == Encoding::kJsonString) {
+    unit = Clip(edges, 0, 0x1F);
+    for (const auto& [low, high] : {CharRange{'"', '"'}, {'\\', '\\'}, {0x7F, 0xFFFF}})
+      for (const Dfa::Edge& edge : Clip(edges, low, high)) unit.push_back(edge);
+  }
   std::vector<Dfa::Edge> pair = Clip(edges, 0x10000, kMaxCodePoint);
   for (Dfa::Edge& edge : pair) {
     edge.low -= 0x10000;

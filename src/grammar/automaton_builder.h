@@ -3,9 +3,9 @@
 
 // AutomatonBuilder: puts an Automaton together from regular sets of texts and from control states.
 //
-// A Dfa over code points becomes states over bytes, as UTF-8 or as the inside of a JSON string. In
-// JSON, printable ASCII is written as itself; `"`, `\`, `/` and control characters by their short
-// escapes or \u00XX; everything else as itself or as \uXXXX, pairs of surrogates included.
+// A Dfa over code points becomes states over bytes, as UTF-8 or as the inside of a JSON string:
+// there `"`, `\`, `/` and control characters have their short escapes, and characters are written
+// as themselves or as \uXXXX, pairs of surrogates included.
 //
 // One thread. Sizes are bounded by kMaxStates.
 
@@ -20,7 +20,11 @@
 
 namespace mirage::grammar {
 
-enum class Encoding { kPlain, kJsonString };
+enum class Encoding {
+  kPlain,
+  kJsonString,        // printable ASCII as itself, but for quotation mark and backslash
+  kJsonStringAnyhow,  // each character in every way that JSON has
+};
 
 class AutomatonBuilder {
  public:
@@ -79,7 +83,7 @@ class AutomatonBuilder {
   using Plan = std::span<const Digit>;
 
   void EmitChars(uint32_t at, const std::vector<Dfa::Edge>& edges, Encoding encoding);
-  void EmitEscapes(uint32_t at, const std::vector<Dfa::Edge>& edges);
+  void EmitEscapes(uint32_t at, const std::vector<Dfa::Edge>& edges, Encoding encoding);
   // Adds to `at` the edges of plan[position..] for the code points from `base` on.
   void EmitDigits(uint32_t at, Plan plan, size_t position, char32_t base,
                   const std::vector<Dfa::Edge>& edges);

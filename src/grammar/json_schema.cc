@@ -28,7 +28,11 @@ constexpr const char* kFewDigits = R"(-?(0|[1-9]\d{0,15})(\.\d{1,16})?([eE][+-]?
 // to those that some text ends, and put into states.
 class Compiler {
  public:
-  Compiler(const JsonValue& schema, Spelling spelling) : reader_(schema), spelling_(spelling) {}
+  Compiler(const JsonValue& schema, Spelling spelling)
+      : reader_(schema),
+        spelling_(spelling),
+        encoding_(spelling == Spelling::kAny ? Encoding::kJsonStringAnyhow
+                                             : Encoding::kJsonString) {}
 
   Result<Automaton> Compile() {
     const uint32_t root = RuleOf(reader_.Root());
@@ -176,7 +180,7 @@ class Compiler {
     }
     if (!form.text.empty()) {
       MIRAGE_TRY_ASSIGN(const std::vector<uint32_t> states,
-                        builder_.EmitText(form.text.states(), Encoding::kJsonString));
+                        builder_.EmitText(form.text.states(), encoding_));
       const uint32_t end = builder_.AddState();
       builder_.Accept(end);
       for (size_t i = 0; i < states.size(); ++i)
@@ -317,8 +321,7 @@ class Compiler {
                 [](const Dfa::Edge& a, const Dfa::Edge& b) { return a.low < b.low; });
     }
     const uint32_t begin = builder_.count();
-    MIRAGE_TRY_ASSIGN(const std::vector<uint32_t> numbers,
-                      builder_.EmitText(states, Encoding::kJsonString));
+    MIRAGE_TRY_ASSIGN(const std::vector<uint32_t> numbers, builder_.EmitText(states, encoding_));
     const uint32_t end = builder_.count();
     for (uint32_t i = 0; i < numbers.size(); ++i) {
       std::optional<uint32_t> label;
@@ -332,6 +335,7 @@ class Compiler {
 
   SchemaReader reader_;
   const Spelling spelling_;
+  const Encoding encoding_;
   uint32_t blank_ = kNoState;  // where the rule of white space begins
   std::map<Demand, uint32_t> numbers_;
   std::vector<Demand> order_;

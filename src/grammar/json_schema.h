@@ -13,8 +13,8 @@
 // $id of the document, $defs, definitions, contentEncoding, contentMediaType, contentSchema. All
 // else is refused by name, with the JSON pointer of where it stands.
 //
-// Texts: members in any order, each name of `properties` once; white space where JSON has it; in
-// strings printable ASCII as itself. Numbers that a schema bounds have no exponent.
+// Texts: members in any order, each name of `properties` once; white space where JSON has it.
+// Numbers that a schema bounds, integers among them, have no exponent.
 //
 // Any thread. Time and memory are bounded.
 
@@ -30,8 +30,8 @@ enum class Spelling {
   kAny,  // all those above
   // So that a text that is made up on the way comes to its end, and is read as it is meant: white
   // space is a space, or a line break and up to kMostIndent spaces and tabs, none after the whole
-  // text; numbers have up to 16 digits before the point, 16 after it and 2 in the exponent, where
-  // the schema allows any such.
+  // text; in strings printable ASCII is as itself; numbers have up to 16 digits before the point,
+  // 16 after it and 2 in the exponent, where the schema allows any such.
   kBounded,
 };
 inline constexpr int kMostIndent = 20;

@@ -74,10 +74,18 @@ Status PagePool::Take(size_t group_index, int64_t count, std::vector<PageNumber>
     if (Status backed = BackPage(group, shape, page); !backed) {
       group.free.push_back(page);
       std::push_heap(group.free.begin(), group.free.end(), std::greater<>());
+      Error error = std::move(backed).error();
+      // Those after it lie in its chunks, as far as these reach.
+      uint64_t cost = static_cast<uint64_t>(count - i - 1) * shape.bytes_per_page();
+      for (const memory::Range& range : group.ranges)
+        cost += arena_.CostToBack(range, uint64_t{page} * shape.page_bytes(), shape.page_bytes());
+      const uint64_t available = available_bytes();
       for (size_t j = before; j < out->size(); ++j) Free(group_index, (*out)[j]);
       out->resize(before);
-      Error error = std::move(backed).error();
-      error.needed_bytes = static_cast<uint64_t>(count) * shape.bytes_per_page();
+      if (error.needed_bytes > error.available_bytes) {  // the limit's doing, not the system's
+        error.available_bytes = available_bytes();
+        error.needed_bytes = error.available_bytes + (cost > available ? cost - available : 1);
+      }
       return Fail(std::move(error));
     }
     group.holders[page] = 1;

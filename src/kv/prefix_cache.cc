@@ -15,8 +15,8 @@ constexpr int64_t kPage = kernels::kPageTokens;
 // Where attending to the positions before costs about as much as everything else of a token.
 constexpr double kAttentionDoublesCostAt = 4096;
 
-// What a window group's page is worth when no end below it needs it (a prompt may still branch off
-// there), and when one does.
+// What a window group's page, or a state, is worth when no end below it needs it (a prompt may
+// still branch off there), and when one does.
 constexpr double kPageOfTheMiddle = 0.5;
 constexpr double kPageOfAnEnd = 2;
 
@@ -31,6 +31,14 @@ double EvictionScore(int64_t first_position, int64_t tokens, uint64_t bytes, int
                       (1 + static_cast<double>(first_position) / kAttentionDoublesCostAt);
   return cost /
          (static_cast<double>(bytes) * (static_cast<double>(std::max<int64_t>(0, idle_ns)) + 1));
+}
+
+// A node with its tokens, its pages and its places in the list and among its siblings.
+uint64_t PrefixCache::NodeBytes(size_t groups) {
+  constexpr uint64_t kLinks = 6 * sizeof(void*);
+  constexpr uint64_t kHeapBlock = 16;  // what the allocator adds to each of four
+  return sizeof(Node) + sizeof(Children::value_type) + kLinks + kPage * sizeof(int32_t) +
+         groups * sizeof(std::optional<PageNumber>) + 4 * kHeapBlock;
 }
 
 int64_t PrefixCache::Find(std::string_view salt, std::span<const int32_t> tokens, int64_t now_ns,
@@ -90,6 +98,10 @@ int64_t PrefixCache::UsableLength(const Path& path) const {
         static_cast<int64_t>(i) * kPage + (i + 1 == path.nodes.size() ? path.last_tokens : kPage);
     bool all = true;
     for (size_t group = 0; group < geometry.size(); ++group) {
+      if (geometry[group].kind == CacheKind::kState) {
+        all = all && path.nodes[i]->pages[group] && path.nodes[i]->end() == end;
+        continue;
+      }
       run[group] = path.nodes[i]->pages[group] ? run[group] + 1 : 0;
       const int64_t needed = static_cast<int64_t>(i) + 1 - FirstSeen(geometry[group], end) / kPage;
       all = all && run[group] >= needed;
@@ -103,6 +115,10 @@ std::vector<PageTable> PrefixCache::TablesOf(const Path& path, int64_t length) c
   const Geometry& geometry = pool_.geometry();
   std::vector<PageTable> tables(geometry.size());
   for (size_t group = 0; group < geometry.size(); ++group) {
+    if (geometry[group].kind == CacheKind::kState) {
+      AddStates(path, length, group, &tables[group]);
+      continue;
+    }
     const int64_t first = FirstSeen(geometry[group], length) / kPage;
     tables[group].first_position = first * kPage;
     for (int64_t page = first; page * kPage < length; ++page)
@@ -111,23 +127,35 @@ std::vector<PageTable> PrefixCache::TablesOf(const Path& path, int64_t length) c
   return tables;
 }
 
+// Those that a sequence of this length would have kept.
+void PrefixCache::AddStates(const Path& path, int64_t length, size_t group,
+                            PageTable* table) const {
+  for (const Node* node : path.nodes) {
+    const int64_t after = node->end();
+    if (after > length || !node->pages[group]) continue;
+    if (after < length && !IsSnapshot(pool_.geometry()[group], after, length)) continue;
+    table->after.push_back(after);
+    table->pages.push_back(*node->pages[group]);
+  }
+}
+
 void PrefixCache::Insert(std::string_view salt, std::span<const int32_t> tokens, bool with_partial,
                          int64_t now_ns, SequenceCache* cache) noexcept {
   const std::lock_guard lock(mutex_);
   auto root = roots_.find(salt);
+  Node* parent = nullptr;
   try {
     if (root == roots_.end()) root = roots_.emplace(std::string(salt), Children()).first;
     Children* children = &root->second;
-    Node* parent = nullptr;
+    tokens = tokens.first(
+        static_cast<size_t>(Findable(*cache, static_cast<int64_t>(tokens.size()), with_partial)));
     for (int64_t position = 0; !tokens.empty(); position += kPage) {
       const std::span<const int32_t> page = tokens.first(std::min<size_t>(tokens.size(), kPage));
       tokens = tokens.subspan(page.size());
-      const bool partial = static_cast<int64_t>(page.size()) < kPage;
-      if (partial && (!with_partial || static_cast<int64_t>(page.size()) < kLeastPartial)) break;
       auto [node, common] = ClosestChild(*children, page);
       if (common < static_cast<int64_t>(page.size()))
         node = Add(*children, parent, page, position, *cache);
-      else if (!partial)
+      else if (node->tokens() == common)
         Unify(*node, cache);
       if (node == nullptr) break;
       node->last_used_ns = now_ns;
@@ -137,7 +165,20 @@ void PrefixCache::Insert(std::string_view salt, std::span<const int32_t> tokens,
   } catch (const std::bad_alloc&) {
     // What was added is whole; the rest is computed again when it is needed.
   }
+  Nodes removed;
+  Prune(&parent, &removed);
   if (root != roots_.end() && root->second.empty()) roots_.erase(root);
+}
+
+// The most of the positions written in `cache` that can be found again: whole pages or a part that
+// is worth one, up to a state.
+int64_t PrefixCache::Findable(const SequenceCache& cache, int64_t tokens, bool with_partial) {
+  for (;;) {
+    tokens = cache.Resumable(tokens);
+    const int64_t partial = tokens % kPage;
+    if (partial == 0 || (with_partial && partial >= kLeastPartial)) return tokens;
+    tokens -= partial;
+  }
 }
 
 // A node for the pages of `cache` from first_position on; nullptr when it lacks one that all hits
@@ -148,7 +189,8 @@ PrefixCache::Node* PrefixCache::Add(Children& siblings, Node* parent,
   const Geometry& geometry = pool_.geometry();
   std::vector<std::optional<PageNumber>> pages;
   for (size_t group = 0; group < geometry.size(); ++group) {
-    pages.push_back(cache.PageAt(group, first_position));
+    pages.push_back(
+        cache.PageAt(group, PlaceOf(group, first_position, static_cast<int64_t>(tokens.size()))));
     if (!pages.back() && geometry[group].kind == CacheKind::kFull) return nullptr;
   }
   Nodes fresh;
@@ -171,7 +213,7 @@ PrefixCache::Node* PrefixCache::Add(Children& siblings, Node* parent,
   if (place != siblings.begin()) {
     const auto before = std::prev(place);
     if (CommonLength(before->first, place->first) == static_cast<int64_t>(before->first.size()))
-      Remove(*before->second);
+      RemoveSubtree(*before->second);
   }
   return &node;
 }
@@ -179,16 +221,36 @@ PrefixCache::Node* PrefixCache::Add(Children& siblings, Node* parent,
 // Two pages of the same tokens are one too many. Those the node lacks it learns.
 void PrefixCache::Unify(Node& node, SequenceCache* cache) {
   for (size_t group = 0; group < node.pages.size(); ++group) {
-    const std::optional<PageNumber> page = cache->PageAt(group, node.first_position);
+    const int64_t place = PlaceOf(group, node.first_position, node.tokens());
+    const std::optional<PageNumber> page = cache->PageAt(group, place);
     if (!page || page == node.pages[group]) continue;
     if (node.pages[group]) {
-      cache->ReplacePage(group, node.first_position, *node.pages[group]);
+      // One that is not full is about to be written into.
+      if (node.tokens() == kPage) cache->ReplacePage(group, place, *node.pages[group]);
       continue;
     }
     pool_.Share(group, std::span(&*page, 1));
     node.pages[group] = page;
     stats_.bytes += pool_.geometry()[group].bytes_per_page();
   }
+}
+
+int64_t PrefixCache::PlaceOf(size_t group, int64_t first_position, int64_t tokens) const {
+  return pool_.geometry()[group].kind == CacheKind::kState ? first_position + tokens
+                                                           : first_position;
+}
+
+bool PrefixCache::HasStates(const Node& node) const {
+  for (size_t group = 0; group < node.pages.size(); ++group)
+    if (pool_.geometry()[group].kind == CacheKind::kState && !node.pages[group]) return false;
+  return true;
+}
+
+// From the last state before it on.
+int64_t PrefixCache::FirstLost(const Node& node) const {
+  const Node* at = &node;
+  while (at->parent != nullptr && !HasStates(*at->parent)) at = at->parent;
+  return at->first_position;
 }
 
 bool PrefixCache::Exclusive(const Node& node, size_t group) const {
@@ -209,7 +271,8 @@ uint64_t PrefixCache::BytesOf(const Node& node) const {
 }
 
 PrefixCache::Victim PrefixCache::WholeNode(Node& node, int64_t now_ns) const {
-  return {EvictionScore(node.first_position, node.tokens(), std::max<uint64_t>(1, BytesOf(node)),
+  const int64_t first = FirstLost(node);
+  return {EvictionScore(first, node.end() - first, std::max<uint64_t>(1, BytesOf(node)),
                         now_ns - node.last_used_ns),
           &node, std::nullopt};
 }
@@ -218,10 +281,13 @@ PrefixCache::Victim PrefixCache::WholeNode(Node& node, int64_t now_ns) const {
 void PrefixCache::AddPagesOf(Node& node, int64_t now_ns, std::vector<Victim>* victims) const {
   for (size_t group = 0; group < node.pages.size(); ++group) {
     const LayerGroup& shape = pool_.geometry()[group];
-    if (shape.kind != CacheKind::kWindow || !node.pages[group] || !Exclusive(node, group)) continue;
-    const double worth = node.to_end >= shape.window ? kPageOfTheMiddle : kPageOfAnEnd;
-    victims->push_back({worth * EvictionScore(node.first_position, node.tokens(),
-                                              shape.bytes_per_page(), now_ns - node.last_used_ns),
+    if (shape.kind == CacheKind::kFull || !node.pages[group] || !Exclusive(node, group)) continue;
+    // A state is needed at its own end only.
+    const bool of_an_end = node.to_end < std::max<int64_t>(1, shape.window);
+    const int64_t first = FirstLost(node);
+    const double worth = of_an_end ? kPageOfAnEnd : kPageOfTheMiddle;
+    victims->push_back({worth * EvictionScore(first, node.end() - first, shape.bytes_per_page(),
+                                              now_ns - node.last_used_ns),
                         &node, group});
   }
 }
@@ -247,17 +313,18 @@ uint64_t PrefixCache::Evict(uint64_t bytes, int64_t now_ns) {
   const auto dearer = [](const Victim& a, const Victim& b) { return a.score > b.score; };
   std::vector<Victim> victims = Victims(now_ns);
   std::make_heap(victims.begin(), victims.end(), dearer);
-  std::set<const Node*> removed;
+  Nodes removed;
   uint64_t freed = 0;
   while (freed < bytes && !victims.empty()) {
     std::pop_heap(victims.begin(), victims.end(), dearer);
     const Victim victim = victims.back();
     victims.pop_back();
-    if (removed.count(victim.node) != 0) continue;
-    Node* const parent = victim.group ? nullptr : victim.node->parent;
+    if (victim.node->siblings == nullptr) continue;
+    Node* left = victim.group ? victim.node : victim.node->parent;
     freed += GiveUp(victim, &removed);
-    if (parent != nullptr && parent->children.empty() && Exclusive(*parent)) {
-      victims.push_back(WholeNode(*parent, now_ns));
+    freed += Prune(&left, &removed);
+    if (left != nullptr && left != victim.node && left->children.empty() && Exclusive(*left)) {
+      victims.push_back(WholeNode(*left, now_ns));
       std::push_heap(victims.begin(), victims.end(), dearer);
     }
   }
@@ -280,10 +347,9 @@ PrefixCache::Node* PrefixCache::FindWithFreePage() {
   return nullptr;
 }
 
-uint64_t PrefixCache::GiveUp(const Victim& victim, std::set<const Node*>* removed) {
+uint64_t PrefixCache::GiveUp(const Victim& victim, Nodes* removed) {
   if (victim.group) return DropPage(*victim.node, *victim.group);
-  removed->insert(victim.node);
-  return Remove(*victim.node);
+  return Remove(*victim.node, removed);
 }
 
 std::optional<double> PrefixCache::LowestScore(int64_t now_ns) {
@@ -309,6 +375,7 @@ bool PrefixCache::ForgetTail(const SequenceCache& cache) {
   const std::lock_guard lock(mutex_);
   const size_t before = nodes_.size();
   for (size_t group = 0; group < pool_.geometry().size(); ++group) {
+    if (pool_.geometry()[group].kind == CacheKind::kState) continue;  // it is not written into
     const std::optional<PageNumber> page = cache.PageAt(group, cache.length());
     if (!page) continue;
     const auto holder = std::find_if(nodes_.begin(), nodes_.end(),
@@ -321,7 +388,8 @@ bool PrefixCache::ForgetTail(const SequenceCache& cache) {
 
 void PrefixCache::Clear() {
   const std::lock_guard lock(mutex_);
-  while (!nodes_.empty()) Remove(nodes_.back());
+  Nodes removed;
+  while (!nodes_.empty()) Remove(nodes_.back(), &removed);
   roots_.clear();
 }
 
@@ -334,26 +402,38 @@ uint64_t PrefixCache::DropPage(Node& node, size_t group) {
   return freed ? bytes : 0;
 }
 
-uint64_t PrefixCache::Remove(Node& node) {
+uint64_t PrefixCache::Remove(Node& node, Nodes* removed) {
   uint64_t freed = 0;
   for (size_t group = 0; group < node.pages.size(); ++group)
     if (node.pages[group]) freed += DropPage(node, group);
   node.siblings->erase(node.place);
-  nodes_.erase(node.self);
+  node.siblings = nullptr;
+  removed->splice(removed->end(), nodes_, node.self);
   --stats_.nodes;
   return freed;
 }
 
 uint64_t PrefixCache::RemoveSubtree(Node& top) {
   uint64_t freed = 0;
+  Nodes removed;
   for (Node* node = &top;;) {
     while (!node->children.empty()) node = node->children.begin()->second;
-    Node* const parent = node->parent;
+    Node* parent = node->parent;
     const bool done = node == &top;
-    freed += Remove(*node);
-    if (done) return freed;
+    freed += Remove(*node, &removed);
+    if (done) return freed + Prune(&parent, &removed);
     node = parent;
   }
+}
+
+uint64_t PrefixCache::Prune(Node** end, Nodes* removed) {
+  uint64_t freed = 0;
+  while (*end != nullptr && (*end)->children.empty() && !HasStates(**end)) {
+    Node& node = **end;
+    *end = node.parent;
+    freed += Remove(node, removed);
+  }
+  return freed;
 }
 
 void PrefixCache::ForgetEmptyRoots() {
@@ -391,6 +471,8 @@ Status PrefixCache::CheckInvariants() const {
     if (next != node.siblings->end() &&
         CommonLength(node.place->first, next->first) == node.tokens())
       return Fail(Code::kInternal, name + " is part of another");
+    if (node.children.empty() && !HasStates(node))
+      return Fail(Code::kInternal, name + " is an end without a state");
     for (size_t group = 0; group < node.pages.size(); ++group) {
       if (!node.pages[group] && pool_.geometry()[group].kind == CacheKind::kFull)
         return Fail(Code::kInternal, name + " lacks a page");

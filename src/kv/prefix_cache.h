@@ -11,7 +11,9 @@
 // another.
 //
 // A window group's pages are worth most at the ends: a hit of n positions needs those a query at n
-// sees, and is found only where all groups have what it needs.
+// sees, and is found only where all groups have what it needs. Of a state group a node may have the
+// state after its last token, and a hit ends where there is one: a model with states finds a prefix
+// up to the last state before the tokens differ. No branch of its tree ends without one.
 //
 // Nothing is given up until memory is wanted (Evict): first what costs least to compute again per
 // byte and was not asked for the longest; ends before what they grow from; never a page that a
@@ -25,7 +27,6 @@
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -60,6 +61,9 @@ class PrefixCache {
  public:
   // Fewer tokens of a page are computed rather than found: copying a page has its price, too.
   static constexpr int64_t kLeastPartial = 8;
+
+  // About what remembering a page of positions takes beside the page.
+  [[nodiscard]] static uint64_t NodeBytes(size_t groups);
 
   explicit PrefixCache(PagePool& pool) : pool_(pool) {}
   ~PrefixCache() { Clear(); }
@@ -107,11 +111,12 @@ class PrefixCache {
     Children::iterator place;  // its entry in them; the key is its tokens
     Nodes::iterator self;
     int64_t first_position = 0;
-    std::vector<std::optional<PageNumber>> pages;  // per group; a window group's may be missing
+    std::vector<std::optional<PageNumber>> pages;  // per group; only a full one's is never missing
     Children children;
     int64_t last_used_ns = 0;
     int64_t to_end = 0;  // Victims' own: tokens from here to the nearest end below
     [[nodiscard]] int64_t tokens() const { return static_cast<int64_t>(place->first.size()); }
+    [[nodiscard]] int64_t end() const { return first_position + tokens(); }
   };
   // What Evict can give up: a whole node, or one group's page of it.
   struct Victim {
@@ -132,20 +137,33 @@ class PrefixCache {
   // The most positions of the path at which every group has what a query sees.
   [[nodiscard]] int64_t UsableLength(const Path& path) const;
   [[nodiscard]] std::vector<PageTable> TablesOf(const Path& path, int64_t length) const;
+  void AddStates(const Path& path, int64_t length, size_t group, PageTable* table) const;
+  [[nodiscard]] static int64_t Findable(const SequenceCache& cache, int64_t tokens,
+                                        bool with_partial);
   [[nodiscard]] Node* Add(Children& siblings, Node* parent, std::span<const int32_t> tokens,
                           int64_t first_position, const SequenceCache& cache);
   void Unify(Node& node, SequenceCache* cache);
+  // What a node has of a group is, of a cache that holds its tokens, PageAt here.
+  [[nodiscard]] int64_t PlaceOf(size_t group, int64_t first_position, int64_t tokens) const;
+  // A hit may end here, as far as states go.
+  [[nodiscard]] bool HasStates(const Node& node) const;
+  // What has to be computed again when the node's pages are gone.
+  [[nodiscard]] int64_t FirstLost(const Node& node) const;
   [[nodiscard]] bool Exclusive(const Node& node, size_t group) const;
   [[nodiscard]] bool Exclusive(const Node& node) const;
   [[nodiscard]] uint64_t BytesOf(const Node& node) const;
   [[nodiscard]] Victim WholeNode(Node& node, int64_t now_ns) const;
   void AddPagesOf(Node& node, int64_t now_ns, std::vector<Victim>* victims) const;
   [[nodiscard]] std::vector<Victim> Victims(int64_t now_ns);
-  uint64_t GiveUp(const Victim& victim, std::set<const Node*>* removed);
+  uint64_t GiveUp(const Victim& victim, Nodes* removed);
   uint64_t DropPage(Node& node, size_t group);
   [[nodiscard]] Node* FindWithFreePage();
-  uint64_t Remove(Node& node);  // a leaf
+  // A leaf. What is removed goes into `removed`, without siblings, for those who still know it.
+  uint64_t Remove(Node& node, Nodes* removed);
   uint64_t RemoveSubtree(Node& node);
+  // Removes a node that has become an end without a state, and what only led there; `end` is what
+  // is left of the branch, null for nothing.
+  uint64_t Prune(Node** end, Nodes* removed);
   void ForgetEmptyRoots();
 
   PagePool& pool_;

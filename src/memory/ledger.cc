@@ -15,7 +15,7 @@ constexpr size_t Index(Owner owner) { return static_cast<size_t>(owner); }
 
 std::string_view OwnerName(Owner owner) {
   constexpr std::array<std::string_view, Index(Owner::kCount)> kNames = {
-      "weights", "mapped weights", "slots", "KV", "tables", "workspace", "sessions"};
+      "weights", "mapped weights", "slots", "KV", "tables", "workspace", "sessions", "adapters"};
   return Index(owner) < kNames.size() ? kNames[Index(owner)] : "nobody";
 }
 
@@ -32,12 +32,11 @@ Status Ledger::Take(Owner owner, uint64_t bytes, std::string_view what, Promise*
   const uint64_t available = AvailableTo(promise);
   if (bytes > available) {
     const uint64_t others = promised_ - (promise == nullptr ? 0 : promise->left());
-    return OutOfMemory(
-        std::string(what) + " needs " + std::to_string(bytes) + " bytes of " +
-            std::string(OwnerName(owner)) + ", " + std::to_string(available) + " of " +
-            std::to_string(limit_) + " are available" +
-            (others > 0 ? "; " + std::to_string(others) + " are kept for other models" : ""),
-        bytes, available);
+    return OutOfMemory(std::string(what) + " needs " + std::to_string(bytes) + " bytes of " +
+                           std::string(OwnerName(owner)) + ", " + std::to_string(available) +
+                           " of " + std::to_string(limit_) + " are available" +
+                           (others > 0 ? "; " + std::to_string(others) + " more are promised" : ""),
+                       bytes, available);
   }
   if (promise != nullptr) {
     promised_ -= std::min(bytes, promise->left());
@@ -163,6 +162,21 @@ Holding& Holding::operator=(Holding&& other) noexcept {
     bytes_ = std::exchange(other.bytes_, 0);
   }
   return *this;
+}
+
+void Holding::Shrink(uint64_t bytes) {
+  if (bytes >= bytes_) return;
+  ledger_->Give(owner_, bytes_ - bytes, promise_);
+  bytes_ = bytes;
+}
+
+void Holding::Join(Holding other) {
+  if (ledger_ == nullptr) {
+    *this = std::move(other);
+    return;
+  }
+  assert(ledger_ == other.ledger_ && owner_ == other.owner_ && promise_ == other.promise_);
+  bytes_ += std::exchange(other.bytes_, 0);
 }
 
 void Holding::Reset() {

@@ -32,6 +32,7 @@ enum class Owner : uint8_t {
   kTables,     // vocabulary, region tables, metadata
   kWorkspace,  // activations, logits
   kSessions,   // per-session and per-request state
+  kAdapters,   // LoRA adapters
   kCount,
 };
 [[nodiscard]] std::string_view OwnerName(Owner owner);
@@ -123,6 +124,9 @@ class Holding {
   Holding(Holding&& other) noexcept { *this = std::move(other); }
   Holding& operator=(Holding&& other) noexcept;
   [[nodiscard]] uint64_t bytes() const { return bytes_; }
+  // Gives back what it has beyond `bytes`.
+  void Shrink(uint64_t bytes);
+  void Join(Holding other);  // of the same ledger, owner and promise, unless this one holds nothing
   void Reset();
 
  private:

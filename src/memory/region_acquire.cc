@@ -20,7 +20,7 @@ void RegionStore::Impl::StartFill(Place& place, RegionIndex index,
               abandoned = std::move(abandoned)]() -> Status {
     if (abandoned && abandoned->load()) return Fail(Code::kCancelled, "the fill is wanted no more");
     Status filled = source->Fill(index, bytes);
-    if (!filled) return Fail(std::move(filled).error().Within(RegionName(index, id)));
+    if (!filled) return Fail(WhileFilling(std::move(filled).error(), index, id));
     return {};
   };
   place.fill = transfer_.Submit(std::move(job), region.info.bytes, place.Pending());

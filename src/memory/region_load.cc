@@ -82,7 +82,7 @@ class RegionStore::Impl::Loading {
       MIRAGE_TRY(impl_.BackHome(region));
       backed_[index] = 1;
       Status filled = impl_.source_->Fill(index, {region.home.base, region.info.bytes});
-      if (!filled) return Fail(std::move(filled).error().Within(RegionName(index, region.info.id)));
+      if (!filled) return Fail(WhileFilling(std::move(filled).error(), index, region.info.id));
       return {};
     };
     in_flight_.push_back(

@@ -21,6 +21,11 @@ std::string RegionName(RegionIndex index, const RegionId& id) {
          std::to_string(id.expert) + ")";
 }
 
+Error WhileFilling(Error error, RegionIndex index, const RegionId& id) {
+  error.message += " (while filling " + RegionName(index, id) + ")";
+  return error;
+}
+
 // ---- making and ending a store ----
 
 Status RegionStore::Impl::Reserve(std::vector<RegionInfo> infos) {

@@ -49,6 +49,8 @@ struct Slot {
 
 // For messages.
 [[nodiscard]] std::string RegionName(RegionIndex index, const RegionId& id);
+// What the source said, then which region it was for.
+[[nodiscard]] Error WhileFilling(Error error, RegionIndex index, const RegionId& id);
 
 struct RegionStore::Impl {
   Impl(Arena& arena, TransferEngine& transfer, const Clock& clock,

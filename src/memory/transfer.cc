@@ -28,22 +28,39 @@ class HostTransferEngine final : public TransferEngine {
       for (int worker = 0; worker < std::max(workers, 1); ++worker)
         workers_.emplace_back("mirage-transfer", [this] { Loop(); });
     } catch (...) {  // the system refuses another thread: end those that started
-      Stop();
+      HostTransferEngine::Stop();
       throw;
     }
   }
 
-  ~HostTransferEngine() override { Stop(); }
+  ~HostTransferEngine() override { HostTransferEngine::Stop(); }
 
   platform::Event Submit(std::function<Status()> job, uint64_t bytes,
                          std::vector<platform::Event> after) override {
     const platform::Event done = platform::Event::Pending();
+    bool stopped = false;
     {
       const std::lock_guard lock(mutex_);
-      jobs_.push_back({std::move(job), std::move(after), done});
+      if (!stopping_) jobs_.push_back({std::move(job), std::move(after), done});
+      stopped = stopping_;
     }
-    work_came_.notify_one();
+    if (stopped)
+      Cancel(done);
+    else
+      work_came_.notify_one();
     return done;
+  }
+
+  void Stop() override {
+    {
+      const std::lock_guard lock(mutex_);
+      stopping_ = true;
+    }
+    work_came_.notify_all();
+    for (platform::Thread& worker : workers_) worker.join();
+    workers_.clear();
+    for (const Job& job : jobs_) Cancel(job.done);
+    jobs_.clear();
   }
 
  private:
@@ -67,15 +84,8 @@ class HostTransferEngine final : public TransferEngine {
     }
   }
 
-  void Stop() {
-    {
-      const std::lock_guard lock(mutex_);
-      stopping_ = true;
-    }
-    work_came_.notify_all();
-    for (platform::Thread& worker : workers_) worker.join();
-    for (const Job& job : jobs_)
-      job.done.Signal(FailInWords(Code::kCancelled, "the transfers were closed"));
+  static void Cancel(const platform::Event& done) {
+    done.Signal(FailInWords(Code::kCancelled, "the transfers were closed"));
   }
 
   const SteadyClock clock_;

@@ -30,10 +30,12 @@ class TransferEngine {
   [[nodiscard]] platform::Event Submit(std::function<Status()> job, uint64_t bytes) {
     return Submit(std::move(job), bytes, {});
   }
+  // Ends its workers once the jobs they run are done. Jobs that have not started, and those
+  // submitted from now on, end with kCancelled. Destroying it does the same.
+  virtual void Stop() {}
 };
 
-// Threads of the host. `workers` >= 1. Destroying it ends jobs that have not started with
-// kCancelled.
+// Threads of the host. `workers` >= 1.
 [[nodiscard]] std::unique_ptr<TransferEngine> MakeHostTransferEngine(int workers);
 
 }  // namespace mirage::memory

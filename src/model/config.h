@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "kernels/ops.h"
@@ -26,6 +27,7 @@ enum class RopeScaling : uint8_t {
 // One rotary embedding; layers refer to it by index (Gemma 3 has two).
 struct RopeConfig {
   float base = 10000.0f;
+  std::string_view base_key = "rope.freq_base";  // where it stands, for messages
   int32_t rotary = 0;  // values of a head that are rotated; 0: no rotary embedding
   kernels::RopePairs pairs = kernels::RopePairs::kAdjacent;
   RopeScaling scaling = RopeScaling::kNone;
@@ -49,6 +51,13 @@ struct LayerConfig {
   int32_t rope = 0;  // index into Config::ropes
 };
 
+// A head that says of a text, by the hidden state of its last token, which class it is of (Qwen 3
+// rerankers: yes or no). Small, so its user multiplies.
+struct ClassifierConfig {
+  int32_t classes = 0;        // 0: there is none
+  std::vector<float> weight;  // [classes][embedding]
+};
+
 struct Config {
   std::string architecture;
   int32_t embedding = 0;
@@ -63,10 +72,11 @@ struct Config {
   float attention_scale = 0.0f;    // of q.k
   float attention_softcap = 0.0f;  // Gemma 2; 0: none
   float final_softcap = 0.0f;      // Gemma 2; 0: none
+  ClassifierConfig classifier;
 
   // Layers grouped for the cache: equal kind, window and page size.
   [[nodiscard]] kv::Geometry CacheGeometry(kv::KvType type) const;
-  // Bounds and divisibility of everything above; kCorrupt naming the field. Called once, after the
+  // Bounds and divisibility of everything above; kCorrupt about the key. Called once, after the
   // architecture's file and before anything is allocated.
   [[nodiscard]] Status Validate() const;
 };

@@ -3,47 +3,21 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <string>
 #include <utility>
 
+#include "base/file_error.h"
 #include "kernels/cpu/cpu_ops.h"
+#include "memory/arena_block.h"
 #include "model/layers/decoder.h"
 #include "model/layers/rope_table.h"
+#include "model/row_score.h"
 #include "model/weight_source.h"
 #include "model/workspace.h"
 
 namespace mirage::model {
 
 namespace {
-
-// The workspace's memory: arena addresses backed for as long as the object lives.
-class WorkspaceMemory {
- public:
-  static Result<WorkspaceMemory> Make(memory::Arena& arena, uint64_t bytes,
-                                      memory::Promise* promise) {
-    WorkspaceMemory memory;
-    MIRAGE_TRY_ASSIGN(memory.range_, arena.Reserve(bytes, promise));
-    memory.arena_ = &arena;
-    MIRAGE_TRY(arena.Back(memory.range_, 0, memory.range_.bytes, memory::Owner::kWorkspace));
-    return memory;
-  }
-  WorkspaceMemory() = default;
-  ~WorkspaceMemory() {
-    if (arena_ != nullptr) arena_->Release(range_);
-  }
-  WorkspaceMemory(WorkspaceMemory&& other) noexcept { *this = std::move(other); }
-  WorkspaceMemory& operator=(WorkspaceMemory&& other) noexcept {
-    std::swap(arena_, other.arena_);
-    std::swap(range_, other.range_);
-    return *this;
-  }
-  [[nodiscard]] std::byte* base() const { return range_.base; }
-
- private:
-  memory::Arena* arena_ = nullptr;
-  memory::Range range_;
-};
 
 // Waits until the stream has done, or given up, everything that was put on it, however a pass ends:
 // what the work reads lives no longer than the pass, and a failure must not be found by the next
@@ -62,24 +36,10 @@ class Drain {
   platform::Stream* stream_;
 };
 
-// log(sum(exp)) of a row whose logits arrive in pieces, in ascending order.
-class LogSumExp {
- public:
-  void Add(std::span<const float> logits) {
-    for (const float logit : logits) {
-      if (logit > max_) {
-        sum_ *= std::exp(static_cast<double>(max_) - logit);
-        max_ = logit;
-      }
-      sum_ += std::exp(static_cast<double>(logit) - max_);
-    }
-  }
-  [[nodiscard]] double value() const { return max_ + std::log(sum_); }
-
- private:
-  float max_ = -std::numeric_limits<float>::infinity();
-  double sum_ = 0;
-};
+bool AnyAdapted(std::span<const Slice> slices) {
+  return std::any_of(slices.begin(), slices.end(),
+                     [](const Slice& slice) { return slice.adapters != nullptr; });
+}
 
 }  // namespace
 
@@ -90,22 +50,39 @@ struct Model::Impl {
   [[nodiscard]] Status Load(const LoadOptions& options);
   [[nodiscard]] Status MakeAndPromisePlan(PlanRequest request, uint64_t embedding_row_bytes);
   [[nodiscard]] Status MakePages(const PlanRequest& request);
+  [[nodiscard]] Status CheckTokens(std::span<const int32_t> tokens) const;
+  [[nodiscard]] Status CheckScores(const Slice& slice) const;
   [[nodiscard]] Status CheckSlices(std::span<const Slice> slices) const;
+  // What a pass is for besides keys and values.
+  struct Wanted {
+    bool logits = false;
+    bool scores = false;
+    bool hidden = false;
+  };
+  [[nodiscard]] static Wanted WantedOf(std::span<const Slice> slices);
+  void Announce(const Wanted& wanted);
   // Runs all layers; the residual stream is then in the workspace.
-  [[nodiscard]] Status RunLayers(std::span<const Slice> slices, bool with_head,
+  [[nodiscard]] Status RunLayers(std::span<const Slice> slices,
                                  const std::function<bool()>& cancelled, Step* step);
   [[nodiscard]] Status Embed(std::span<const Slice> slices, const Step& step);
   [[nodiscard]] Status FillRope(std::span<const Slice> slices, Step* step);
   // Norms `count` rows of the residual stream into rows [to, to + count) of the head's input.
-  [[nodiscard]] Status NormForHead(const memory::Lease& norm, const float* rows, int32_t count,
-                                   int32_t to, kernels::Activations* out);
+  [[nodiscard]] Status NormForHead(const memory::Lease& norm, bool adapted, const float* rows,
+                                   int32_t count, int32_t to, kernels::Activations* out);
   [[nodiscard]] Status RunHead(std::span<const Slice> slices,
                                const std::function<bool()>& cancelled);
+  [[nodiscard]] Status RunHidden(std::span<const Slice> slices);
+  [[nodiscard]] Status RunScores(std::span<const Slice> slices,
+                                 const std::function<bool()>& cancelled);
   [[nodiscard]] Status ScoreRegion(memory::RegionIndex region, const kernels::Activations& x,
-                                   std::span<const int32_t> targets, std::span<LogSumExp> sums,
-                                   std::span<double> target_logits);
+                                   const Backend& with, std::span<const AdaptedRows> adapted,
+                                   std::span<RowScore> rows);
   [[nodiscard]] Backend backend(const std::function<bool()>* cancelled = nullptr) {
     return {host.ops, *stream, *store, cancelled};
+  }
+
+  [[nodiscard]] AdapterBase adapter_base() const {
+    return {file, description.map, layout, host.arena, adapter_promise.get(), plan.step_tokens};
   }
 
   template <typename T>
@@ -118,15 +95,17 @@ struct Model::Impl {
   Description description;
   ModelLayout layout;
   Plan plan;
-  std::unique_ptr<memory::Promise> load_promise;  // all of the plan but its KV, until it is loaded
-  std::unique_ptr<memory::Promise> kv_promise;    // for as long as the model lives
+  std::unique_ptr<memory::Promise> load_promise;  // the rest of the plan, until it is loaded
+  std::unique_ptr<memory::Promise> kv_promise;    // for as long as the model lives, as the next
+  std::unique_ptr<memory::Promise> session_promise;
+  std::unique_ptr<memory::Promise> adapter_promise;
   memory::Holding bounce;
   memory::Holding tables;
   std::unique_ptr<kv::PagePool> pages;
   std::unique_ptr<memory::RegionStore> store;
   std::unique_ptr<platform::Stream> stream;
   std::unique_ptr<WorkspaceLayout> workspace;
-  WorkspaceMemory memory;
+  memory::ArenaBlock memory;
   std::unique_ptr<RowGather> embedding;
   std::unique_ptr<Decoder> decoder;
   std::vector<std::vector<double>> rope_frequencies;
@@ -161,6 +140,8 @@ Status Model::Impl::MakeAndPromisePlan(PlanRequest request, uint64_t embedding_r
     if (!promised && attempt < kTries) continue;
     MIRAGE_TRY_ASSIGN(load_promise, std::move(promised));
     kv_promise = load_promise->Split(plan.kv);
+    session_promise = load_promise->Split(plan.sessions);
+    adapter_promise = load_promise->Split(plan.adapters);
     return {};
   }
 }
@@ -202,8 +183,9 @@ Status Model::Impl::Load(const LoadOptions& options) {
   workspace = std::make_unique<WorkspaceLayout>(
       config, WorkspaceSize{plan.step_tokens, plan.logit_rows, plan.context, row_bytes,
                             layout.head_block_rows()});
-  MIRAGE_TRY_ASSIGN(memory,
-                    WorkspaceMemory::Make(host.arena, workspace->total, load_promise.get()));
+  MIRAGE_TRY_ASSIGN(
+      memory, memory::ArenaBlock::Make(host.arena, workspace->total, memory::Owner::kWorkspace,
+                                       load_promise.get()));
   MIRAGE_TRY_ASSIGN(bounce,
                     memory::Holding::Take(ledger, memory::Owner::kSlots,
                                           WeightSource::BounceBytes(layout) *
@@ -239,6 +221,36 @@ Status Model::Impl::Load(const LoadOptions& options) {
   return {};
 }
 
+Status Model::Impl::CheckTokens(std::span<const int32_t> tokens) const {
+  for (const int32_t token : tokens)
+    if (token < 0 || token >= description.config.vocabulary)
+      return Fail(Code::kInvalidArgument, "token " + std::to_string(token) +
+                                              " is outside the vocabulary of " +
+                                              std::to_string(description.config.vocabulary));
+  return {};
+}
+
+Status Model::Impl::CheckScores(const Slice& slice) const {
+  const Scores& scores = slice.scores;
+  const size_t targets = scores.targets.size();
+  if (scores.first >= 0 &&
+      scores.first + static_cast<int64_t>(targets) <= static_cast<int64_t>(slice.tokens.size()) &&
+      scores.logprobs.size() == targets && scores.top_count >= 0 &&
+      scores.top_count <= description.config.vocabulary &&
+      scores.top.size() == targets * static_cast<size_t>(scores.top_count))
+    return {};
+  return Fail(Code::kInternal, "scoring wants one token and one result per target");
+}
+
+Result<std::shared_ptr<const Adapter>> Model::LoadAdapter(const format::ModelFile& file,
+                                                          const AdapterProgress& progress) const {
+  return Adapter::Load(impl_->adapter_base(), file, progress);
+}
+
+Result<uint64_t> Model::BytesToLoadAdapter(const format::ModelFile& file) const {
+  return Adapter::BytesToLoad(impl_->adapter_base(), file);
+}
+
 Status Model::Impl::CheckSlices(std::span<const Slice> slices) const {
   int64_t tokens = 0;
   int64_t rows = 0;
@@ -248,11 +260,13 @@ Status Model::Impl::CheckSlices(std::span<const Slice> slices) const {
     if (slice.logit_rows < 0 || slice.logit_rows > static_cast<int32_t>(slice.tokens.size()))
       return Fail(Code::kInternal, std::to_string(slice.logit_rows) + " rows of logits of " +
                                        std::to_string(slice.tokens.size()) + " tokens");
-    for (const int32_t token : slice.tokens)
-      if (token < 0 || token >= description.config.vocabulary)
-        return Fail(Code::kInvalidArgument, "token " + std::to_string(token) +
-                                                " is outside the vocabulary of " +
-                                                std::to_string(description.config.vocabulary));
+    MIRAGE_TRY(CheckTokens(slice.tokens));
+    MIRAGE_TRY(CheckTokens(slice.scores.targets));
+    MIRAGE_TRY(CheckScores(slice));
+    if (slice.hidden.first < 0 || slice.hidden.count < 0 ||
+        slice.hidden.first + slice.hidden.count > static_cast<int64_t>(slice.tokens.size()))
+      return Fail(Code::kInternal, std::to_string(slice.hidden.count) + " hidden states of " +
+                                       std::to_string(slice.tokens.size()) + " tokens");
   }
   if (tokens < 1 || tokens > plan.step_tokens)
     return Fail(Code::kInternal, "a pass over " + std::to_string(tokens) +
@@ -267,13 +281,44 @@ Status Model::Impl::CheckSlices(std::span<const Slice> slices) const {
 
 Status Model::Forward(std::span<const Slice> slices, const std::function<bool()>& cancelled) {
   Impl& impl = *impl_;
-  const bool with_head =
-      std::any_of(slices.begin(), slices.end(), [](const Slice& s) { return s.logit_rows > 0; });
+  const Impl::Wanted wanted = Impl::WantedOf(slices);
   Step step;
   Drain drain(*impl.stream);
-  MIRAGE_TRY(impl.RunLayers(slices, with_head, cancelled, &step));
-  if (with_head) MIRAGE_TRY(impl.RunHead(slices, cancelled));
+  MIRAGE_TRY(impl.CheckSlices(slices));
+  impl.Announce(wanted);
+  MIRAGE_TRY(impl.RunLayers(slices, cancelled, &step));
+  // Scores first: they work where the logits will be.
+  if (wanted.scores) MIRAGE_TRY(impl.RunScores(slices, cancelled));
+  if (wanted.logits) MIRAGE_TRY(impl.RunHead(slices, cancelled));
+  // Hidden states last: they stay where the head reads from.
+  if (wanted.hidden) MIRAGE_TRY(impl.RunHidden(slices));
   return drain.Finish();
+}
+
+Model::Impl::Wanted Model::Impl::WantedOf(std::span<const Slice> slices) {
+  Wanted wanted;
+  for (const Slice& slice : slices) {
+    wanted.logits |= slice.logit_rows > 0;
+    wanted.scores |= !slice.scores.targets.empty();
+    wanted.hidden |= slice.hidden.count > 0;
+  }
+  return wanted;
+}
+
+// The head, with the norm before it, comes once for scores and once for logits; hidden states need
+// the norm alone.
+void Model::Impl::Announce(const Wanted& wanted) {
+  const std::span<const memory::RegionIndex> all(pass_order);
+  const std::span<const memory::RegionIndex> head = all.subspan(first_head_region);
+  const int heads = (wanted.logits ? 1 : 0) + (wanted.scores ? 1 : 0);
+  if (heads < 2 && !wanted.hidden) {
+    store->Announce(heads == 1 ? all : all.first(first_head_region));
+    return;
+  }
+  std::vector<memory::RegionIndex> order(all.begin(), all.begin() + first_head_region);
+  for (int i = 0; i < heads; ++i) order.insert(order.end(), head.begin(), head.end());
+  if (wanted.hidden) order.push_back(layout.output_norm_region);
+  store->Announce(order);
 }
 
 std::span<float> Model::Logits(int32_t index) {
@@ -282,17 +327,20 @@ std::span<float> Model::Logits(int32_t index) {
           vocabulary};
 }
 
-Status Model::Impl::RunLayers(std::span<const Slice> slices, bool with_head,
-                              const std::function<bool()>& cancelled, Step* step) {
-  MIRAGE_TRY(CheckSlices(slices));
-  store->Announce(std::span(pass_order).first(with_head ? pass_order.size() : first_head_region));
+std::span<const float> Model::Hidden(int32_t index) const {
+  const auto width = static_cast<size_t>(impl_->description.config.embedding);
+  return {impl_->At<float>(impl_->workspace->normed) + static_cast<size_t>(index) * width, width};
+}
 
+Status Model::Impl::RunLayers(std::span<const Slice> slices, const std::function<bool()>& cancelled,
+                              Step* step) {
   step->workspace = memory.base();
   step->views.resize(pages->geometry().size());
   for (const Slice& slice : slices) {
     const auto tokens = static_cast<int32_t>(slice.tokens.size());
     for (size_t group = 0; group < step->views.size(); ++group)
       step->views[group].push_back(slice.cache->View(group, step->tokens, tokens));
+    AddRows(step->tokens, tokens, slice.adapters, &step->adapted);
     step->tokens += tokens;
   }
   MIRAGE_TRY(FillRope(slices, step));
@@ -334,13 +382,14 @@ Status Model::Impl::FillRope(std::span<const Slice> slices, Step* step) {
   return {};
 }
 
-Status Model::Impl::NormForHead(const memory::Lease& norm, const float* rows, int32_t count,
-                                int32_t to, kernels::Activations* out) {
+Status Model::Impl::NormForHead(const memory::Lease& norm, bool adapted, const float* rows,
+                                int32_t count, int32_t to, kernels::Activations* out) {
   const int64_t width = description.config.embedding;
   float* floats = At<float>(workspace->normed);
   kernels::ActBlock* blocks = At<kernels::ActBlock>(workspace->quantized);
-  MIRAGE_TRY(NormInto(backend(), layout.head, rows, reinterpret_cast<const float*>(norm.data()),
-                      count, description.config.embedding, description.config.norm_epsilon,
+  MIRAGE_TRY(NormInto(backend(), layout.head, adapted, rows,
+                      reinterpret_cast<const float*>(norm.data()), count,
+                      description.config.embedding, description.config.norm_epsilon,
                       floats + to * width, blocks + to * (width / kernels::kBlock), out));
   if (out->f32 != nullptr) out->f32 = floats;
   if (out->q8 != nullptr) out->q8 = blocks;
@@ -352,6 +401,7 @@ Status Model::Impl::RunHead(std::span<const Slice> slices, const std::function<b
   int32_t rows = 0;
   int64_t end = 0;
   kernels::Activations x{};
+  std::vector<AdaptedRows> adapted;
   {
     // One lease for all rows: given back in between, its slot would go to a block of the head.
     MIRAGE_TRY_ASSIGN(const memory::Lease norm, store->Acquire(layout.output_norm_region, *stream));
@@ -360,93 +410,116 @@ Status Model::Impl::RunHead(std::span<const Slice> slices, const std::function<b
       if (slice.logit_rows == 0) continue;
       const float* first =
           At<float>(workspace->hidden) + (end - slice.logit_rows) * config.embedding;
-      MIRAGE_TRY(NormForHead(norm, first, slice.logit_rows, rows, &x));
+      MIRAGE_TRY(NormForHead(norm, AnyAdapted(slices), first, slice.logit_rows, rows, &x));
+      AddRows(rows, slice.logit_rows, slice.adapters, &adapted);
       rows += slice.logit_rows;
     }
   }
   float* logits = At<float>(workspace->logits);
   const LinearOutput head[] = {{logits, config.vocabulary, nullptr}};
   MIRAGE_TRY(Linear(backend(&cancelled), layout.head, layout, x, rows, head));
+  MIRAGE_TRY(
+      AddLowRank(backend(&cancelled), adapted, Projection::kHead, 0, layout.head, x.f32, head));
   if (config.final_softcap > 0)
     MIRAGE_TRY(host.ops.softcap(*stream,
                                 {logits, int64_t{rows} * config.vocabulary, config.final_softcap}));
   return {};
 }
 
-Status Model::Score(const Slice& slice, int64_t first, std::span<const int32_t> targets,
-                    std::span<double> logprobs, const std::function<bool()>& cancelled) {
-  Impl& impl = *impl_;
-  if (first < 0 ||
-      first + static_cast<int64_t>(targets.size()) > static_cast<int64_t>(slice.tokens.size()) ||
-      logprobs.size() != targets.size())
-    return Fail(Code::kInternal, "scoring wants one token and one result per target");
-  for (const int32_t target : targets)
-    if (target < 0 || target >= impl.description.config.vocabulary)
-      return Fail(Code::kInvalidArgument,
-                  "token " + std::to_string(target) + " is outside the vocabulary");
-  Step step;
-  std::vector<LogSumExp> sums(targets.size());
-  Drain drain(*impl.stream);
-  MIRAGE_TRY(impl.RunLayers({&slice, 1}, !targets.empty(), cancelled, &step));
-  if (targets.empty()) return drain.Finish();
-
-  kernels::Activations x{};
-  {
-    MIRAGE_TRY_ASSIGN(const memory::Lease norm,
-                      impl.store->Acquire(impl.layout.output_norm_region, *impl.stream));
-    const int64_t width = impl.description.config.embedding;
-    MIRAGE_TRY(impl.NormForHead(norm, impl.At<float>(impl.workspace->hidden) + first * width,
-                                static_cast<int32_t>(targets.size()), 0, &x));
-  }
-  for (uint32_t i = 0; i < impl.layout.head.region_count; ++i) {
-    if (cancelled && cancelled()) return Fail(Code::kCancelled, "scoring was cancelled");
-    MIRAGE_TRY(impl.ScoreRegion(impl.layout.head.first_region + i, x, targets, sums, logprobs));
-  }
-  MIRAGE_TRY(drain.Finish());
-  for (size_t i = 0; i < sums.size(); ++i) {
-    logprobs[i] -= sums[i].value();
-    if (!std::isfinite(logprobs[i]))
-      return Fail(Code::kCorrupt,
-                  "the model gives logits that are not numbers at position " +
-                      std::to_string(slice.cache->length() + first + static_cast<int64_t>(i)));
+Status Model::Impl::RunHidden(std::span<const Slice> slices) {
+  const Config& config = description.config;
+  const int32_t width = config.embedding;
+  MIRAGE_TRY_ASSIGN(const memory::Lease norm, store->Acquire(layout.output_norm_region, *stream));
+  const auto* const weight = reinterpret_cast<const float*>(norm.data());
+  const float* tokens = At<float>(workspace->hidden);
+  float* out = At<float>(workspace->normed);
+  for (const Slice& slice : slices) {
+    const HiddenRows& wanted = slice.hidden;
+    if (wanted.count > 0)
+      MIRAGE_TRY(
+          host.ops.rms_norm(*stream, {tokens + wanted.first * width, weight, out, nullptr,
+                                      wanted.count, width, width, width, config.norm_epsilon}));
+    tokens += static_cast<int64_t>(slice.tokens.size()) * width;
+    out += int64_t{wanted.count} * width;
   }
   return {};
 }
 
-// Adds one block of the head to every row's sum, and takes the targets' logits that lie in it.
+Status Model::Impl::RunScores(std::span<const Slice> slices,
+                              const std::function<bool()>& cancelled) {
+  const int64_t width = description.config.embedding;
+  std::vector<RowScore> rows;
+  std::vector<AdaptedRows> adapted;
+  kernels::Activations x{};
+  {
+    MIRAGE_TRY_ASSIGN(const memory::Lease norm, store->Acquire(layout.output_norm_region, *stream));
+    const float* hidden = At<float>(workspace->hidden);
+    for (const Slice& slice : slices) {
+      const Scores& scores = slice.scores;
+      const auto row = static_cast<int32_t>(rows.size());
+      const auto count = static_cast<int32_t>(scores.targets.size());
+      if (count > 0)
+        MIRAGE_TRY(
+            NormForHead(norm, AnyAdapted(slices), hidden + scores.first * width, count, row, &x));
+      AddRows(row, count, slice.adapters, &adapted);
+      for (const int32_t target : scores.targets) rows.emplace_back(target, scores.top_count);
+      hidden += static_cast<int64_t>(slice.tokens.size()) * width;
+    }
+  }
+  for (uint32_t i = 0; i < layout.head.region_count; ++i)
+    MIRAGE_TRY(ScoreRegion(layout.head.first_region + i, x, backend(&cancelled), adapted, rows));
+
+  const RowScore* row = rows.data();
+  for (const Slice& slice : slices) {
+    const Scores& scores = slice.scores;
+    const auto top_count = static_cast<size_t>(scores.top_count);
+    for (size_t i = 0; i < scores.targets.size(); ++i, ++row) {
+      scores.logprobs[i] = row->logprob();
+      if (std::isfinite(scores.logprobs[i]))
+        row->WriteTop(scores.top.subspan(i * top_count, top_count));
+    }
+  }
+  return {};
+}
+
+// Adds one block of the head to every row.
 Status Model::Impl::ScoreRegion(memory::RegionIndex region, const kernels::Activations& x,
-                                std::span<const int32_t> targets, std::span<LogSumExp> sums,
-                                std::span<double> target_logits) {
+                                const Backend& with, std::span<const AdaptedRows> adapted,
+                                std::span<RowScore> rows) {
   const Config& config = description.config;
   const Piece& piece = layout.regions[region].pieces[0];
-  const int64_t rows = piece.source.rows;
-  float* logits = At<float>(workspace->logits);  // [kScoreRows, rows]
+  const int64_t tokens = piece.source.rows;      // of the vocabulary, in this block
+  float* logits = At<float>(workspace->logits);  // [kScoreRows, tokens]
   MIRAGE_TRY_ASSIGN(const memory::Lease lease, store->Acquire(region, *stream));
   const kernels::WeightView block{layout.head.dtypes[0],
                                   config.embedding,
                                   1,
-                                  {{lease.data() + piece.offset, 0, static_cast<int32_t>(rows)}}};
+                                  {{lease.data() + piece.offset, 0, static_cast<int32_t>(tokens)}}};
 
-  for (size_t done = 0; done < targets.size(); done += kScoreRows) {
-    const auto count = static_cast<int32_t>(std::min<size_t>(kScoreRows, targets.size() - done));
+  for (size_t done = 0; done < rows.size(); done += kScoreRows) {
+    MIRAGE_TRY(with.CheckWanted());
+    const auto count = static_cast<int32_t>(std::min<size_t>(kScoreRows, rows.size() - done));
     const auto offset = static_cast<int64_t>(done) * config.embedding;
     kernels::MatMulArgs args{};
     args.x = {x.f32 != nullptr ? x.f32 + offset : nullptr,
               x.q8 != nullptr ? x.q8 + offset / kernels::kBlock : nullptr};
     args.tokens = count;
     args.output_count = 1;
-    args.outputs[0] = {block, nullptr, logits, rows};
+    args.outputs[0] = {block, nullptr, logits, tokens};
     MIRAGE_TRY(host.ops.matmul(*stream, args));
+    const LinearOutput output[] = {{logits, tokens, nullptr}};
+    MIRAGE_TRY(
+        AddLowRank(with, RowsWithin(adapted, static_cast<int32_t>(done), count), Projection::kHead,
+                   0, layout.head, args.x.f32, output,
+                   RowBlock{static_cast<int32_t>(piece.row0), static_cast<int32_t>(tokens)}));
     if (config.final_softcap > 0)
-      MIRAGE_TRY(host.ops.softcap(*stream, {logits, int64_t{count} * rows, config.final_softcap}));
+      MIRAGE_TRY(
+          host.ops.softcap(*stream, {logits, int64_t{count} * tokens, config.final_softcap}));
     MIRAGE_TRY(stream->Synchronize());
-    for (int32_t m = 0; m < count; ++m) {
-      const std::span<const float> scores(logits + int64_t{m} * rows, static_cast<size_t>(rows));
-      const size_t index = done + static_cast<size_t>(m);
-      sums[index].Add(scores);
-      const int64_t target = targets[index] - piece.row0;
-      if (target >= 0 && target < rows) target_logits[index] = scores[static_cast<size_t>(target)];
-    }
+    for (int32_t m = 0; m < count; ++m)
+      rows[done + static_cast<size_t>(m)].Add(
+          static_cast<int32_t>(piece.row0),
+          {logits + int64_t{m} * tokens, static_cast<size_t>(tokens)});
   }
   return {};
 }
@@ -454,8 +527,12 @@ Status Model::Impl::ScoreRegion(memory::RegionIndex region, const kernels::Activ
 const Config& Model::config() const { return impl_->description.config; }
 const Plan& Model::plan() const { return impl_->plan; }
 uint64_t Model::committed_bytes() const {
-  return impl_->plan.total - impl_->plan.kv + impl_->kv_promise->committed();
+  const Plan& plan = impl_->plan;
+  return plan.total - plan.kv - plan.sessions - plan.adapters + impl_->kv_promise->committed() +
+         impl_->session_promise->committed() + impl_->adapter_promise->committed();
 }
+memory::Promise& Model::session_promise() { return *impl_->session_promise; }
+const memory::Promise& Model::adapter_promise() const { return *impl_->adapter_promise; }
 const format::ModelFile& Model::file() const { return impl_->file; }
 kv::PagePool& Model::pages() { return *impl_->pages; }
 memory::RegionStore& Model::regions() { return *impl_->store; }

@@ -6,6 +6,7 @@
 
 #include "base/checked.h"
 #include "kv/page_pool.h"
+#include "kv/prefix_cache.h"
 #include "memory/arena.h"
 #include "memory/layout.h"
 #include "memory/policy/choose.h"
@@ -22,6 +23,7 @@ constexpr int64_t kLeastStepTokens = 32;
 constexpr int64_t kLeastContext = 512;
 constexpr int64_t kMostContext = int64_t{1} << 30;
 constexpr int64_t kMostSequences = 1 << 16;
+constexpr int64_t kMostAdapterBytes = int64_t{1} << 50;
 // Stands for any number of bytes no machine has, low enough that a few of them add up without
 // wrapping.
 constexpr uint64_t kTooManyBytes = uint64_t{1} << 58;
@@ -32,6 +34,12 @@ std::string MiB(uint64_t bytes) {
   char text[32];
   std::snprintf(text, sizeof text, "%.1f MiB", static_cast<double>(bytes) / (1 << 20));
   return text;
+}
+
+// What is needed and what there is; in bytes where rounding would hide the difference.
+std::pair<std::string, std::string> Compared(uint64_t needed, uint64_t there) {
+  if (MiB(needed) != MiB(there)) return {MiB(needed), MiB(there)};
+  return {std::to_string(needed) + " bytes", std::to_string(there) + " bytes"};
 }
 
 // Everything a plan is computed from.
@@ -48,22 +56,43 @@ struct Inputs {
   }
 };
 
-// What the arena and the page pool keep of the KV of `sequences` and of where it may lie.
+// What a plan may choose, besides which weights stay.
+struct Shape {
+  int64_t context;
+  int64_t step_tokens;
+  int32_t sequences;
+};
+
+// What the arena, the page pool and the prefix cache keep of the KV of `sequences` and of where it
+// may lie.
 uint64_t PageTableBytes(const Inputs& in, int64_t context, int64_t step, int64_t sequences,
                         uint64_t kv_bytes) {
   // Of a page: its count of holders, its place among the free ones and in its sequence's table.
   constexpr uint64_t kPerPage = sizeof(uint16_t) + 2 * sizeof(kv::PageNumber);
   const uint64_t addresses = KvAddressBytes(in.request, kv_bytes);
   uint64_t total = 0;
+  uint64_t most_nodes = 0;
   for (const kv::LayerGroup& group : in.geometry) {
     const auto pages = static_cast<uint64_t>(kv::PagesFor(group, context, step) * sequences);
+    // To a state lead the nodes of all tokens before it.
+    const uint64_t nodes = group.kind == kv::CacheKind::kState
+                               ? CeilDiv(static_cast<uint64_t>(context), kernels::kPageTokens) *
+                                     static_cast<uint64_t>(sequences)
+                               : pages;
+    most_nodes = std::max(most_nodes, nodes);
     const uint64_t used = std::min(
         CheckedMul<uint64_t>(pages, group.page_bytes()).value_or(kTooManyBytes), kTooManyBytes);
     const uint64_t reserved = std::max(addresses / group.layers.size(), used);
     total += pages * kPerPage + group.layers.size() * memory::Arena::TableBytes(
                                                           reserved, used, in.request.chunk_bytes);
   }
-  return total;
+  return total + most_nodes * kv::PrefixCache::NodeBytes(in.geometry.size());
+}
+
+uint64_t SessionBytes(const PlanRequest& request, const Shape& shape) {
+  const uint64_t each = request.session_bytes.per_sequence +
+                        static_cast<uint64_t>(shape.context) * request.session_bytes.per_token;
+  return request.session_bytes.fixed + static_cast<uint64_t>(shape.sequences) * each;
 }
 
 // The model's own description, and what the arena keeps of its homes and slots.
@@ -76,6 +105,7 @@ uint64_t DescriptionBytes(const Inputs& in, uint64_t workspace_bytes) {
   for (const RopeConfig& rope : in.config.ropes)
     total += static_cast<uint64_t>(rope.rotary) / 2 * sizeof(double) +
              rope.factors.size() * sizeof(float);
+  total += in.config.classifier.weight.size() * sizeof(float);
   const uint64_t slots =
       memory::SlotBytes(*std::max_element(in.region_bytes.begin(), in.region_bytes.end()),
                         kLiveLeases + 1, in.request.chunk_bytes);
@@ -83,13 +113,6 @@ uint64_t DescriptionBytes(const Inputs& in, uint64_t workspace_bytes) {
     total += memory::Arena::TableBytes(bytes, bytes, in.request.chunk_bytes);
   return total;
 }
-
-// What a plan may choose, besides which weights stay.
-struct Shape {
-  int64_t context;
-  int64_t step_tokens;
-  int32_t sequences;
-};
 
 Plan WithoutWeights(const Inputs& in, const Shape& shape) {
   Plan plan;
@@ -110,15 +133,20 @@ Plan WithoutWeights(const Inputs& in, const Shape& shape) {
                                shape.sequences, plan.kv);
   plan.slot_bytes =
       WeightSource::BounceBytes(in.layout) * static_cast<uint64_t>(in.request.transfer_workers);
-  plan.total = plan.kv + plan.tables + plan.workspace + plan.slot_bytes;
+  plan.sessions = SessionBytes(in.request, shape);
+  plan.adapters = in.request.adapter_bytes;
+  plan.total =
+      plan.kv + plan.tables + plan.workspace + plan.slot_bytes + plan.sessions + plan.adapters;
   for (const kv::LayerGroup& group : in.geometry)
-    plan.kv_bytes_per_token += group.bytes_per_page() / kernels::kPageTokens;
+    if (group.kind != kv::CacheKind::kState)
+      plan.kv_bytes_per_token += group.bytes_per_page() / kernels::kPageTokens;
   return plan;
 }
 
 std::string Parts(const Plan& plan) {
   return "tables " + MiB(plan.tables) + ", workspace " + MiB(plan.workspace) + ", slots " +
-         MiB(plan.slot_bytes) + ", KV " + MiB(plan.kv);
+         MiB(plan.slot_bytes) + ", KV " + MiB(plan.kv) + ", sessions " + MiB(plan.sessions) +
+         (plan.adapters > 0 ? ", adapters " + MiB(plan.adapters) : "");
 }
 
 // All weights streamed through the fewest slots.
@@ -169,6 +197,9 @@ Status CheckRequest(const PlanRequest& request) {
                                             std::to_string(most));
   };
   MIRAGE_TRY(check("the context", request.context, 0, kMostContext));
+  MIRAGE_TRY(check("the bytes for adapters",
+                   static_cast<int64_t>(std::min<uint64_t>(request.adapter_bytes, INT64_MAX)), 0,
+                   kMostAdapterBytes));
   MIRAGE_TRY(check("the number of sequences", request.sequences, 1, kMostSequences));
   MIRAGE_TRY(check("the number of logit rows", request.logit_rows, 1, kMostSequences));
   return check("the number of transfer workers", request.transfer_workers, 1, 64);
@@ -205,9 +236,9 @@ Result<Plan> Choose(const Inputs& in, int64_t wanted) {
     if (Result<Plan> plan = WithWeights(in, shape)) return plan;
   }
   const Plan refused = Least(in, shape);
-  return OutOfMemory("a context of " + std::to_string(shape.context) + " tokens needs " +
-                         MiB(refused.total) + " (" + Parts(refused) + ") and the limit is " +
-                         MiB(request.limit_bytes),
+  const auto [needed, there] = Compared(refused.total, request.limit_bytes);
+  return OutOfMemory("a context of " + std::to_string(shape.context) + " tokens needs " + needed +
+                         " (" + Parts(refused) + ") and the limit is " + there,
                      refused.total, request.limit_bytes);
 }
 
@@ -233,10 +264,11 @@ uint64_t KvBytes(const kv::Geometry& geometry, int64_t tokens, int64_t step, int
 
 Result<int64_t> SessionContext(const format::ModelFile& file, int64_t requested) {
   if (requested > 0) return requested;
+  const format::Metadata& keys = file.metadata();
   MIRAGE_TRY_ASSIGN(const auto architecture,
-                    file.metadata().Get<std::string>("general.architecture"));
-  MIRAGE_TRY_ASSIGN(const auto trained, file.metadata().GetOr<int64_t>(
-                                            architecture + ".context_length", kDefaultContext));
+                    file.Locate(keys.Get<std::string>("general.architecture")));
+  MIRAGE_TRY_ASSIGN(const auto trained, file.Locate(keys.GetOr<int64_t>(
+                                            architecture + ".context_length", kDefaultContext)));
   return std::clamp<int64_t>(trained, 1, kDefaultContext);
 }
 
@@ -250,13 +282,14 @@ Result<Plan> MakePlan(const Description& description, const ModelLayout& layout,
                              ? Shape{request.context, kLeastStepTokens, request.sequences}
                              : Shape{kernels::kPageTokens, kLeastStepTokens, 1};
   const Plan least = Least(in, smallest);
-  if (request.limit_bytes < least.total)
+  if (request.limit_bytes < least.total) {
+    const auto [needed, there] = Compared(least.total, request.limit_bytes);
     return OutOfMemory(
         (request.context > 0 ? "a context of " + std::to_string(request.context) + " tokens"
                              : "the model") +
-            " needs at least " + MiB(least.total) + " and " + MiB(request.limit_bytes) +
-            " are there: " + Parts(least),
+            " needs at least " + needed + " and " + there + " are there: " + Parts(least),
         least.total, request.limit_bytes);
+  }
   MIRAGE_TRY_ASSIGN(Plan plan, Choose(in, request.context > 0 ? request.context
                                                               : std::min(description.config.context,
                                                                          kDefaultContext)));

@@ -26,7 +26,15 @@ struct PlanRequest {
   uint64_t table_bytes = 0;           // vocabulary and the like, kept beside the model
   int64_t context = 0;                // tokens a sequence may hold; 0: chosen, at most 8192
   kv::KvType kv_type = kv::KvType::kF16;
-  int32_t sequences = 1;            // that many of `context` tokens at once
+  int32_t sequences = 1;  // that many of `context` tokens at once
+  // Kept for their user beside keys and values, text and tokens: for all, for each, and for each of
+  // its tokens.
+  struct {
+    uint64_t fixed = 0;
+    uint64_t per_sequence = 0;
+    uint64_t per_token = 0;
+  } session_bytes;
+  uint64_t adapter_bytes = 0;       // kept for LoRA adapters
   int32_t logit_rows = 1;           // sequences sampled in one step, at most
   int32_t transfer_workers = 1;     // each holds a bounce buffer
   uint64_t chunk_bytes = 64 << 10;  // the arena's
@@ -47,11 +55,13 @@ struct Plan {
   uint64_t slot_bytes = 0;  // slots and bounce buffers
   uint64_t tables = 0;
   uint64_t workspace = 0;
+  uint64_t sessions = 0;  // promised, and taken as they grow
+  uint64_t adapters = 0;  // promised, and taken as they are loaded
   uint64_t total = 0;
 
   uint64_t weights_total = 0;  // resident or not
   uint64_t streamed_bytes_per_pass = 0;
-  uint64_t kv_bytes_per_token = 0;  // over all layers, windows not counted
+  uint64_t kv_bytes_per_token = 0;  // over all layers, windows not counted, states left out
   uint64_t least_bytes = 0;         // the smallest limit that works
   std::vector<bool> resident;       // per region
 };
@@ -67,8 +77,8 @@ struct Plan {
 // Bytes of addresses to reserve for each layer group's pages.
 [[nodiscard]] uint64_t KvAddressBytes(const PlanRequest& request, uint64_t kv_bytes);
 
-// Bytes of KV, in whole chunks per layer, that sequences of `tokens` tokens hold while `step` are
-// computed.
+// Bytes of KV and states, in whole chunks per layer, that sequences of `tokens` tokens hold while
+// `step` are computed.
 [[nodiscard]] uint64_t KvBytes(const kv::Geometry& geometry, int64_t tokens, int64_t step,
                                int64_t sequences, uint64_t chunk_bytes);
 

@@ -19,9 +19,9 @@ Result<TensorSlice> Reader::Matrix(std::string_view name, int64_t rows, int64_t 
   MIRAGE_TRY_ASSIGN(const int32_t index, Take(name, rows, cols));
   const format::TensorInfo& tensor = file_.tensors()[index];
   if (!kernels::IsPackable(tensor.dtype))
-    return Fail(Code::kUnsupported, "tensor '" + tensor.name + "' is of type " +
-                                        std::string(tensor::Name(tensor.dtype)) +
-                                        ", which no kernel reads");
+    return TensorError(
+        Code::kUnsupported, tensor.name,
+        "is of type " + std::string(tensor::Name(tensor.dtype)) + ", which no kernel reads");
   return TensorSlice{index, 0, rows};
 }
 
@@ -31,38 +31,40 @@ Result<TensorSlice> Reader::Vector(std::string_view name, int64_t length, bool o
   return TensorSlice{index, 0, 1};
 }
 
-Result<std::vector<float>> Reader::Values(std::string_view name, int64_t length) {
-  MIRAGE_TRY_ASSIGN(const int32_t index, Take(name, 1, length));
+Result<std::vector<float>> Reader::Values(std::string_view name, int64_t rows, int64_t cols) {
+  MIRAGE_TRY_ASSIGN(const int32_t index, Take(name, rows, cols));
   const format::TensorInfo& tensor = file_.tensors()[index];
   std::vector<std::byte> raw(tensor.extent.bytes);
   MIRAGE_TRY(file_.ReadTensor(tensor, 0, raw));
-  std::vector<float> values(static_cast<size_t>(length));
-  tensor::DequantizeRow(tensor.dtype, raw.data(), values.data(), length);
+  std::vector<float> values(static_cast<size_t>(rows * cols));
+  const size_t row_bytes = raw.size() / static_cast<size_t>(rows);
+  for (int64_t row = 0; row < rows; ++row)
+    tensor::DequantizeRow(tensor.dtype, raw.data() + static_cast<size_t>(row) * row_bytes,
+                          values.data() + row * cols, cols);
   return values;
 }
 
 Status Reader::CheckEveryTensorRead() const {
   for (size_t i = 0; i < read_.size(); ++i)
     if (!read_[i])
-      return Fail(Code::kUnsupported, "tensor '" + file_.tensors()[i].name +
-                                          "' is no part of architecture '" + architecture_ +
-                                          "' as this build knows it");
+      return TensorError(
+          Code::kUnsupported, file_.tensors()[i].name,
+          "is no part of architecture '" + architecture_ + "' as this build knows it");
   return {};
 }
 
 Result<int32_t> Reader::Take(std::string_view name, int64_t rows, int64_t cols) {
   const format::TensorInfo* tensor = file_.FindTensor(name);
-  if (tensor == nullptr)
-    return Fail(Code::kCorrupt, "tensor '" + std::string(name) + "' is missing");
+  if (tensor == nullptr) return TensorError(Code::kCorrupt, name, "is missing");
   const auto index = static_cast<size_t>(tensor - file_.tensors().data());
   if (tensor->shape.cols() != cols || tensor->shape.rows() != rows)
-    return Fail(Code::kCorrupt, "tensor '" + std::string(name) + "' has shape " +
-                                    ToString(tensor->shape) + ", expected " +
-                                    ToString(tensor::Shape{cols, rows}));
+    return TensorError(Code::kCorrupt, name,
+                       "has shape " + ToString(tensor->shape) + ", expected " +
+                           ToString(tensor::Shape{cols, rows}));
   if (!tensor::Info(tensor->dtype).supported)
-    return Fail(Code::kUnsupported, "tensor '" + std::string(name) + "' is of type " +
-                                        std::string(tensor::Name(tensor->dtype)) +
-                                        ", which this build does not decode");
+    return TensorError(Code::kUnsupported, name,
+                       "is of type " + std::string(tensor::Name(tensor->dtype)) +
+                           ", which this build does not decode");
   read_[index] = true;
   return static_cast<int32_t>(index);
 }

@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/file_error.h"
 #include "base/result.h"
 #include "format/model_file.h"
 #include "model/tensor_map.h"
@@ -45,6 +46,12 @@ class Reader {
   [[nodiscard]] bool Has(std::string_view suffix) const {
     return file_.metadata().Has(Full(suffix));
   }
+  // An error about that key; of an array, about that element.
+  [[nodiscard]] tl::unexpected<Error> AboutKey(Code code, std::string_view suffix,
+                                               std::string_view problem,
+                                               uint64_t element = 0) const {
+    return KeyError(code, Full(suffix), problem, element);
+  }
 
   [[nodiscard]] bool HasTensor(std::string_view name) const {
     return file_.FindTensor(name) != nullptr;
@@ -55,8 +62,12 @@ class Reader {
   // The whole tensor as a vector; absent is an absent slice when `optional`.
   [[nodiscard]] Result<TensorSlice> Vector(std::string_view name, int64_t length,
                                            bool optional = false);
-  // A small vector's values.
-  [[nodiscard]] Result<std::vector<float>> Values(std::string_view name, int64_t length);
+  // A small vector's values, or a small matrix's, [rows][cols].
+  [[nodiscard]] Result<std::vector<float>> Values(std::string_view name, int64_t length) {
+    return Values(name, 1, length);
+  }
+  [[nodiscard]] Result<std::vector<float>> Values(std::string_view name, int64_t rows,
+                                                  int64_t cols);
 
   // kUnsupported naming the first tensor that was never asked for.
   [[nodiscard]] Status CheckEveryTensorRead() const;

@@ -3,9 +3,12 @@
 
 #include <algorithm>
 #include <cstring>
+#include <new>
+#include <optional>
 #include <string>
 #include <utility>
 
+#include "base/file_error.h"
 #include "kernels/pack.h"
 #include "tensor/dequantize.h"
 
@@ -23,6 +26,19 @@ Status ReadRows(const format::ModelFile& file, const TensorSlice& rows, uint64_t
 
 }  // namespace
 
+Status ReadWeightRows(const format::ModelFile& file, const TensorSlice& rows, uint64_t row_bytes,
+                      std::span<std::byte> out) {
+  MIRAGE_TRY(ReadRows(file, rows, row_bytes, out));
+  const format::TensorInfo& tensor = file.tensors()[rows.tensor];
+  const std::optional<uint64_t> bad = tensor::FindNonFinite(tensor.dtype, out);
+  if (!bad) return {};
+  const char* what = tensor::IsQuantized(tensor.dtype)
+                         ? "holds a block whose scale is not a finite number"
+                         : "holds a weight that is not a finite number";
+  const uint64_t byte = static_cast<uint64_t>(rows.row0) * row_bytes + *bad;
+  return Fail(file.Locate(TensorError(Code::kCorrupt, tensor.name, what, byte).value()));
+}
+
 // A buffer borrowed from the idle ones for one Fill.
 class WeightSource::Bounce {
  public:
@@ -38,7 +54,10 @@ class WeightSource::Bounce {
   }
   ~Bounce() {
     const std::lock_guard lock(owner_.mutex_);
-    owner_.bounces_.push_back(std::move(buffer_));
+    try {
+      owner_.bounces_.push_back(std::move(buffer_));
+    } catch (const std::bad_alloc&) {  // then the next Fill makes another
+    }
   }
   Bounce(const Bounce&) = delete;
   Bounce& operator=(const Bounce&) = delete;
@@ -66,18 +85,20 @@ Status WeightSource::Fill(memory::RegionIndex index, std::span<std::byte> dst) c
                                      " bytes filled into " + std::to_string(dst.size()));
   Bounce bounce(*this, BounceBytes(layout_));
   for (const Piece& piece : region.pieces)
-    MIRAGE_TRY(FillPiece(piece, bounce.first(piece.bytes), dst.data() + piece.offset));
+    MIRAGE_TRY(
+        FillPiece(piece, checked_[index], bounce.first(piece.bytes), dst.data() + piece.offset));
+  checked_[index] = true;
   return {};
 }
 
-Status WeightSource::FillPiece(const Piece& piece, std::span<std::byte> bounce,
+Status WeightSource::FillPiece(const Piece& piece, bool checked, std::span<std::byte> bounce,
                                std::byte* dst) const {
   const format::TensorInfo& tensor = file_.tensors()[piece.source.tensor];
   const int64_t cols = tensor.shape.cols();
   MIRAGE_TRY_ASSIGN(const uint64_t row_bytes, tensor::RowBytes(tensor.dtype, cols));
   const std::span<std::byte> raw =
       bounce.first(row_bytes * static_cast<uint64_t>(piece.source.rows));
-  MIRAGE_TRY(ReadRows(file_, piece.source, row_bytes, raw));
+  MIRAGE_TRY((checked ? ReadRows : ReadWeightRows)(file_, piece.source, row_bytes, raw));
   if (piece.floats) {
     tensor::DequantizeRow(tensor.dtype, raw.data(), reinterpret_cast<float*>(dst), cols);
     return {};

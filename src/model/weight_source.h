@@ -5,8 +5,10 @@
 //
 // Fill reads the covering extent of each piece into a bounce buffer and repacks it for the kernels;
 // Gather reads rows in the file's own layout. Neither keeps state but the file, a few bounce
-// buffers and a small cache of gathered rows, so any worker may call them at any time.
+// buffers, which regions were found sound and a small cache of gathered rows, so any worker may
+// call them at any time.
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
@@ -20,10 +22,16 @@
 
 namespace mirage::model {
 
+// Reads rows of a tensor as the file holds them. Every weight that all texts are computed with
+// comes through here: one that is no finite number would make every logit none, where nobody could
+// tell why, so it is kCorrupt naming file, byte and tensor.
+[[nodiscard]] Status ReadWeightRows(const format::ModelFile& file, const TensorSlice& rows,
+                                    uint64_t row_bytes, std::span<std::byte> out);
+
 class WeightSource final : public memory::RegionSource {
  public:
   WeightSource(const format::ModelFile& file, const ModelLayout& layout)
-      : file_(file), layout_(layout) {}
+      : file_(file), layout_(layout), checked_(layout.regions.size()) {}
 
   [[nodiscard]] Status Fill(memory::RegionIndex region, std::span<std::byte> dst) const override;
   [[nodiscard]] const std::byte* Mapped(memory::RegionIndex) const override { return nullptr; }
@@ -33,16 +41,21 @@ class WeightSource final : public memory::RegionSource {
 
  private:
   class Bounce;
-  [[nodiscard]] Status FillPiece(const Piece& piece, std::span<std::byte> bounce,
+  [[nodiscard]] Status FillPiece(const Piece& piece, bool checked, std::span<std::byte> bounce,
                                  std::byte* dst) const;
 
   const format::ModelFile& file_;
   const ModelLayout& layout_;
   mutable std::mutex mutex_;
   mutable std::vector<std::vector<std::byte>> bounces_;  // idle
+  // Regions whose weights have been found to be numbers: a file stays as it is, and a region may be
+  // filled in every pass.
+  mutable std::vector<std::atomic<bool>> checked_;
 };
 
-// Reads rows of one tensor, in the file's layout, for embedding lookups.
+// Reads rows of one tensor, in the file's layout, for embedding lookups. They are what they are: a
+// row that is no number is the failure of the texts that have its token, whose logits tell, and not
+// of those they share a pass with.
 //
 // One thread at a time.
 class RowGather {

@@ -51,16 +51,14 @@ Result<std::unique_ptr<File>> File::Open(const std::string& path) {
 }
 
 Result<std::unique_ptr<File>> File::FromDescriptor(int fd, std::string name) {
-  if (fcntl(fd, F_GETFD) < 0)
-    return Fail(OsError(name + ": descriptor " + std::to_string(fd), errno));
+  if (fcntl(fd, F_GETFD) < 0) return Fail(OsError(name, errno));
   MIRAGE_TRY(LengthOf(fd, name));
   // Opened anew where /proc allows, so that reading needs no flag of the caller's; else a
   // duplicate.
   Descriptor own(OpenToRead("/proc/self/fd/" + std::to_string(fd)));
   if (!own.valid()) {
     if ((fcntl(fd, F_GETFL) & O_ACCMODE) == O_WRONLY)
-      return Fail(Code::kInvalidArgument,
-                  name + ": descriptor " + std::to_string(fd) + " is open for writing only");
+      return Fail(Code::kInvalidArgument, name + " is open for writing only");
     own = Descriptor(fcntl(fd, F_DUPFD_CLOEXEC, 0));
     if (!own.valid()) return Fail(OsError(name + ": duplicating the descriptor", errno));
   }

@@ -42,9 +42,10 @@ void PreferHugePages(std::byte* base, uint64_t bytes) {
   if (begin < end) madvise(base + (begin - first), end - begin, MADV_HUGEPAGE);
 }
 
+// The numbers of an error are of the limit that a ledger keeps, which has nothing to do with this.
 tl::unexpected<Error> Refused(uint64_t bytes, int error) {
   return OutOfMemory("the system refuses " + std::to_string(bytes) + " bytes: " + OsMessage(error),
-                     bytes, 0);
+                     0, 0);
 }
 
 }  // namespace
@@ -59,7 +60,7 @@ Result<std::byte*> ReserveHostAddresses(uint64_t bytes) {
     if (error != ENOMEM || !limit) return Fail(OsError(what, error));
     return OutOfMemory(what + ": the process may have " + std::to_string(limit->limit_bytes) +
                            " (ulimit -v) and has " + std::to_string(limit->left_bytes) + " left",
-                       bytes, std::min(limit->left_bytes, bytes - 1));
+                       0, 0);
   }
   madvise(base, bytes, MADV_NOHUGEPAGE);  // refused where the kernel has none: as wished
   return static_cast<std::byte*>(base);

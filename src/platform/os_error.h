@@ -17,9 +17,11 @@ namespace mirage::platform {
 
 // "what: No such file or directory". `error` is an errno.
 [[nodiscard]] inline Error OsError(const std::string& what, int error) {
-  const Code code = error == ENOENT || error == ENOTDIR ? Code::kNotFound
-                    : error == ENOMEM                   ? Code::kOutOfMemory
-                                                        : Code::kIo;
+  const bool nothing_there =
+      error == ENOENT || error == ENOTDIR || error == ELOOP || error == ENAMETOOLONG;
+  const Code code = nothing_there     ? Code::kNotFound
+                    : error == ENOMEM ? Code::kOutOfMemory
+                                      : Code::kIo;
   return Error{code, what + ": " + OsMessage(error), 0, 0};
 }
 

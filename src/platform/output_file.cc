@@ -28,9 +28,10 @@ Result<OutputFile> OutputFile::Create(const std::string& path) {
   if (stat(path.c_str(), &facts) == 0 && !S_ISREG(facts.st_mode))
     return Fail(Code::kUnsupported, path + " exists and is not a file");
   std::string temporary = path + ".XXXXXX";
+  std::string copy = path;  // nothing may fail once the file is there
   Descriptor fd(mkostemp(temporary.data(), O_CLOEXEC));
   if (!fd.valid()) return Fail(OsError(path, errno));
-  return OutputFile(std::move(fd), std::move(temporary), path);
+  return OutputFile(std::move(fd), std::move(temporary), std::move(copy));
 }
 
 OutputFile::OutputFile(OutputFile&& other) noexcept
@@ -51,12 +52,13 @@ Status OutputFile::Write(std::span<const std::byte> bytes) {
 }
 
 Status OutputFile::Commit() {
+  const std::string folder_path = FolderOf(path_);
   if (fsync(fd_.get()) != 0) return Fail(OsError(path_ + ": writing", errno));
   if (rename(temporary_.c_str(), path_.c_str()) != 0) return Fail(OsError(path_, errno));
   temporary_.clear();
   fd_.Reset();
   // The name, too, is to be there after a power cut; a folder that cannot be opened has it anyway.
-  const Descriptor folder(open(FolderOf(path_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const Descriptor folder(open(folder_path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (folder.valid()) fsync(folder.get());
   return {};
 }

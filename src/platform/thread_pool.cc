@@ -110,6 +110,7 @@ struct ThreadPool::Shared {
     }
     work_came.notify_all();
     for (Thread& worker : workers) worker.join();
+    workers.clear();
   }
 };
 
@@ -130,6 +131,12 @@ ThreadPool::ThreadPool(int threads)
 }
 
 ThreadPool::~ThreadPool() { shared_->Stop(); }
+
+void ThreadPool::Stop() {
+  const std::lock_guard one_job(shared_->dispatch);
+  shared_->Stop();
+  threads_.store(1, std::memory_order_relaxed);
+}
 
 void ThreadPool::Dispatch(int64_t tasks, Call call, void* context) {
   Shared& shared = *shared_;

@@ -10,6 +10,7 @@
 // Any thread calls ParallelFor; calls are served one at a time. A task must not call it on the same
 // pool.
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <type_traits>
@@ -25,13 +26,15 @@ class ThreadPool {
   ThreadPool& operator=(const ThreadPool&) = delete;
 
   [[nodiscard]] int threads() const { return threads_; }
+  // Ends the workers once they have nothing to do; from then on the caller does all of the work.
+  void Stop();
 
   // Calls body(task, thread) once for each task in [0, tasks), on any threads, and returns when all
   // are done. Tasks are handed out in ascending order as threads become free. `body` should not
   // throw; the first exception of any task is thrown again here, after all other tasks have ended.
   template <typename Body>
   void ParallelFor(int64_t tasks, Body&& body) {
-    if (tasks <= 1 || threads_ == 1) {
+    if (tasks <= 1 || threads_.load(std::memory_order_relaxed) == 1) {
       for (int64_t task = 0; task < tasks; ++task) body(task, 0);
       return;
     }
@@ -49,7 +52,7 @@ class ThreadPool {
   void Dispatch(int64_t tasks, Call call, void* context);
 
   struct Shared;
-  int threads_;
+  std::atomic<int> threads_;
   std::unique_ptr<Shared> shared_;
 };
 

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <limits>
 
+#include "base/file_error.h"
 #include "sample/constraints.h"
 #include "sample/draw.h"
 #include "sample/dry.h"
@@ -21,16 +22,31 @@
 namespace mirage::sample {
 namespace {
 
-// Names the first logit that does not compare, NaN or +inf.
-Status BadLogit(std::span<const float> logits) {
-  size_t i = 0;
-  while (logits[i] < std::numeric_limits<float>::infinity()) ++i;
-  return Fail(Code::kInvalidArgument, fmt::format("the logit of token {} is {}", i, logits[i]));
+// Who made a row of logits what it is.
+enum class Made { kByModel, kWithParams };
+
+// A caller's own bias and penalties can make infinities, nothing of theirs a NaN.
+Made MadeBy(const Params& params) {
+  const bool changes =
+      !params.logit_bias.empty() || HasPenalties(params) || params.dry_multiplier > 0;
+  return changes ? Made::kWithParams : Made::kByModel;
 }
 
-Result<LogitScan> Scan(std::span<const float> logits, Workspace& workspace) {
+// Names the first logit that does not compare, NaN or +inf.
+Status BadLogit(Made made, std::span<const float> logits) {
+  size_t i = 0;
+  while (logits[i] < std::numeric_limits<float>::infinity()) ++i;
+  if (made == Made::kWithParams && std::isinf(logits[i]))
+    return Fail(
+        Code::kInvalidArgument,
+        fmt::format("the logit of token {} is {} with its bias and penalties", i, logits[i]));
+  return FileError(Code::kCorrupt,
+                   fmt::format("the model makes the logit of token {} {}", i, logits[i]));
+}
+
+Result<LogitScan> Scan(Made made, std::span<const float> logits, Workspace& workspace) {
   const LogitScan scan(logits, workspace.block_max);
-  if (!scan.comparable()) return Fail(BadLogit(logits).error());
+  if (!scan.comparable()) return Fail(BadLogit(made, logits).error());
   return scan;
 }
 
@@ -77,7 +93,7 @@ class Chain {
 
   Result<Choice> RunArgMax() {
     for (const Stage stage : params_.order) MIRAGE_TRY(ApplyPenalty(stage));
-    MIRAGE_TRY_ASSIGN(const LogitScan scan, Scan(logits_, workspace_));
+    MIRAGE_TRY_ASSIGN(const LogitScan scan, Scan(MadeBy(params_), logits_, workspace_));
     Choice choice;
     choice.token = scan.ArgMax();
     choice.mirostat_mu = context_.mirostat_mu;
@@ -90,7 +106,7 @@ class Chain {
       MIRAGE_TRY(ApplyPenalty(stage));
       if (stage == Stage::kTemperature) MIRAGE_TRY(ApplyTemperature());
     }
-    MIRAGE_TRY_ASSIGN(const LogitScan scan, Scan(logits_, workspace_));
+    MIRAGE_TRY_ASSIGN(const LogitScan scan, Scan(MadeBy(params_), logits_, workspace_));
     if (scan.ArgMax() < 0) return Choice{};
     const double mu = context_.mirostat_mu.value_or(FirstMu(params_));
     // A dynamic temperature may have come out as 0, which leaves nothing to steer.
@@ -143,7 +159,8 @@ class Chain {
     if (!listed_ || !(penalties || dry)) return {};
     for (Candidate& candidate : remaining_.candidates) {
       candidate.logit = logits_[static_cast<size_t>(candidate.token)];
-      if (!(candidate.logit < std::numeric_limits<float>::infinity())) return BadLogit(logits_);
+      if (!(candidate.logit < std::numeric_limits<float>::infinity()))
+        return BadLogit(MadeBy(params_), logits_);
     }
     std::erase_if(remaining_.candidates, [](const Candidate& candidate) {
       return candidate.logit == -std::numeric_limits<float>::infinity();
@@ -153,7 +170,7 @@ class Chain {
 
   Status ApplyTopNSigma() {
     if (listed_) return ApplyListed([&] { KeepTopNSigma(params_.top_n_sigma, remaining_); });
-    MIRAGE_TRY_ASSIGN(const LogitScan scan, Scan(logits_, workspace_));
+    MIRAGE_TRY_ASSIGN(const LogitScan scan, Scan(MadeBy(params_), logits_, workspace_));
     listed_ = true;
     remaining_.candidates.clear();
     if (scan.ArgMax() < 0) return {};
@@ -166,7 +183,7 @@ class Chain {
     const auto k = static_cast<size_t>(params_.top_k);
     if (k >= logits_.size()) return {};
     if (listed_) return ApplyListed([&] { KeepTopK(k, remaining_); });
-    MIRAGE_TRY_ASSIGN(const LogitScan scan, Scan(logits_, workspace_));
+    MIRAGE_TRY_ASSIGN(const LogitScan scan, Scan(MadeBy(params_), logits_, workspace_));
     listed_ = true;
     scan.Highest(k, remaining_.candidates);
     return {};
@@ -174,7 +191,7 @@ class Chain {
 
   Status ApplyMinP() {
     if (listed_) return ApplyListed([&] { KeepMinP(params_.min_p, remaining_); });
-    MIRAGE_TRY_ASSIGN(const LogitScan scan, Scan(logits_, workspace_));
+    MIRAGE_TRY_ASSIGN(const LogitScan scan, Scan(MadeBy(params_), logits_, workspace_));
     listed_ = true;
     remaining_.candidates.clear();
     if (scan.ArgMax() < 0) return {};
@@ -196,7 +213,7 @@ class Chain {
   // Makes what remains a list of candidates.
   Status List() {
     if (listed_) return {};
-    MIRAGE_TRY_ASSIGN(const LogitScan scan, Scan(logits_, workspace_));
+    MIRAGE_TRY_ASSIGN(const LogitScan scan, Scan(MadeBy(params_), logits_, workspace_));
     listed_ = true;
     scan.All(remaining_.candidates);
     return {};
@@ -222,7 +239,7 @@ class Logprobs {
  public:
   // Keeps what Fill needs, before the row is changed.
   static Result<Logprobs> Create(std::span<const float> logits, int count, Workspace& workspace) {
-    MIRAGE_TRY_ASSIGN(const LogitScan scan, Scan(logits, workspace));
+    MIRAGE_TRY_ASSIGN(const LogitScan scan, Scan(Made::kByModel, logits, workspace));
     Logprobs logprobs;
     logprobs.log_sum_ = scan.max() + std::log(scan.SumWeights(1));
     scan.Highest(static_cast<size_t>(count), workspace.best);

@@ -17,15 +17,11 @@
 
 #include "base/bit_set.h"
 #include "base/result.h"
+#include "base/token_logprob.h"
 #include "sample/params.h"
 #include "sample/workspace.h"
 
 namespace mirage::sample {
-
-struct TokenLogprob {
-  int32_t token;
-  float logprob;  // natural log of the softmax of the unmodified logits, computed in double
-};
 
 struct Choice {
   int32_t token = -1;
@@ -52,7 +48,8 @@ class Sampler {
   [[nodiscard]] static Result<Sampler> Create(Params params, int32_t vocabulary);
 
   // `logits` [vocabulary] may be overwritten. -inf forbids a token.
-  // Fails with kInvalidArgument when every token is forbidden or a logit is NaN or +inf.
+  // Fails with kInvalidArgument when every token is forbidden or a bias or penalty makes a logit
+  // infinite, with kCorrupt (about the model's file) when the model's own is NaN or +inf.
   [[nodiscard]] Result<Choice> Sample(std::span<float> logits, const DrawContext& context,
                                       Workspace& workspace) const;
 

@@ -4,10 +4,11 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "text/answer/json_scanner.h"
+#include "text/answer/tool_set.h"
 #include "text/unicode.h"
 
 namespace mirage::session {
@@ -36,6 +37,7 @@ class Reader {
   bool string(string_t& value) {
     std::string text;
     AppendJsonString(text, value);
+    if (OfMessage() && in_role_) role_ = value;
     return Scalar(text);
   }
   bool binary(binary_t&) { return false; }  // not in JSON
@@ -47,6 +49,7 @@ class Reader {
 
   bool key(string_t& name) {
     if (depth_ == 1) return BeginPart(name);
+    if (OfMessage()) in_role_ = name == "role";
     Separate();
     AppendJsonString(text_, name);
     text_ += ':';
@@ -132,15 +135,28 @@ class Reader {
     text_ += bracket;
     separate_ = true;
     if (depth_ == 2 && part_ == Part::kMessages)
-      read_.messages.push_back(TakeText());
+      read_.messages.push_back({TakeText(), std::exchange(role_, {})});
     else if (depth_ == 1)
-      read_.extras[extra_] = TakeText();
+      return EndExtra();
+    return true;
+  }
+
+  bool EndExtra() {
+    std::string text = TakeText();
+    if (Conversation::kExtras[extra_] == "tools" && text.size() > text::ToolSet::kMostBytes)
+      return Refuse("the conversation's 'tools' have " + std::to_string(text.size()) +
+                    " bytes; at most " + std::to_string(text::ToolSet::kMostBytes) +
+                    " are allowed");
+    read_.extras[extra_] = std::move(text);
     return true;
   }
 
   // Brackets this far out hold the texts and are in none: the conversation's own, and those around
   // the messages.
   [[nodiscard]] int OuterDepth() const { return part_ == Part::kMessages ? 2 : 1; }
+
+  // Whether a key or value stands directly in a message.
+  [[nodiscard]] bool OfMessage() const { return part_ == Part::kMessages && depth_ == 3; }
 
   void Separate() {
     if (separate_) text_ += ',';
@@ -154,6 +170,8 @@ class Reader {
   ConversationJson read_;
   std::string failure_;
   std::string text_;
+  std::string role_;       // of the message that is being read
+  bool in_role_ = false;   // its value comes next
   bool separate_ = false;  // a value stands before the next one
   int depth_ = 0;          // of open brackets
   Part part_ = Part::kNothing;
@@ -170,35 +188,7 @@ Result<ConversationJson> ReadConversationJson(std::string_view json) {
 
 void AppendJsonString(std::string& json, std::string_view text) {
   const std::optional<std::string> repaired = text::RepairUtf8(text);
-  json += '"';
-  for (const char c : repaired.has_value() ? std::string_view(*repaired) : text) {
-    switch (c) {
-      case '"':
-        json += "\\\"";
-        break;
-      case '\\':
-        json += "\\\\";
-        break;
-      case '\n':
-        json += "\\n";
-        break;
-      case '\r':
-        json += "\\r";
-        break;
-      case '\t':
-        json += "\\t";
-        break;
-      default:
-        if (static_cast<unsigned char>(c) < 0x20) {
-          char escape[8];
-          std::snprintf(escape, sizeof escape, "\\u%04x", static_cast<unsigned>(c));
-          json += escape;
-        } else {
-          json += c;
-        }
-    }
-  }
-  json += '"';
+  text::AppendQuoted(repaired.has_value() ? std::string_view(*repaired) : text, &json);
 }
 
 }  // namespace mirage::session

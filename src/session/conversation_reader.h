@@ -18,7 +18,7 @@
 namespace mirage::session {
 
 struct ConversationJson {
-  std::vector<std::string> messages;
+  std::vector<Conversation::Message> messages;
   std::array<std::optional<std::string>, Conversation::kExtras.size()> extras;  // "" for null
 };
 

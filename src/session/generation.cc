@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/guarded.h"
+#include "session/runtime.h"
 #include "session/session.h"
 
 namespace mirage::session {
@@ -20,12 +21,17 @@ int64_t Earlier(int64_t a, int64_t b) { return a == 0 || (b != 0 && b < a) ? b :
 
 }  // namespace
 
-Run::Run(std::span<const std::shared_ptr<engine::Request>> requests, const TextStream& text,
-         Dispatcher& dispatcher, std::shared_ptr<std::atomic<uint64_t>> delivered)
-    : dispatcher_(dispatcher), delivered_(std::move(delivered)) {
+Run::Run(std::span<const std::shared_ptr<engine::Request>> requests,
+         std::vector<AnswerStream> answers, Runtime& runtime, std::string echo)
+    : runtime_(runtime) {
   samples_.reserve(requests.size());
-  for (const std::shared_ptr<engine::Request>& request : requests)
-    samples_.push_back({request, text});
+  for (size_t i = 0; i < requests.size(); ++i)
+    samples_.push_back({requests[i], std::move(answers[i])});
+  if (echo.empty()) return;
+  Event event;
+  event.kind = Event::Kind::kText;
+  event.text = std::move(echo);
+  events_.push_back(std::move(event));
 }
 
 void Run::Watch() {
@@ -43,7 +49,7 @@ void Run::Notice() {
   UpdateDescriptor();
   if (callback_ == nullptr || callbacks_ended_ || posted_) return;
   posted_ = true;
-  dispatcher_.Post(shared_from_this());
+  runtime_.dispatcher().Post(shared_from_this());
 }
 
 Result<std::optional<Event>> Run::Next(std::chrono::nanoseconds timeout) {
@@ -199,6 +205,8 @@ engine::RequestStats Run::stats() const {
     all.accepted_tokens += one.accepted_tokens;
     all.waits_for_pages += one.waits_for_pages;
     all.preemptions += one.preemptions;
+    all.shifts += one.shifts;
+    all.dropped_tokens += one.dropped_tokens;
     all.first_step_ns = Earlier(all.first_step_ns, one.first_step_ns);
     all.first_token_ns = Earlier(all.first_token_ns, one.first_token_ns);
     all.last_token_ns = std::max(all.last_token_ns, one.last_token_ns);
@@ -208,7 +216,7 @@ engine::RequestStats Run::stats() const {
 
 bool Run::has_answer() const {
   const std::lock_guard lock(mutex_);
-  return last_.has_value() && !Undone() && !answer_.empty();
+  return last_.has_value() && !Undone() && !message_.empty();
 }
 
 Run::Outcome Run::Collect() {
@@ -227,7 +235,7 @@ Run::Outcome Run::Collect() {
   UpdateDescriptor();
   Outcome outcome;
   outcome.undone = Undone();
-  outcome.text = answer_;
+  outcome.message = message_;
   return outcome;
 }
 
@@ -244,7 +252,7 @@ std::optional<Event> Run::Give() noexcept {
   if (!events_.empty()) {
     event = std::move(events_.front());
     events_.pop_front();
-    if (event->kind == Event::Kind::kTokens) delivered_->fetch_add(1, std::memory_order_relaxed);
+    if (event->kind == Event::Kind::kTokens) runtime_.CountDelivered();
   } else if (last_.has_value()) {
     last_given_ = true;
     event.emplace();
@@ -283,16 +291,18 @@ void Run::Translate(size_t index, engine::Output output) {
   const bool has_text = is_token && !output.stop_token;
   const int32_t token = output.choice.token;
   Event event;
-  event.kind = is_token ? Event::Kind::kTokens : Event::Kind::kChoose;
+  event.kind = is_token                       ? Event::Kind::kTokens
+               : output.kind == Kind::kPrompt ? Event::Kind::kPrompt
+                                              : Event::Kind::kChoose;
   event.sample = static_cast<int32_t>(index);
   event.output = std::move(output);
   events_.push_back(std::move(event));
-  if (has_text) AddText(index, samples_[index].text.Push(token));
+  if (has_text) AddPieces(index, samples_[index].answer.Push(token));
 }
 
 // A sample that fails ends the others: the generation has failed.
 void Run::EndSample(size_t index, engine::Output output) {
-  AddText(index, samples_[index].text.Flush());
+  AddPieces(index, samples_[index].answer.Flush(output.finish == engine::Finish::kStop));
   samples_[index].ended = true;
   if (samples_.size() > 1) {
     Event event;
@@ -302,7 +312,7 @@ void Run::EndSample(size_t index, engine::Output output) {
     events_.push_back(std::move(event));
   }
   if (output.finish == engine::Finish::kError && !error_.has_value()) {
-    error_ = std::move(output.error);
+    error_ = runtime_.AsLimit(std::move(output.error));
     for (const Sample& sample : samples_) sample.request->Cancel(engine::CancelMode::kStop);
   }
   const bool all_ended = std::all_of(samples_.begin(), samples_.end(),
@@ -310,19 +320,24 @@ void Run::EndSample(size_t index, engine::Output output) {
   if (all_ended) last_.emplace(End{RequestsFinish(), std::move(error_).value_or(Error{})});
 }
 
-void Run::AddText(size_t index, std::string text) {
-  if (text.empty()) return;
-  if (index == 0) answer_ += text;
-  Event event;
-  event.kind = Event::Kind::kText;
-  event.sample = static_cast<int32_t>(index);
-  event.text = std::move(text);
-  events_.push_back(std::move(event));
+void Run::AddPieces(size_t index, std::vector<text::AnswerPiece> pieces) {
+  for (text::AnswerPiece& piece : pieces) {
+    if (index == 0) message_.Add(piece);
+    Event event;
+    event.kind = piece.kind == text::AnswerPiece::Kind::kToolCall ? Event::Kind::kToolCall
+                                                                  : Event::Kind::kText;
+    event.sample = static_cast<int32_t>(index);
+    event.text = std::move(piece.text);
+    event.of_reasoning = piece.kind == text::AnswerPiece::Kind::kReasoning;
+    event.call = std::move(piece.call);
+    events_.push_back(std::move(event));
+  }
 }
 
 Generation::~Generation() {
   run_->Abandon();
   run_->EndCallbacks();
+  session_->GiveUp(*run_);
 }
 
 }  // namespace mirage::session

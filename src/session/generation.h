@@ -13,7 +13,6 @@
 //
 // Next and callbacks: one reader at a time. Cancel, Accept, stats: any thread.
 
-#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -29,15 +28,20 @@
 #include "base/result.h"
 #include "engine/request.h"
 #include "platform/notify_fd.h"
+#include "session/answer_message.h"
+#include "session/answer_stream.h"
 #include "session/dispatcher.h"
-#include "session/text_stream.h"
 
 namespace mirage::session {
 
+class Runtime;
+
 struct Event {
   enum class Kind {
+    kPrompt,      // output.prompt
     kTokens,      // output.choice
-    kText,        // text
+    kText,        // text, of_reasoning
+    kToolCall,    // call
     kChoose,      // output holds what the caller chooses the next token from
     kSampleDone,  // output.finish: of one of several samples
     kDone,        // output.finish, output.error
@@ -46,16 +50,19 @@ struct Event {
   int32_t sample = 0;
   engine::Output output;
   std::string text;
+  bool of_reasoning = false;
+  text::ToolCall call;
 };
 
 class Run final : public Dispatcher::Client, public std::enable_shared_from_this<Run> {
  public:
   using Callback = std::function<void(const Event&)>;  // must not throw
 
-  // A request per sample; the first is the one the session goes on from. `delivered` counts the
-  // tokens that readers were given, of all runs of a runtime.
-  Run(std::span<const std::shared_ptr<engine::Request>> requests, const TextStream& text,
-      Dispatcher& dispatcher, std::shared_ptr<std::atomic<uint64_t>> delivered);
+  // A request per sample; the first is the one the session goes on from. `runtime` is there for as
+  // long as somebody reads the run. `answers`: a stream per request. `echo`: a text that comes
+  // before all else, of no answer.
+  Run(std::span<const std::shared_ptr<engine::Request>> requests, std::vector<AnswerStream> answers,
+      Runtime& runtime, std::string echo);
   // Once, as soon as a shared_ptr owns it.
   void Watch();
 
@@ -91,11 +98,11 @@ class Run final : public Dispatcher::Client, public std::enable_shared_from_this
   // Whether the first sample's answer, all of which has been read, is one to keep.
   [[nodiscard]] bool has_answer() const;
 
-  // What the session needs to go on from here: the text is the first sample's. Waits for the engine
-  // unless finished(), so only then, or after Cancel.
+  // What the session needs to go on from here: the message is the first sample's. Waits for the
+  // engine unless finished(), so only then, or after Cancel.
   struct Outcome {
     bool undone = false;
-    std::string text;
+    AnswerMessage message;
   };
   [[nodiscard]] Outcome Collect();
 
@@ -106,7 +113,7 @@ class Run final : public Dispatcher::Client, public std::enable_shared_from_this
 
   struct Sample {
     std::shared_ptr<engine::Request> request;
-    TextStream text;
+    AnswerStream answer;
     bool ended = false;  // its end was taken in
   };
   // How the requests ended, as one; kNone until all have.
@@ -123,11 +130,10 @@ class Run final : public Dispatcher::Client, public std::enable_shared_from_this
   [[nodiscard]] bool Undone() const;
   void Translate(size_t index, engine::Output output);
   void EndSample(size_t index, engine::Output output);
-  void AddText(size_t index, std::string text);
+  void AddPieces(size_t index, std::vector<text::AnswerPiece> pieces);
   void UpdateDescriptor();
 
-  Dispatcher& dispatcher_;
-  const std::shared_ptr<std::atomic<uint64_t>> delivered_;
+  Runtime& runtime_;
 
   mutable std::mutex mutex_;
   std::condition_variable idle_;   // reading_ or delivering_ became false
@@ -143,7 +149,7 @@ class Run final : public Dispatcher::Client, public std::enable_shared_from_this
   bool last_given_ = false;
   std::optional<Error> error_;  // of the sample that failed first
   bool broken_ = false;         // memory failed; requests may still be running
-  std::string answer_;          // the first sample's
+  AnswerMessage message_;       // the first sample's
   bool cancelled_ = false;
   bool abandoned_ = false;
   bool rollback_asked_ = false;
@@ -161,25 +167,26 @@ class Session;
 
 class Generation {
  public:
+  // Of all the answer follows, computed before or not.
+  struct Prompt {
+    int64_t tokens = 0;
+    int64_t dropped = 0;  // left out for want of room, besides
+  };
   Generation(std::shared_ptr<Session> session, std::shared_ptr<Run> run, uint64_t seed,
-             int64_t prompt_tokens)
-      : session_(std::move(session)),
-        run_(std::move(run)),
-        seed_(seed),
-        prompt_tokens_(prompt_tokens) {}
+             Prompt prompt)
+      : session_(std::move(session)), run_(std::move(run)), seed_(seed), prompt_(prompt) {}
   // Cancels what is still running; see Run::EndCallbacks.
   ~Generation();
 
   [[nodiscard]] Run& run() const { return *run_; }
   [[nodiscard]] uint64_t seed() const { return seed_; }
-  // Of all the answer follows, computed before or not.
-  [[nodiscard]] int64_t prompt_tokens() const { return prompt_tokens_; }
+  [[nodiscard]] Prompt prompt() const { return prompt_; }
 
  private:
   const std::shared_ptr<Session> session_;  // destroyed last
   const std::shared_ptr<Run> run_;
   const uint64_t seed_;
-  const int64_t prompt_tokens_;
+  const Prompt prompt_;
 };
 
 }  // namespace mirage::session

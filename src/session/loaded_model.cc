@@ -5,12 +5,16 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/file_error.h"
+#include "base/printable.h"
 #include "format/open.h"
 #include "model/cpu_kernels.h"
 #include "model/model.h"
 #include "platform/address_space.h"
+#include "session/deep.h"
 #include "session/dry_breakers.h"
 #include "session/render.h"
+#include "session/session_memory.h"
 #include "session/vocabulary.h"
 
 namespace mirage::session {
@@ -30,6 +34,30 @@ uint64_t KvAddresses() {
   return addresses ? std::min(most, addresses->limit_bytes / kShare) : most;
 }
 
+Result<std::unique_ptr<text::Tokenizer>> MakeTokenizer(const format::Metadata& metadata) {
+  MIRAGE_TRY_ASSIGN(text::VocabData vocabulary, ReadVocabulary(metadata));
+  return text::Tokenizer::Create(std::move(vocabulary));
+}
+
+// Sizes of one family's vocabularies differ by what is padded or added at their ends.
+constexpr size_t kMostTokensMore = 512;
+constexpr size_t kMostChars = 64;  // of a token in a message
+
+Status CheckSameTokens(const text::Tokenizer& tokenizer, const text::Tokenizer& draft) {
+  const size_t fewer = std::min(tokenizer.token_count(), draft.token_count());
+  if (std::max(tokenizer.token_count(), draft.token_count()) - fewer > kMostTokensMore)
+    return Fail(Code::kInvalidArgument,
+                "the draft model has " + std::to_string(draft.token_count()) +
+                    " tokens, the model has " + std::to_string(tokenizer.token_count()));
+  for (int32_t id = 0; id < static_cast<int32_t>(fewer); ++id)
+    if (tokenizer.TokenText(id) != draft.TokenText(id))
+      return Fail(Code::kInvalidArgument,
+                  "token " + std::to_string(id) + " of the draft model is '" +
+                      Printable(draft.TokenText(id), kMostChars) + "', of the model '" +
+                      Printable(tokenizer.TokenText(id), kMostChars) + "'");
+  return {};
+}
+
 }  // namespace
 
 Result<std::shared_ptr<LoadedModel>> LoadedModel::Open(
@@ -39,32 +67,44 @@ Result<std::shared_ptr<LoadedModel>> LoadedModel::Open(
   const int64_t begin_ns = runtime->clock().NowNs();
   std::shared_ptr<LoadedModel> model(new LoadedModel(std::move(runtime), options.extent));
   MIRAGE_TRY_ASSIGN(model->file_, format::OpenModel(std::move(parts)));
-  MIRAGE_TRY_ASSIGN(model->architecture_,
-                    model->file().metadata().GetOr<std::string>("general.architecture", ""));
-  MIRAGE_TRY_ASSIGN(model->name_, model->file().metadata().GetOr<std::string>("general.name", ""));
-  if (options.extent != Extent::kMetadata) MIRAGE_TRY(model->ReadText());
+  MIRAGE_TRY(model->file().Locate(model->ReadNames()));
+  if (options.extent != Extent::kMetadata) MIRAGE_TRY(model->file().Locate(model->ReadText()));
   if (options.extent == Extent::kAll) MIRAGE_TRY(model->LoadWeights(options));
   model->load_seconds_ = static_cast<double>(model->runtime().clock().NowNs() - begin_ns) * 1e-9;
   return model;
 }
 
+Status LoadedModel::ReadNames() {
+  const format::Metadata& metadata = file().metadata();
+  MIRAGE_TRY_ASSIGN(architecture_, metadata.GetOr<std::string>("general.architecture", ""));
+  MIRAGE_TRY_ASSIGN(name_, metadata.GetOr<std::string>("general.name", ""));
+  return {};
+}
+
 Status LoadedModel::ReadText() {
   const format::Metadata& metadata = file().metadata();
-  MIRAGE_TRY_ASSIGN(text::VocabData vocabulary, ReadVocabulary(metadata));
-  MIRAGE_TRY_ASSIGN(tokenizer_, text::Tokenizer::Create(std::move(vocabulary)));
+  MIRAGE_TRY_ASSIGN(tokenizer_, MakeTokenizer(metadata));
   if (!tokenizer_->warning().empty())
     runtime_->log().Log(LogLevel::kWarning, "text", tokenizer_->warning());
   if (!tokenizer_->note().empty()) runtime_->log().Log(LogLevel::kInfo, "text", tokenizer_->note());
 
-  MIRAGE_TRY_ASSIGN(const std::string source,
-                    metadata.GetOr<std::string>("tokenizer.chat_template", ""));
+  constexpr std::string_view kTemplate = "tokenizer.chat_template";
+  MIRAGE_TRY_ASSIGN(const std::string source, metadata.GetOr<std::string>(kTemplate, ""));
   if (!source.empty()) {
     // A template this build cannot read costs the model its chat, not its life.
     Result<text::ChatTemplate> chat_template = ParseTemplate(source);
-    if (chat_template)
+    if (chat_template) {
       chat_template_ = *std::move(chat_template);
-    else
-      chat_template_error_ = std::move(chat_template).error().Within("the model's chat template");
+      if (source.find("tool_calls") != std::string::npos)
+        tool_call_form_ = Deep([&] { return text::FindToolCallForm(*chat_template_); });
+    } else {
+      Error error = std::move(chat_template).error().Within("the model's chat template");
+      error.part = {FilePart::Kind::kKey, std::string(kTemplate), 0};
+      chat_template_error_ = file().Locate(std::move(error));
+    }
+    answer_format_ = text::DetectAnswerFormat(source, [&](std::string_view spelling) {
+      return tokenizer_->FindControl(spelling) != text::kNoToken;
+    });
   }
 
   SamplingDefaults defaults =
@@ -86,6 +126,20 @@ Result<std::shared_ptr<const sample::TokenSequences>> LoadedModel::DryBreakers(
   return breakers_;
 }
 
+Status LoadedModel::CheckDraftModel(const LoadedModel& draft) const {
+  if (&draft == this) return Fail(Code::kInvalidArgument, "a model cannot guess for itself");
+  if (draft.runtime_ != runtime_)
+    return Fail(Code::kInvalidArgument, "the draft model is of another runtime");
+  if (draft.runner_ == nullptr)
+    return Fail(Code::kInvalidArgument, "the draft model was opened without its weights");
+  const std::lock_guard lock(draft_mutex_);
+  const std::shared_ptr<const text::Tokenizer>& tokenizer = draft.tokenizer_;
+  if (draft_tokenizer_.lock() == tokenizer) return {};
+  MIRAGE_TRY(CheckSameTokens(*tokenizer_, *tokenizer));
+  draft_tokenizer_ = tokenizer;
+  return {};
+}
+
 Status LoadedModel::LoadWeights(const ModelOptions& options) {
   MIRAGE_TRY_ASSIGN(Runtime::Compute* const compute, runtime_->compute());
   model::LoadOptions load;
@@ -100,11 +154,31 @@ Status LoadedModel::LoadWeights(const ModelOptions& options) {
   }
   const model::Host host{*compute->device, compute->arena, *compute->transfer, model::CpuKernels()};
   Result<std::unique_ptr<model::Model>> loaded = model::Model::Load(host, *std::move(file_), load);
-  if (!loaded) return Fail(runtime_->AsLimit(std::move(loaded).error()));
+  if (!loaded) {
+    MIRAGE_TRY(runtime_->CheckOpen());  // what a shutdown ends looks cancelled
+    return Fail(runtime_->AsLimit(std::move(loaded).error()));
+  }
   file_.reset();
   runner_ = std::make_shared<engine::RealRunner>(*std::move(loaded));
+  WarnOfVocabularySize();
   grammars_ = std::make_unique<Grammars>(*runtime_, tokenizer_);
   return {};
+}
+
+// Between the tokens and the embedding's rows any number may be meant (model/arch/common.cc).
+void LoadedModel::WarnOfVocabularySize() const {
+  const std::string key = architecture_ + ".vocab_size";
+  const auto tokens = static_cast<uint64_t>(tokenizer_->token_count());
+  const auto rows = static_cast<uint64_t>(runner_->vocabulary());
+  const Result<uint64_t> stated = file().metadata().GetOr<uint64_t>(key, tokens);
+  if (!stated || (*stated >= tokens && *stated <= rows)) return;
+  const Error contradiction =
+      file().Locate(KeyError(Code::kCorrupt, key,
+                             "is " + std::to_string(*stated) + " and is ignored: there are " +
+                                 std::to_string(tokens) + " tokens and " + std::to_string(rows) +
+                                 " rows of the embedding")
+                        .value());
+  runtime_->log().Log(LogLevel::kWarning, "session", contradiction.message);
 }
 
 const format::ModelFile& LoadedModel::file() const {
@@ -129,22 +203,17 @@ Result<const text::ChatTemplate*> LoadedModel::RequireChatTemplate() const {
 Result<std::vector<int32_t>> LoadedModel::TokenizeConversation(std::string_view json) const {
   MIRAGE_TRY_ASSIGN(const text::ChatTemplate* const chat_template, RequireChatTemplate());
   MIRAGE_TRY_ASSIGN(const text::Rendered rendered,
-                    RenderConversation(*chat_template, json, tokenizer_.get(), std::nullopt));
+                    RenderConversation(*chat_template, json, *tokenizer_, tool_call_form_));
   return TokenizeRendered(rendered, *tokenizer_);
 }
 
-Result<std::vector<double>> LoadedModel::Score(std::span<const int32_t> tokens,
-                                               size_t first) const {
-  if (runner_ == nullptr)
-    return Fail(Code::kInvalidArgument,
-                "the model was opened without its weights, so it cannot score");
-  if (tokens.size() > static_cast<uint64_t>(runner_->max_context()))
-    return Fail(Code::kContextFull, std::to_string(tokens.size()) +
-                                        " tokens do not fit the context of " +
-                                        std::to_string(runner_->max_context()));
-  MIRAGE_TRY_ASSIGN(Runtime::Compute* const compute, runtime_->compute());
-  return compute->engine.Score(runner_, std::vector<int32_t>(tokens.begin(), tokens.end()),
-                               static_cast<int64_t>(first) - 1, {});
+Result<memory::Holding> LoadedModel::TakeSessionBytes(uint64_t bytes, const char* what) const {
+  memory::Promise& promise = runner_->model().session_promise();
+  runtime_->MakeAvailable(bytes, &promise);
+  Result<memory::Holding> held =
+      memory::Holding::Take(runtime_->ledger(), memory::Owner::kSessions, bytes, what, &promise);
+  if (!held) return Fail(runtime_->AsLimit(std::move(held).error()));
+  return held;
 }
 
 // Opened for its metadata alone, the vocabulary is read to learn what it would weigh, and dropped
@@ -155,9 +224,8 @@ Result<uint64_t> LoadedModel::TableBytes() const {
     return tokenizer.heap_bytes() + Grammars::ReservedBytes(tokenizer);
   };
   if (tokenizer_ != nullptr) return metadata_bytes + bytes_of(*tokenizer_);
-  MIRAGE_TRY_ASSIGN(text::VocabData vocabulary, ReadVocabulary(file().metadata()));
   MIRAGE_TRY_ASSIGN(const std::unique_ptr<text::Tokenizer> tokenizer,
-                    text::Tokenizer::Create(std::move(vocabulary)));
+                    file().Locate(MakeTokenizer(file().metadata())));
   return metadata_bytes + bytes_of(*tokenizer);
 }
 
@@ -173,9 +241,11 @@ Result<model::PlanRequest> LoadedModel::MakePlanRequest(const Capacity& capacity
   request.context = capacity.context;
   request.sequences = capacity.sessions;
   request.kv_type = capacity.kv_type;
+  request.adapter_bytes = capacity.adapter_bytes;
   request.logit_rows = std::max(capacity.sessions, kLeastLogitRows);
   request.transfer_workers = Runtime::kTransferWorkers;
   request.kv_address_bytes = KvAddresses();
+  request.session_bytes = {kPlannedForAll, kPlannedPerSession, kPlannedPerToken};
   return request;
 }
 

@@ -26,6 +26,7 @@
 #include "sample/params.h"
 #include "session/grammars.h"
 #include "session/runtime.h"
+#include "text/answer/answer_format.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 
@@ -40,6 +41,7 @@ struct Capacity {
   int64_t context = 0;   // tokens a session may hold; 0: chosen by the plan
   int32_t sessions = 1;  // of that context
   KvType kv_type = KvType::kF16;
+  uint64_t adapter_bytes = 0;  // for LoRA adapters
 };
 
 struct ModelOptions {
@@ -72,6 +74,8 @@ class LoadedModel {
   [[nodiscard]] bool has_chat_template() const { return chat_template_.has_value(); }
   // What the file's template makes of a conversation's JSON, as tokens.
   [[nodiscard]] Result<std::vector<int32_t>> TokenizeConversation(std::string_view json) const;
+  // How the model writes reasoning and calls of tools, as its template and its vocabulary tell.
+  [[nodiscard]] const text::AnswerFormat& answer_format() const { return answer_format_; }
   [[nodiscard]] const sample::Params& sampling_defaults() const { return sampling_defaults_; }
   // The order of samplers that the file asks for; "" when it does not.
   [[nodiscard]] const std::string& sampler_names() const { return sampler_names_; }
@@ -80,15 +84,19 @@ class LoadedModel {
   [[nodiscard]] Result<std::shared_ptr<const sample::TokenSequences>> DryBreakers(
       const std::vector<std::string>& strings) const;
 
+  // Whether `draft` may guess what this model says: a model of the same runtime, opened whole, with
+  // the same vocabulary but for a few tokens at its end. kInvalidArgument says what is in the way.
+  [[nodiscard]] Status CheckDraftModel(const LoadedModel& draft) const;
+
   // Null unless opened whole.
   [[nodiscard]] const std::shared_ptr<engine::RealRunner>& runner() const { return runner_; }
   // Of one opened whole.
   [[nodiscard]] Grammars& grammars() const { return *grammars_; }
   [[nodiscard]] double load_seconds() const { return load_seconds_; }
 
-  // log P(tokens[i] | tokens before it) for i from `first` (at least 1) on. Blocks.
-  [[nodiscard]] Result<std::vector<double>> Score(std::span<const int32_t> tokens,
-                                                  size_t first) const;
+  // Of the ledger, from what the plan has for sessions and then from what is free: for what its
+  // users hold besides keys and values. Of one opened whole.
+  [[nodiscard]] Result<memory::Holding> TakeSessionBytes(uint64_t bytes, const char* what) const;
 
   // What it would take under a limit (bytes for the ledger) with these options; `fits` false gives
   // the plan without a limit, with the least that works.
@@ -106,7 +114,9 @@ class LoadedModel {
  private:
   explicit LoadedModel(std::shared_ptr<Runtime> runtime, Extent extent)
       : runtime_(std::move(runtime)), extent_(extent) {}
+  [[nodiscard]] Status ReadNames();
   [[nodiscard]] Status ReadText();
+  void WarnOfVocabularySize() const;
   [[nodiscard]] Status LoadWeights(const ModelOptions& options);
   [[nodiscard]] Result<uint64_t> TableBytes() const;
   [[nodiscard]] Result<model::PlanRequest> MakePlanRequest(const Capacity& capacity) const;
@@ -119,11 +129,15 @@ class LoadedModel {
   std::shared_ptr<const text::Tokenizer> tokenizer_;
   std::optional<text::ChatTemplate> chat_template_;
   std::optional<Error> chat_template_error_;
+  text::ToolCallForm tool_call_form_;
+  text::AnswerFormat answer_format_;
   sample::Params sampling_defaults_;
   std::string sampler_names_;
   mutable std::mutex breakers_mutex_;
   mutable std::vector<std::string> breaker_strings_;
   mutable std::shared_ptr<const sample::TokenSequences> breakers_;
+  mutable std::mutex draft_mutex_;
+  mutable std::weak_ptr<const text::Tokenizer> draft_tokenizer_;  // known to be alike
   std::shared_ptr<engine::RealRunner> runner_;
   std::unique_ptr<Grammars> grammars_;
   double load_seconds_ = 0;

@@ -24,9 +24,11 @@ int64_t SecondsSince1970() {
 }
 
 Result<text::Rendered> Render(const text::ChatTemplate& chat_template, std::string_view json,
-                              const text::Tokenizer* tokenizer, std::optional<int64_t> now) {
+                              const text::Tokenizer* tokenizer, std::optional<int64_t> now,
+                              std::optional<text::ToolCallForm> tool_calls = std::nullopt) {
   text::RenderInput input;
   input.json = json;
+  input.tool_calls = tool_calls;
   if (tokenizer != nullptr) {
     input.bos_token = TokenText(*tokenizer, tokenizer->bos());
     input.eos_token = TokenText(*tokenizer, tokenizer->eos());
@@ -41,6 +43,12 @@ Result<text::Rendered> RenderConversation(const text::ChatTemplate& chat_templat
                                           std::string_view json, const text::Tokenizer* tokenizer,
                                           std::optional<int64_t> now) {
   return Deep([&] { return Render(chat_template, json, tokenizer, now); });
+}
+
+Result<text::Rendered> RenderConversation(const text::ChatTemplate& chat_template,
+                                          std::string_view json, const text::Tokenizer& tokenizer,
+                                          const text::ToolCallForm& tool_calls) {
+  return Deep([&] { return Render(chat_template, json, &tokenizer, std::nullopt, tool_calls); });
 }
 
 Result<text::Rendered> RenderWithTemplate(std::string_view source, std::string_view json,

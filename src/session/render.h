@@ -23,6 +23,11 @@ namespace mirage::session {
                                                         std::string_view json,
                                                         const text::Tokenizer* tokenizer,
                                                         std::optional<int64_t> now);
+// As a session does: now, and calls of tools in the form that the template wants.
+[[nodiscard]] Result<text::Rendered> RenderConversation(const text::ChatTemplate& chat_template,
+                                                        std::string_view json,
+                                                        const text::Tokenizer& tokenizer,
+                                                        const text::ToolCallForm& tool_calls);
 
 // The same with a template given as source.
 [[nodiscard]] Result<text::Rendered> RenderWithTemplate(std::string_view source,

@@ -52,7 +52,11 @@ void Runtime::Shutdown() {
     closed_ = true;
     compute = compute_.get();
   }
-  if (compute != nullptr) compute->engine.Shutdown();
+  if (compute != nullptr) {
+    compute->engine.Shutdown();
+    compute->transfer->Stop();
+    compute->pool.Stop();
+  }
   dispatcher_.Stop();
 }
 
@@ -75,8 +79,10 @@ Status Runtime::StartTrace(uint64_t events) {
   const std::lock_guard lock(mutex_);
   memory::Holding held;
   if (events <= engine::Trace::kMostEvents) {
-    MIRAGE_TRY_ASSIGN(held, memory::Holding::Take(ledger_, memory::Owner::kSessions,
-                                                  events * sizeof(engine::TraceEvent), "a trace"));
+    auto taken = memory::Holding::Take(ledger_, memory::Owner::kSessions,
+                                       events * sizeof(engine::TraceEvent), "a trace");
+    if (!taken) return Fail(AsLimit(std::move(taken).error()));
+    held = *std::move(taken);
   }
   MIRAGE_TRY(computing->engine.trace().Start(events));
   trace_memory_ = std::move(held);
@@ -100,7 +106,7 @@ uint64_t Runtime::PrefixBytes() const {
   return compute_ == nullptr ? 0 : compute_->engine.PrefixBytes();
 }
 
-void Runtime::MakeAvailable(uint64_t bytes) {
+void Runtime::MakeAvailable(uint64_t bytes, const memory::Promise* promise) {
   engine::Engine* engine = nullptr;
   {
     const std::lock_guard lock(mutex_);
@@ -109,7 +115,7 @@ void Runtime::MakeAvailable(uint64_t bytes) {
   }
   // A page given back frees nothing while another one lies in its chunk: hence the loop.
   for (;;) {
-    const uint64_t available = ledger_.available();
+    const uint64_t available = ledger_.available(promise);
     const uint64_t lacking = ledger_.over_limit() + (bytes > available ? bytes - available : 0);
     if (lacking == 0 || engine->GiveBackPrefixes(lacking) == 0) return;
   }
@@ -135,19 +141,21 @@ uint64_t Runtime::LimitFor(uint64_t bytes) {
 }
 
 Error Runtime::AsLimit(Error error) const {
-  if (error.code != Code::kOutOfMemory || error.needed_bytes == 0) return error;
-  const uint64_t held = ledger_.committed();
-  const uint64_t limit = LimitFor(held + error.needed_bytes);
-  const uint64_t guard = limit - held - error.needed_bytes;
+  if (error.code != Code::kOutOfMemory || error.needed_bytes <= error.available_bytes) return error;
+  const uint64_t committed = ledger_.committed();
+  // With nothing available more may be promised than the limit holds, since it was lowered.
+  const uint64_t given = std::max(ledger_.limit(), error.available_bytes == 0 ? committed : 0);
+  const uint64_t wanted = given + error.needed_bytes - error.available_bytes;
+  error.needed_bytes = LimitFor(wanted);
+  error.available_bytes = memory_limit();
   constexpr uint64_t kMib = uint64_t{1} << 20;
-  error.needed_bytes = limit;
-  error.available_bytes = memory_limit() - std::min(memory_limit(), held);
   error.message += "; with " +
-                   (held > 0 ? std::to_string(CeilDiv(held, kMib)) +
-                                   " MiB that other models hold or are promised and "
-                             : std::string()) +
-                   "the " + std::to_string(guard / kMib) + " MiB to be kept free a limit of " +
-                   std::to_string(CeilDiv(limit, kMib)) + "M is needed";
+                   (committed > 0 ? std::to_string(CeilDiv(committed, kMib)) +
+                                        " MiB that models hold or are promised and "
+                                  : std::string()) +
+                   "the " + std::to_string((error.needed_bytes - wanted) / kMib) +
+                   " MiB to be kept free a limit of " +
+                   std::to_string(CeilDiv(error.needed_bytes, kMib)) + "M is needed";
   return error;
 }
 

@@ -67,17 +67,19 @@ class Runtime {
   [[nodiscard]] int threads() const { return threads_; }
   [[nodiscard]] engine::EngineStats EngineStats() const;
   // Tokens that readers of answers were given.
-  [[nodiscard]] const std::shared_ptr<std::atomic<uint64_t>>& delivered_tokens() const {
-    return delivered_tokens_;
+  [[nodiscard]] uint64_t delivered_tokens() const {
+    return delivered_tokens_.load(std::memory_order_relaxed);
   }
+  void CountDelivered() { delivered_tokens_.fetch_add(1, std::memory_order_relaxed); }
   // Keeps the newest `events` of what the engine does from now on.
   [[nodiscard]] Status StartTrace(uint64_t events);
   // As session/trace_json.h gives it; kInvalidArgument when no trace was started.
   [[nodiscard]] Result<std::string> TraceJson();
   // Of pages kept only for prompts that begin like earlier ones.
   [[nodiscard]] uint64_t PrefixBytes() const;
-  // Gives up such pages until `bytes` of the ledger are available, or there are none left.
-  void MakeAvailable(uint64_t bytes);
+  // Gives up such pages until `bytes` of the ledger are available, with what a promise has, or
+  // there are none left.
+  void MakeAvailable(uint64_t bytes, const memory::Promise* promise = nullptr);
 
   // The limit as given or detected, the guard for what no ledger counts included.
   [[nodiscard]] uint64_t memory_limit() const {
@@ -86,8 +88,8 @@ class Runtime {
   [[nodiscard]] Status SetMemoryLimit(std::optional<uint64_t> bytes);
   // The least limit that leaves `bytes` beside its guard.
   [[nodiscard]] static uint64_t LimitFor(uint64_t bytes);
-  // kOutOfMemory in terms of the limit, as its user set it, instead of the ledger's; other errors
-  // as they are.
+  // kOutOfMemory in terms of the limit, as its user set it, instead of the ledger's: the one that
+  // would do now, and the one there is; other errors as they are.
   [[nodiscard]] Error AsLimit(Error error) const;
 
   // Numbers models from 0, for names of regions.
@@ -106,9 +108,7 @@ class Runtime {
   memory::Ledger ledger_;
   std::atomic<uint64_t> memory_limit_{0};
   std::atomic<uint32_t> models_{0};
-  // Shared with runs, the last of which may end after the runtime.
-  const std::shared_ptr<std::atomic<uint64_t>> delivered_tokens_ =
-      std::make_shared<std::atomic<uint64_t>>(0);
+  std::atomic<uint64_t> delivered_tokens_{0};
   std::mutex shutdown_mutex_;
   mutable std::mutex mutex_;  // guards the three below
   bool closed_ = false;

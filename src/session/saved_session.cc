@@ -10,55 +10,11 @@
 #include "format/fingerprint.h"
 #include "kv/sequence_cache.h"
 #include "session/runtime.h"
+#include "session/saved_pages.h"
 #include "session/session.h"
+#include "session/session_memory.h"
 
 namespace mirage::session {
-namespace {
-
-std::vector<format::SavedPages> PagesOf(const kv::Geometry& geometry,
-                                        const kv::SequenceCache& cache) {
-  std::vector<format::SavedPages> pages;
-  for (size_t group = 0; group < geometry.size(); ++group) {
-    const kv::SequenceCache::Extent extent = cache.extent(group);
-    pages.push_back(
-        {geometry[group].page_bytes(), static_cast<uint32_t>(geometry[group].layers.size()),
-         static_cast<uint64_t>(extent.first_position), static_cast<uint64_t>(extent.pages)});
-  }
-  return pages;
-}
-
-// One for all groups: they keep their keys and values alike.
-uint32_t LayoutOf(const kv::Geometry& geometry) { return kv::PageLayout(geometry.front().type); }
-
-// Only pages of this model's shape can be taken over; others are computed again.
-bool PagesFit(const kv::Geometry& geometry, const format::SavedSession& saved) {
-  if (saved.page_layout != LayoutOf(geometry) || saved.groups.size() != geometry.size())
-    return false;
-  for (size_t group = 0; group < geometry.size(); ++group)
-    if (saved.groups[group].page_bytes != geometry[group].page_bytes() ||
-        saved.groups[group].layers != geometry[group].layers.size())
-      return false;
-  return true;
-}
-
-Result<kv::SequenceCache> ReadCache(kv::PagePool& pool, const format::SessionFile& file) {
-  const format::SavedSession& saved = file.session();
-  std::vector<kv::SequenceCache::Extent> extents;
-  for (const format::SavedPages& pages : saved.groups)
-    extents.push_back(
-        {static_cast<int64_t>(pages.first_position), static_cast<int64_t>(pages.pages)});
-  MIRAGE_TRY_ASSIGN(
-      kv::SequenceCache cache,
-      kv::SequenceCache::WithPages(pool, static_cast<int64_t>(saved.cached), extents));
-  for (size_t group = 0; group < extents.size(); ++group)
-    MIRAGE_TRY(file.ReadPages(group, [&](uint64_t page, uint32_t slot) {
-      return cache.PageBytes(group, static_cast<int64_t>(page), slot);
-    }));
-  return cache;
-}
-
-}  // namespace
-
 Result<Session::Saved> Session::MakeSaved() {
   MIRAGE_TRY(Settle());
   MIRAGE_TRY_ASSIGN(const format::Fingerprint fingerprint, format::FingerprintOf(model_->file()));
@@ -71,12 +27,11 @@ Result<Session::Saved> Session::MakeSaved() {
   saved.context = static_cast<uint64_t>(sequence_->context_limit());
   saved.computed = copy.tokens.size();
   saved.cached = static_cast<uint64_t>(copy.cache.length());
+  saved.adapters = copy.adapters;
   saved.tokens = copy.tokens;
   saved.tokens.insert(saved.tokens.end(), waiting_.begin(), waiting_.end());
   if (content_ == Content::kConversation) saved.conversation = conversation_.Saved();
-  const kv::Geometry& geometry = model_->runner()->pages().geometry();
-  saved.page_layout = LayoutOf(geometry);
-  saved.groups = PagesOf(geometry, copy.cache);
+  DescribePages(model_->runner()->pages().geometry(), copy.cache, &saved);
   return Saved{std::move(saved), std::move(copy)};
 }
 
@@ -87,17 +42,12 @@ Result<uint64_t> Session::SavedBytes() {
 
 Status Session::Save(const format::Sink& sink) {
   MIRAGE_TRY_ASSIGN(const Saved saved, MakeSaved());
-  std::vector<std::byte> page;
-  const format::PageReader read = [&](size_t group, uint64_t index, uint32_t slot) {
-    page.resize(saved.session.groups[group].page_bytes);
-    saved.copy.cache.CopyPage(group, static_cast<int64_t>(index), slot, page);
-    return std::span<const std::byte>(page);
-  };
-  return format::WriteSession(saved.session, read, sink);
+  return format::WriteSession(saved.session, ReaderOf(saved.copy.cache, saved.session), sink);
 }
 
 Status Session::TakeSaved(const format::SessionFile& file) {
   const format::SavedSession& saved = file.session();
+  MIRAGE_TRY_ASSIGN(Runtime::Compute* const compute, model_->runtime().compute());
   MIRAGE_TRY_ASSIGN(const format::Fingerprint fingerprint, format::FingerprintOf(model_->file()));
   if (saved.model != fingerprint)
     return Fail(Code::kInvalidArgument, "the session was saved with another model");
@@ -106,15 +56,23 @@ Status Session::TakeSaved(const format::SessionFile& file) {
       return Fail(Code::kCorrupt, "saved token " + std::to_string(token) +
                                       " is outside of the vocabulary of " +
                                       std::to_string(model_->runner()->vocabulary()));
-  if (saved.tokens.size() > static_cast<uint64_t>(sequence_->context_limit()))
-    return Fail(Code::kContextFull, "the saved session has " + std::to_string(saved.tokens.size()) +
+  const bool drops = overflow_.policy != ContextOverflow::Policy::kError;  // of what waits
+  const uint64_t held = drops ? saved.computed : saved.tokens.size();
+  if (held > static_cast<uint64_t>(sequence_->context_limit()))
+    return Fail(Code::kContextFull, "the saved session has " + std::to_string(held) +
                                         " tokens; this one may hold " +
                                         std::to_string(sequence_->context_limit()));
-  const std::lock_guard lock(mutex_);
+  ConversationJson parts;
   if (saved.content == format::SavedContent::kConversation) {
     MIRAGE_TRY(model_->RequireChatTemplate());
-    if (Status added = conversation_.AddJson(saved.conversation); !added)
-      return Fail(Code::kCorrupt, "the saved conversation: " + added.error().message);
+    Result<ConversationJson> read = Conversation::Read(saved.conversation);
+    if (!read) return Fail(Code::kCorrupt, "the saved conversation: " + read.error().message);
+    parts = *std::move(read);
+  }
+  MIRAGE_TRY(Hold(OwnBytes() + Conversation::HeapBytes(parts) + saved.tokens.size() * kTokenBytes));
+  const std::lock_guard lock(mutex_);
+  if (saved.content == format::SavedContent::kConversation) {
+    conversation_.Add(std::move(parts));
     content_ = Content::kConversation;
   } else if (saved.content == format::SavedContent::kTokens) {
     content_ = Content::kTokens;
@@ -123,22 +81,22 @@ Status Session::TakeSaved(const format::SessionFile& file) {
   waiting_.assign(computed, saved.tokens.end());
 
   kv::PagePool& pool = model_->runner()->pages();
-  engine::Sequence::Copy copy{{saved.tokens.begin(), computed}, kv::SequenceCache(pool)};
+  engine::Sequence::Copy copy{
+      {saved.tokens.begin(), computed}, kv::SequenceCache(pool), saved.adapters};
   if (saved.cached > 0 && PagesFit(pool.geometry(), saved)) {
-    Result<kv::SequenceCache> cache = ReadCache(pool, file);
+    Result<kv::SequenceCache> cache = ReadPages(pool, file);
     if (cache)
       copy.cache = *std::move(cache);
     else if (cache.error().code != Code::kOutOfMemory)
       return Fail(std::move(cache).error());
   }
-  return sequence_->Adopt(std::move(copy));
+  return compute->engine.Adopt(sequence_, std::move(copy));
 }
 
 Result<std::shared_ptr<Session>> Session::Restore(std::shared_ptr<LoadedModel> model,
-                                                  int64_t context, engine::PrefixSharing sharing,
+                                                  SessionOptions options,
                                                   const ByteSource& source) {
-  MIRAGE_TRY_ASSIGN(std::shared_ptr<Session> session,
-                    Create(std::move(model), context, std::move(sharing)));
+  MIRAGE_TRY_ASSIGN(std::shared_ptr<Session> session, Create(std::move(model), std::move(options)));
   MIRAGE_TRY_ASSIGN(const format::SessionFile file, format::SessionFile::Open(source));
   MIRAGE_TRY(session->TakeSaved(file));
   return session;

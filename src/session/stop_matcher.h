@@ -33,6 +33,7 @@ class StopMatcher {
   // The end of the text: what was held back.
   [[nodiscard]] std::string Flush();
 
+  [[nodiscard]] size_t held_bytes() const { return held_.size(); }
   [[nodiscard]] bool matched() const { return matched_; }
   [[nodiscard]] bool empty() const { return patterns_.empty(); }
 

@@ -23,6 +23,8 @@ class StopStringRule final : public engine::StopRule {
 
 std::string TextStream::Push(int32_t token) {
   std::string piece;
+  if (controls_divide_ && tokenizer_->has_token(token) && tokenizer_->is_control(token))
+    detokenizer_.Flush(&piece);
   // A model may have more rows than its vocabulary has tokens; those have no text.
   static_cast<void>(detokenizer_.Push(token, &piece));
   if (unsearched_ > 0) {
@@ -37,6 +39,14 @@ std::string TextStream::Flush() {
   detokenizer_.Flush(&piece);
   if (unsearched_ > 0) return piece;
   return matcher_.Push(piece) + matcher_.Flush();
+}
+
+std::string TextOf(const text::Tokenizer& tokenizer, std::span<const int32_t> tokens) {
+  text::Detokenizer detokenizer(tokenizer);
+  std::string text;
+  for (const int32_t token : tokens) static_cast<void>(detokenizer.Push(token, &text));
+  detokenizer.Flush(&text);
+  return text;
 }
 
 std::unique_ptr<engine::StopRule> MakeStopRule(const TextStream& stream) {

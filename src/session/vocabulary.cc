@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/file_error.h"
 #include "sample/params.h"
 
 namespace mirage::session {
@@ -94,9 +95,8 @@ Result<text::VocabData> ReadVocabulary(const format::Metadata& metadata) {
   vocab.types.reserve(types.size());
   for (const int32_t type : types) {
     if (type < 0 || type > UINT8_MAX)
-      return Fail(Code::kCorrupt, "key 'tokenizer.ggml.token_type': element " +
-                                      std::to_string(vocab.types.size()) + " is " +
-                                      std::to_string(type));
+      return ElementError(Code::kCorrupt, "tokenizer.ggml.token_type", vocab.types.size(),
+                          "is " + std::to_string(type) + ", types are 0 to 6");
     vocab.types.push_back(static_cast<uint8_t>(type));
   }
   return vocab;

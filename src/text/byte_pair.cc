@@ -3,15 +3,18 @@
 
 #include <utility>
 
+#include "base/file_error.h"
 #include "text/unicode.h"
 
 namespace mirage::text {
 
 Result<MergeTable> MergeTable::Create(const StringTable& merges, Alphabet alphabet,
                                       const TokenTable& tokens) {
+  constexpr std::string_view kKey = "tokenizer.ggml.merges";
   if (merges.count() > kMaxMerges)
-    return Fail(Code::kCorrupt, "tokenizer.ggml.merges holds " + std::to_string(merges.count()) +
-                                    " merges, the limit is " + std::to_string(kMaxMerges));
+    return KeyError(Code::kCorrupt, kKey,
+                    "holds " + std::to_string(merges.count()) + " merges, the limit is " +
+                        std::to_string(kMaxMerges));
   MergeTable table;
   table.merges_.reserve(merges.count());
   table.slots_.Reserve(merges.count());
@@ -20,8 +23,7 @@ Result<MergeTable> MergeTable::Create(const StringTable& merges, Alphabet alphab
     // A part may itself be a space, but only the left one can begin with it.
     const size_t space = merge.find(' ', 1);
     if (space == std::string_view::npos || space + 1 == merge.size() || RepairUtf8(merge))
-      return Fail(Code::kCorrupt,
-                  "tokenizer.ggml.merges[" + std::to_string(i) + "] is not two tokens");
+      return ElementError(Code::kCorrupt, kKey, i, "is not two tokens");
     const std::optional<std::string> left = ReadAlphabet(merge.substr(0, space), alphabet);
     const std::optional<std::string> right = ReadAlphabet(merge.substr(space + 1), alphabet);
     Pair pair{kNoToken, kNoToken, kNoToken};

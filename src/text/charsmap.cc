@@ -3,12 +3,13 @@
 
 #include <cstring>
 
+#include "base/file_error.h"
 #include "text/unicode.h"
 
 namespace mirage::text {
 namespace {
 
-constexpr const char* kKey = "tokenizer.ggml.precompiled_charsmap";
+constexpr std::string_view kKey = "tokenizer.ggml.precompiled_charsmap";
 
 uint32_t ReadLittle(std::span<const std::byte> bytes) {
   uint32_t value = 0;
@@ -26,27 +27,28 @@ constexpr uint32_t Value(uint32_t node) { return node & ((1u << 31) - 1); }
 Result<Charsmap> Charsmap::Create(std::span<const std::byte> bytes) {
   Charsmap map;
   if (bytes.empty()) return map;
-  if (bytes.size() < 4)
-    return Fail(Code::kCorrupt, std::string(kKey) + " is shorter than its header");
+  if (bytes.size() < 4) return KeyError(Code::kCorrupt, kKey, "is shorter than its header");
   const uint32_t trie_bytes = ReadLittle(bytes);
   if (trie_bytes % 4 != 0 || trie_bytes > bytes.size() - 4)
-    return Fail(Code::kCorrupt, std::string(kKey) + ": a trie of " + std::to_string(trie_bytes) +
-                                    " bytes in " + std::to_string(bytes.size()));
+    return KeyError(Code::kCorrupt, kKey,
+                    "claims a trie of " + std::to_string(trie_bytes) + " bytes and has " +
+                        std::to_string(bytes.size()));
   map.trie_.reserve(trie_bytes / 4);
   for (size_t at = 4; at < 4 + size_t{trie_bytes}; at += 4)
     map.trie_.push_back(ReadLittle(bytes.subspan(at)));
   const auto rest = bytes.subspan(4 + size_t{trie_bytes});
   map.replacements_.assign(reinterpret_cast<const char*>(rest.data()), rest.size());
 
+  const auto element = [&](size_t at) { return 4 + size_t{trie_bytes} + at; };
   for (size_t at = 0; at < map.replacements_.size();) {
     const size_t end = map.replacements_.find('\0', at);
     if (end == std::string::npos || end - at > kMaxReplacementBytes)
-      return Fail(Code::kCorrupt, std::string(kKey) + ": the replacement at " + std::to_string(at) +
-                                      " is longer than " + std::to_string(kMaxReplacementBytes) +
-                                      " bytes");
+      return ElementError(
+          Code::kCorrupt, kKey, element(at),
+          "begins a replacement of more than " + std::to_string(kMaxReplacementBytes) + " bytes");
     if (RepairUtf8(std::string_view(map.replacements_).substr(at, end - at)))
-      return Fail(Code::kCorrupt, std::string(kKey) + ": the replacement at " + std::to_string(at) +
-                                      " is not UTF-8");
+      return ElementError(Code::kCorrupt, kKey, element(at),
+                          "begins a replacement that is not UTF-8");
     at = end + 1;
   }
   return map;

@@ -60,7 +60,8 @@ Result<Value> NormalMessage(Runtime& runtime, const Value& message) {
   return runtime.MakeDict(std::move(normal));
 }
 
-Result<Value> ReadMessages(Runtime& runtime, const jinja::Dict& input) {
+Result<Value> ReadMessages(Runtime& runtime, const jinja::Dict& input,
+                           const std::optional<ToolCallForm>& tool_calls) {
   const Value* messages = FindGiven(input, "messages");
   if (messages == nullptr) return Wrong("render input: 'messages' is missing");
   if (!messages->is(Kind::kList)) return Wrong("render input: 'messages' must be a list");
@@ -70,6 +71,9 @@ Result<Value> ReadMessages(Runtime& runtime, const jinja::Dict& input) {
       return Wrong("render input: messages[" + std::to_string(read.size()) + "] must be an object");
     }
     MIRAGE_TRY_ASSIGN(Value normal, NormalMessage(runtime, message));
+    if (tool_calls.has_value()) {
+      MIRAGE_TRY_ASSIGN(normal, InToolCallForm(runtime, normal, *tool_calls));
+    }
     read.push_back(std::move(normal));
   }
   return runtime.List(std::move(read));
@@ -96,7 +100,7 @@ Result<Variables> ReadVariables(Runtime& runtime, const RenderInput& given) {
   MIRAGE_TRY(CheckKeys(input));
 
   Variables variables;
-  MIRAGE_TRY_ASSIGN(Value messages, ReadMessages(runtime, input));
+  MIRAGE_TRY_ASSIGN(Value messages, ReadMessages(runtime, input, given.tool_calls));
   variables.emplace_back("messages", std::move(messages));
   // Always there, as None; a token that the model has not got is undefined.
   variables.emplace_back("tools", Value());

@@ -23,6 +23,7 @@
 
 #include "base/result.h"
 #include "text/jinja/limits.h"
+#include "text/tool_call_form.h"
 
 namespace mirage::text {
 
@@ -43,6 +44,9 @@ struct RenderInput {
 
   // What bos_token and eos_token are where the JSON does not name them; without, undefined.
   std::optional<std::string> bos_token, eos_token;
+
+  // In which form messages show their calls of tools; nothing: as they are given.
+  std::optional<ToolCallForm> tool_calls;
 };
 
 struct ByteSpan {

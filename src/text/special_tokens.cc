@@ -9,6 +9,8 @@
 #include <span>
 #include <string_view>
 
+#include "base/file_error.h"
+
 namespace mirage::text {
 namespace {
 
@@ -152,9 +154,9 @@ class Resolver {
         if (!row.value && static_cast<size_t>(row.fallback + 1) <= tokens_->count())
           *row.id = row.fallback;
       } else if (*row.value >= tokens_->count()) {
-        return Fail(Code::kCorrupt, std::string("tokenizer.ggml.") + row.key + " is " +
-                                        std::to_string(*row.value) + ", the vocabulary has " +
-                                        std::to_string(tokens_->count()) + " tokens");
+        return KeyError(Code::kCorrupt, std::string("tokenizer.ggml.") + row.key,
+                        "is " + std::to_string(*row.value) + ", the vocabulary has " +
+                            std::to_string(tokens_->count()) + " tokens");
       } else {
         *row.id = static_cast<int32_t>(*row.value);
       }

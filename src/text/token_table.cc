@@ -6,10 +6,15 @@
 #include <optional>
 #include <utility>
 
+#include "base/file_error.h"
 #include "text/unicode.h"
 
 namespace mirage::text {
 namespace {
+
+constexpr std::string_view kTokens = "tokenizer.ggml.tokens";
+constexpr std::string_view kScores = "tokenizer.ggml.scores";
+constexpr std::string_view kTypes = "tokenizer.ggml.token_type";
 
 // GPT-2's alphabet: printable Latin-1 bytes are themselves, the other 68 follow from U+0100 in byte
 // order.
@@ -55,40 +60,39 @@ std::optional<char> ReadByteToken(std::string_view text) {
 
 Status CheckTokens(const VocabData& data) {
   const size_t count = data.tokens.count();
-  if (count == 0) return Fail(Code::kCorrupt, "tokenizer.ggml.tokens is empty or missing");
+  if (count == 0) return KeyError(Code::kCorrupt, kTokens, "is empty or missing");
   if (count > TokenTable::kMaxTokens)
-    return Fail(Code::kCorrupt, "tokenizer.ggml.tokens holds " + std::to_string(count) +
-                                    " tokens, the limit is " +
-                                    std::to_string(TokenTable::kMaxTokens));
-  const auto check_count = [&](const char* key, size_t values) -> Status {
+    return KeyError(Code::kCorrupt, kTokens,
+                    "holds " + std::to_string(count) + " tokens, the limit is " +
+                        std::to_string(TokenTable::kMaxTokens));
+  const auto check_count = [&](std::string_view key, size_t values) -> Status {
     if (values == 0 || values == count) return {};
-    return Fail(Code::kCorrupt, std::string(key) + " holds " + std::to_string(values) +
-                                    " values for " + std::to_string(count) + " tokens");
+    return KeyError(
+        Code::kCorrupt, key,
+        "holds " + std::to_string(values) + " values for " + std::to_string(count) + " tokens");
   };
-  MIRAGE_TRY(check_count("tokenizer.ggml.scores", data.scores.size()));
-  MIRAGE_TRY(check_count("tokenizer.ggml.token_type", data.types.size()));
+  MIRAGE_TRY(check_count(kScores, data.scores.size()));
+  MIRAGE_TRY(check_count(kTypes, data.types.size()));
   for (size_t id = 0; id < data.scores.size(); ++id)
     if (!std::isfinite(data.scores[id]))
-      return Fail(Code::kCorrupt,
-                  "tokenizer.ggml.scores[" + std::to_string(id) + "] is not finite");
+      return ElementError(Code::kCorrupt, kScores, id, "is not a finite number");
   for (size_t id = 0; id < data.types.size(); ++id)
     if (data.types[id] > static_cast<uint8_t>(TokenType::kByte))
-      return Fail(Code::kCorrupt, "tokenizer.ggml.token_type[" + std::to_string(id) + "] is " +
-                                      std::to_string(data.types[id]) + ", types are 0 to 6");
+      return ElementError(Code::kCorrupt, kTypes, id,
+                          "is " + std::to_string(data.types[id]) + ", types are 0 to 6");
   return {};
 }
 
-std::string KeyOf(size_t id) { return "tokenizer.ggml.tokens[" + std::to_string(id) + "]"; }
-
 Status CheckText(std::string_view text, size_t id) {
   if (text.size() > TokenTable::kMaxTokenBytes)
-    return Fail(Code::kCorrupt, KeyOf(id) + " has " + std::to_string(text.size()) +
-                                    " bytes, the limit is " +
-                                    std::to_string(TokenTable::kMaxTokenBytes));
+    return ElementError(Code::kCorrupt, kTokens, id,
+                        "has " + std::to_string(text.size()) + " bytes, the limit is " +
+                            std::to_string(TokenTable::kMaxTokenBytes));
   for (size_t at = 0; at < text.size();) {
     const Utf8Prefix prefix = InspectUtf8(text.substr(at));
     if (prefix.kind != Utf8Prefix::kWhole)
-      return Fail(Code::kCorrupt, KeyOf(id) + " is not UTF-8 at byte " + std::to_string(at));
+      return ElementError(Code::kCorrupt, kTokens, id,
+                          "is not UTF-8 at its byte " + std::to_string(at));
     at += prefix.bytes;
   }
   return {};
@@ -119,7 +123,7 @@ Result<TokenTable::Token> TokenTable::ReadToken(std::string_view text, size_t id
   Token token{std::string(text), static_cast<TokenType>(types_[id]), false};
   const std::optional<char> byte = ReadByteToken(text);
   if (token.type == TokenType::kByte && !byte)
-    return Fail(Code::kCorrupt, KeyOf(id) + " is a byte token but not spelt <0xXX>");
+    return ElementError(Code::kCorrupt, kTokens, id, "is a byte token but not spelt <0xXX>");
   if (token.type == TokenType::kByte || (!typed && byte && alphabet == Alphabet::kSentencePiece)) {
     token.type = TokenType::kByte;
     token.bytes.assign(1, *byte);

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/file_error.h"
+#include "base/printable.h"
 #include "text/byte_pair.h"
 #include "text/detokenizer.h"
 #include "text/pre_tokenizer.h"
@@ -43,7 +45,10 @@ Status Tokenizer::Build(VocabData data) {
   const bool bert = data.model == "bert", t5 = data.model == "t5", gemma4 = data.model == "gemma4";
   const bool byte_pair = data.model == "gpt2" || gemma4, sentence_piece = data.model == "llama";
   if (!bert && !t5 && !byte_pair && !sentence_piece)
-    return Fail(Code::kUnsupported, "tokenizer.ggml.model '" + data.model + "' is not supported");
+    return KeyError(Code::kUnsupported, "tokenizer.ggml.model",
+                    data.model.empty()
+                        ? "is empty or missing"
+                        : "is '" + Printable(data.model, 64) + "', which is not supported");
   std::vector<std::string> warnings;
 
   MIRAGE_TRY_ASSIGN(PreTokenizer pre_tokenizer, PreTokenizer::Create(gemma4 ? "gemma4" : data.pre));
@@ -82,10 +87,12 @@ Status Tokenizer::BuildBytePair(const VocabData& data, Alphabet alphabet,
   constexpr const char* kDefaultRules =
       "; text is cut by the default rules, which may not be the model's";
   if (!pre_tokenizer.known())
-    warnings->push_back((data.pre.empty() ? "tokenizer.ggml.pre is missing"
-                                          : "tokenizer.ggml.pre '" + data.pre + "' is not known") +
-                        kDefaultRules);
-  if (data.merges.empty()) return Fail(Code::kCorrupt, "tokenizer.ggml.merges is empty or missing");
+    warnings->push_back(
+        (data.pre.empty() ? "tokenizer.ggml.pre is missing"
+                          : "tokenizer.ggml.pre '" + Printable(data.pre, 64) + "' is not known") +
+        kDefaultRules);
+  if (data.merges.empty())
+    return KeyError(Code::kCorrupt, "tokenizer.ggml.merges", "is empty or missing");
   MIRAGE_TRY_ASSIGN(MergeTable merges, MergeTable::Create(data.merges, alphabet, tokens_));
   if (merges.skipped() > 0)
     warnings->push_back("tokenizer.ggml.merges: " + std::to_string(merges.skipped()) +
@@ -100,12 +107,18 @@ Status Tokenizer::BuildBytePair(const VocabData& data, Alphabet alphabet,
   return {};
 }
 
+Status Tokenizer::RequireScores() const {
+  if (tokens_.has_scores()) return {};
+  return KeyError(Code::kCorrupt, "tokenizer.ggml.scores", "is missing");
+}
+
 Status Tokenizer::BuildSentencePiece(const VocabData& data) {
-  if (!tokens_.has_scores()) return Fail(Code::kCorrupt, "tokenizer.ggml.scores is missing");
+  MIRAGE_TRY(RequireScores());
   const size_t missing = BytesWithoutToken(tokens_);
   if (missing > 0 && special_.unk == kNoToken)
-    return Fail(Code::kCorrupt, "tokenizer.ggml.tokens: " + std::to_string(missing) +
-                                    " bytes have no token and there is no unknown token");
+    return KeyError(
+        Code::kCorrupt, "tokenizer.ggml.tokens",
+        "has no token for " + std::to_string(missing) + " bytes, and there is no unknown token");
   space_prefix_ = data.add_space_prefix.value_or(true);
   model_ = std::make_unique<SentencePieceModel>(tokens_, space_prefix_, special_.unk);
   return {};
@@ -113,7 +126,7 @@ Status Tokenizer::BuildSentencePiece(const VocabData& data) {
 
 Status Tokenizer::BuildWordPiece(const VocabData& data) {
   if (special_.unk == kNoToken)
-    return Fail(Code::kCorrupt, "tokenizer.ggml.unknown_token_id is missing");
+    return KeyError(Code::kCorrupt, "tokenizer.ggml.unknown_token_id", "is missing");
   const bool lowercase = data.lowercase.value_or(true);
   space_prefix_ = true;  // a word's first token carries the space before it
   model_ = std::make_unique<WordPieceModel>(
@@ -124,8 +137,8 @@ Status Tokenizer::BuildWordPiece(const VocabData& data) {
 
 Status Tokenizer::BuildUnigram(const VocabData& data) {
   if (special_.unk == kNoToken)
-    return Fail(Code::kCorrupt, "tokenizer.ggml.unknown_token_id is missing");
-  if (!tokens_.has_scores()) return Fail(Code::kCorrupt, "tokenizer.ggml.scores is missing");
+    return KeyError(Code::kCorrupt, "tokenizer.ggml.unknown_token_id", "is missing");
+  MIRAGE_TRY(RequireScores());
   MIRAGE_TRY_ASSIGN(Charsmap charsmap, Charsmap::Create(data.precompiled_charsmap));
   space_prefix_ = data.add_space_prefix.value_or(false);
   const UnigramModel::Options options{space_prefix_, data.remove_extra_whitespaces.value_or(false),
@@ -140,8 +153,8 @@ Status Tokenizer::PlaceAround(const char* key, std::optional<bool> wanted, bool 
                               int32_t id, int32_t* place) {
   if (!wanted.value_or(by_default)) return {};
   if (wanted && id == kNoToken)
-    return Fail(Code::kCorrupt,
-                std::string("tokenizer.ggml.") + key + " is set but the token has no id");
+    return KeyError(Code::kCorrupt, std::string("tokenizer.ggml.") + key,
+                    "is set but the token has no id");
   *place = id;
   return {};
 }
@@ -153,10 +166,9 @@ Status Tokenizer::IndexSpecialTokens() {
     const TokenType type = tokens_.type(id);
     if (IsOrdinary(type) || type == TokenType::kByte) continue;
     if (tokens_.text(id).size() > kMaxSpecialTokenBytes)
-      return Fail(Code::kCorrupt,
-                  "tokenizer.ggml.tokens[" + std::to_string(i) + "] is a special token of " +
-                      std::to_string(tokens_.text(id).size()) + " bytes, the limit is " +
-                      std::to_string(kMaxSpecialTokenBytes));
+      return ElementError(Code::kCorrupt, "tokenizer.ggml.tokens", i,
+                          "is a special token of " + std::to_string(tokens_.text(id).size()) +
+                              " bytes, the limit is " + std::to_string(kMaxSpecialTokenBytes));
     (type == TokenType::kUserDefined ? user_defined : control).push_back(id);
   }
   control_tokens_.emplace(tokens_, std::move(control));
@@ -166,11 +178,11 @@ Status Tokenizer::IndexSpecialTokens() {
 
 Result<std::vector<int32_t>> Tokenizer::Encode(std::string_view utf8, EncodeOptions options) const {
   const TextPiece piece{utf8, options.parse_special};
-  return Encode(std::span(&piece, 1), options.add_special);
+  return EncodePieces(std::span(&piece, 1), options.add_special, options.text_start);
 }
 
-Result<std::vector<int32_t>> Tokenizer::Encode(std::span<const TextPiece> pieces,
-                                               bool add_special) const {
+Result<std::vector<int32_t>> Tokenizer::EncodePieces(std::span<const TextPiece> pieces,
+                                                     bool add_special, bool text_start) const {
   size_t total = 0;
   for (const TextPiece& piece : pieces) {
     total += std::min(piece.text.size(), kMaxTextBytes + 1);
@@ -192,16 +204,16 @@ Result<std::vector<int32_t>> Tokenizer::Encode(std::span<const TextPiece> pieces
   }
   std::vector<int32_t> ids;
   if (add_special && prefix_ != kNoToken) ids.push_back(prefix_);
-  MIRAGE_TRY(EncodeText(text, stretches, &ids));
+  MIRAGE_TRY(EncodeText(text, stretches, text_start, &ids));
   if (add_special && suffix_ != kNoToken) ids.push_back(suffix_);
   return ids;
 }
 
 // Special tokens first, leftmost and longest; the model takes the runs between them.
 Status Tokenizer::EncodeText(std::string_view text, std::span<const Stretch> stretches,
-                             std::vector<int32_t>* ids) const {
+                             bool text_start, std::vector<int32_t>* ids) const {
   size_t run = 0;
-  bool after_special = true;
+  bool after_special = text_start;
   const auto encode_run = [&](size_t end) -> Status {
     if (end <= run) return {};
     MIRAGE_TRY(model_->Encode(text.substr(run, end - run), after_special, ids));
@@ -241,6 +253,14 @@ Tokenizer::SpecialMatch Tokenizer::SpecialAt(std::string_view text, size_t at,
   control_tokens_->ForEachPrefix(text.substr(at, control_end - at), visit);
   user_defined_tokens_->ForEachPrefix(text.substr(at), visit);
   return longest;
+}
+
+int32_t Tokenizer::FindControl(std::string_view spelling) const {
+  int32_t found = kNoToken;
+  control_tokens_->ForEachPrefix(spelling, [&](int32_t id, size_t bytes) {
+    if (bytes == spelling.size()) found = id;
+  });
+  return found;
 }
 
 Status Tokenizer::Decode(std::span<const int32_t> ids, DecodeOptions options,

@@ -36,6 +36,7 @@ namespace mirage::text {
 struct EncodeOptions {
   bool add_special = true;    // what the vocabulary puts around a text: bos, eos, cls, sep
   bool parse_special = true;  // control tokens spelt in the text are those tokens
+  bool text_start = true;     // it begins a text: some vocabularies put a space in front of one
 };
 
 // A part of a text of mixed origin, as a rendered chat template is: the template's words and a
@@ -66,7 +67,9 @@ class Tokenizer {
   // The same ids as for the pieces joined into one text, except that a control token matches only
   // within pieces that parse them.
   [[nodiscard]] Result<std::vector<int32_t>> Encode(std::span<const TextPiece> pieces,
-                                                    bool add_special) const;
+                                                    bool add_special) const {
+    return EncodePieces(pieces, add_special, true);
+  }
 
   // Appends the text of the ids, always well-formed.
   [[nodiscard]] Status Decode(std::span<const int32_t> ids, DecodeOptions options,
@@ -85,6 +88,8 @@ class Tokenizer {
     return token_type(id) == TokenType::kControl || token_type(id) == TokenType::kUnknown;
   }
   [[nodiscard]] bool is_end_of_generation(int32_t id) const;
+  // The control or unknown token of that spelling; kNoToken if there is none.
+  [[nodiscard]] int32_t FindControl(std::string_view spelling) const;
 
   // The tokens with a role; kNoToken for a role nobody has.
   [[nodiscard]] const SpecialTokens& special() const { return special_; }
@@ -113,18 +118,21 @@ class Tokenizer {
   };
 
   Tokenizer() = default;
+  [[nodiscard]] Result<std::vector<int32_t>> EncodePieces(std::span<const TextPiece> pieces,
+                                                          bool add_special, bool text_start) const;
   [[nodiscard]] Status Build(VocabData data);
   [[nodiscard]] Status IndexSpecialTokens();
   [[nodiscard]] Status BuildBytePair(const VocabData& data, Alphabet alphabet,
                                      PreTokenizer pre_tokenizer,
                                      std::vector<std::string>* warnings);
+  [[nodiscard]] Status RequireScores() const;
   [[nodiscard]] Status BuildSentencePiece(const VocabData& data);
   [[nodiscard]] Status BuildWordPiece(const VocabData& data);
   [[nodiscard]] Status BuildUnigram(const VocabData& data);
   [[nodiscard]] static Status PlaceAround(const char* key, std::optional<bool> wanted,
                                           bool by_default, int32_t id, int32_t* place);
   [[nodiscard]] Status EncodeText(std::string_view text, std::span<const Stretch> stretches,
-                                  std::vector<int32_t>* ids) const;
+                                  bool text_start, std::vector<int32_t>* ids) const;
   [[nodiscard]] SpecialMatch SpecialAt(std::string_view text, size_t at, size_t control_end) const;
 
   TokenTable tokens_;

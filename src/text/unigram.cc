@@ -6,6 +6,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/file_error.h"
 #include "text/unicode.h"
 
 namespace mirage::text {
@@ -41,10 +42,10 @@ bool HasAllByteTokens(const TokenTable& tokens) {
 Result<std::unique_ptr<UnigramModel>> UnigramModel::Create(const TokenTable& tokens,
                                                            Charsmap charsmap, Options options) {
   if (tokens.longest_bytes() > kMaxTokenBytes)
-    return Fail(Code::kCorrupt, "tokenizer.ggml.tokens holds a token of " +
-                                    std::to_string(tokens.longest_bytes()) +
-                                    " bytes, the limit of unigram vocabularies is " +
-                                    std::to_string(kMaxTokenBytes));
+    return KeyError(Code::kCorrupt, "tokenizer.ggml.tokens",
+                    "holds a token of " + std::to_string(tokens.longest_bytes()) +
+                        " bytes, the limit of unigram vocabularies is " +
+                        std::to_string(kMaxTokenBytes));
   return std::unique_ptr<UnigramModel>(new UnigramModel(tokens, std::move(charsmap), options));
 }
 

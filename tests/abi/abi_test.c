@@ -11,11 +11,13 @@ void check_status(mirage_status expected, mirage_status status, const char* call
   _fail(file, line);
 }
 
-int open_fixture(void** state) {
+int open_fixture(void** state) { return open_fixture_of(state, tiny_model_make()); }
+
+int open_fixture_of(void** state, tiny_model file) {
   fixture* made = (fixture*)calloc(1, sizeof *made);
   mirage_runtime_options options;
   if (made == NULL) return -1;
-  made->file = tiny_model_make();
+  made->file = file;
   mirage_runtime_options_init(&options, sizeof options);
   options.threads = 1;
   assert_ok(mirage_runtime_open(&options, &made->runtime, &last_error));
@@ -41,6 +43,11 @@ mirage_event new_event(void) {
   memset(&event, 0, sizeof event);
   event.struct_size = sizeof event;
   return event;
+}
+
+void check_same_answer(const answer* expected, const answer* read) {
+  assert_int_equal(read->token_count, expected->token_count);
+  assert_memory_equal(read->tokens, expected->tokens, read->token_count * sizeof read->tokens[0]);
 }
 
 answer read_answer(mirage_generation* generation) {
@@ -82,6 +89,28 @@ mirage_generation_options greedy(int64_t max_tokens) {
   options.max_tokens = max_tokens;
   options.ignore_eos = 1;
   return options;
+}
+
+void make_tokens(int32_t* tokens, size_t count, uint32_t seed) {
+  size_t i;
+  for (i = 0; i < count; ++i) {
+    seed = seed * 1664525u + 1013904223u;
+    tokens[i] = (int32_t)(seed >> 24);
+  }
+}
+
+mirage_text of_tokens(const int32_t* tokens, size_t count) {
+  mirage_text text = {NULL, 0, NULL, 0};
+  text.tokens = tokens;
+  text.token_count = count;
+  return text;
+}
+
+mirage_text of_text(const char* words) {
+  mirage_text text = {NULL, 0, NULL, 0};
+  text.text = words;
+  text.text_bytes = strlen(words);
+  return text;
 }
 
 void append_user(mirage_session* session, const char* text) {

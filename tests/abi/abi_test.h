@@ -39,6 +39,7 @@ typedef struct fixture {
 
 /* cmocka set-up and tear-down: a runtime of one thread, the tiny model, a session. */
 int open_fixture(void** state);
+int open_fixture_of(void** state, tiny_model file);
 int close_fixture(void** state);
 
 /* A generation read to its end; of several samples, the first. */
@@ -51,6 +52,7 @@ typedef struct answer {
   mirage_status status;
 } answer;
 
+void check_same_answer(const answer* expected, const answer* read);
 answer read_answer(mirage_generation* generation);
 mirage_generation* start(mirage_session* session, const mirage_generation_options* options);
 /* Greedy, `max_tokens`, not stopped by end tokens: the tiny model then always answers the same. */
@@ -58,6 +60,11 @@ mirage_generation_options greedy(int64_t max_tokens);
 void append_user(mirage_session* session, const char* text);
 /* Starts, reads and closes. */
 answer generate(mirage_session* session, const mirage_generation_options* options);
+
+/* Tokens, the same ones for each seed; and texts to read, given as tokens or as text. */
+void make_tokens(int32_t* tokens, size_t count, uint32_t seed);
+mirage_text of_tokens(const int32_t* tokens, size_t count);
+mirage_text of_text(const char* words);
 
 mirage_event new_event(void);
 

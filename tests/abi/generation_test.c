@@ -48,6 +48,31 @@ static void the_context_ends_with_length(void** state) {
   assert_int_equal(read.token_count + 4, TINY_CONTEXT);
 }
 
+static void strict_answers_fit_or_do_not_start(void** state) {
+  fixture* f = (fixture*)*state;
+  const int64_t room = TINY_CONTEXT - 4;
+  mirage_generation_options options = greedy(room);
+  mirage_generation* generation = NULL;
+  answer read;
+  options.strict_max_tokens = 1;
+  begin(f, "abc");
+  read = generate(f->session, &options);
+  assert_int_equal(read.finish, MIRAGE_FINISH_LENGTH);
+  assert_int_equal(read.token_count, room);
+  begin(f, "abc");
+  options.max_tokens = room + 1;
+  assert_status(MIRAGE_CONTEXT_FULL,
+                mirage_generation_start(f->session, &options, &generation, &last_error));
+  assert_message_has("an answer of 509 tokens after a prompt of 4 does not fit a context of 512");
+  options.max_tokens = -1;
+  assert_status(MIRAGE_INVALID_ARGUMENT,
+                mirage_generation_start(f->session, &options, &generation, &last_error));
+  options.max_tokens = room + 1;
+  options.strict_max_tokens = 0;
+  read = generate(f->session, &options);
+  assert_int_equal(read.token_count, room);
+}
+
 static void greedy_answers_are_the_same(void** state) {
   fixture* f = (fixture*)*state;
   mirage_generation_options options = greedy(32);
@@ -373,33 +398,6 @@ static void a_time_out_is_not_the_end(void** state) {
   mirage_generation_close(generation);
 }
 
-static uint64_t session_bytes(const fixture* f) {
-  mirage_memory memory;
-  memory.struct_size = sizeof memory;
-  assert_ok(mirage_runtime_get_memory(f->runtime, &memory, &last_error));
-  return memory.sessions_bytes;
-}
-
-static void the_callers_logits_are_of_the_limit(void** state) {
-  fixture* f = (fixture*)*state;
-  mirage_generation_options options = greedy(3);
-  mirage_generation* generation;
-  mirage_model_info info;
-  uint64_t before;
-  info.struct_size = sizeof info;
-  assert_ok(mirage_model_get_info(f->model, &info, &last_error));
-  options.sampler = MIRAGE_SAMPLER_EXTERNAL;
-  begin(f, "abc");
-  before = session_bytes(f); /* a trace that another test began */
-  generation = start(f->session, &options);
-  assert_int_equal(session_bytes(f) - before, (uint64_t)info.vocabulary * sizeof(float));
-  assert_ok(mirage_generation_cancel(generation, MIRAGE_CANCEL_STOP, &last_error));
-  read_answer(generation);
-  mirage_generation_close(generation);
-  assert_ok(mirage_session_clear(f->session, &last_error));
-  assert_int_equal(session_bytes(f), before);
-}
-
 static void what_an_external_sampler_would_leave_unused_is_refused(void** state) {
   fixture* f = (fixture*)*state;
   mirage_generation_options options = greedy(3);
@@ -495,6 +493,7 @@ static void bad_options_are_named(void** state) {
   REFUSED(MIRAGE_INVALID_ARGUMENT, logprobs, 65);
   REFUSED(MIRAGE_INVALID_ARGUMENT, has_seed, 2);
   REFUSED(MIRAGE_INVALID_ARGUMENT, ignore_eos, -1);
+  REFUSED(MIRAGE_INVALID_ARGUMENT, strict_max_tokens, 2);
   REFUSED(MIRAGE_INVALID_ARGUMENT, stop_token_count, 1);
   REFUSED(MIRAGE_INVALID_ARGUMENT, stop_string_count, 1);
   REFUSED(MIRAGE_INVALID_ARGUMENT, logit_bias_count, 1);
@@ -862,6 +861,7 @@ int main(void) {
       cmocka_unit_test(drafting_takes_fewer_steps_and_gives_the_same),
       cmocka_unit_test(a_trace_tells_of_steps_and_generations),
       cmocka_unit_test(max_tokens_ends_with_length),
+      cmocka_unit_test(strict_answers_fit_or_do_not_start),
       cmocka_unit_test(the_context_ends_with_length),
       cmocka_unit_test(greedy_answers_are_the_same),
       cmocka_unit_test(streamed_text_is_whole_code_points),
@@ -878,7 +878,6 @@ int main(void) {
       cmocka_unit_test(an_unknown_way_to_cancel_is_refused),
       cmocka_unit_test(a_running_session_is_busy),
       cmocka_unit_test(a_time_out_is_not_the_end),
-      cmocka_unit_test(the_callers_logits_are_of_the_limit),
       cmocka_unit_test(what_an_external_sampler_would_leave_unused_is_refused),
       cmocka_unit_test(a_deadline_past_all_times_is_none),
       cmocka_unit_test(a_deadline_ends_the_answer),

@@ -2,6 +2,7 @@
 /* Callbacks, closing in any order and from anywhere, shutting down, forking, logging. */
 #define _POSIX_C_SOURCE 200809L
 
+#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
 #include <sys/wait.h>
@@ -280,6 +281,50 @@ static void a_callback_may_close_the_last_handles(void** state) {
   free(f);
 }
 
+/* Threads of this process; -1 where the system does not say. */
+static int thread_count(void) {
+  DIR* folder = opendir("/proc/self/task");
+  int count = 0;
+  if (folder == NULL) return -1;
+  while (readdir(folder) != NULL) ++count;
+  closedir(folder);
+  return count - 2; /* "." and ".." */
+}
+
+static void a_shutdown_ends_the_threads(void** state) {
+  fixture* f = NULL;
+  mirage_generation_options options = greedy(4);
+  mirage_runtime_options two;
+  mirage_runtime* runtime = NULL;
+  mirage_model* model = NULL;
+  mirage_session* session = NULL;
+  const struct timespec millisecond = {0, 1000000};
+  const int before = thread_count();
+  int waited;
+  (void)state;
+  if (before < 0) skip();
+  assert_int_equal(open_fixture((void**)&f), 0);
+  mirage_runtime_options_init(&two, sizeof two);
+  two.threads = 3;
+  assert_ok(mirage_runtime_open(&two, &runtime, &last_error));
+  assert_ok(mirage_model_open_memory(runtime, f->file.data, f->file.bytes, NULL, NULL, NULL, &model,
+                                     &last_error));
+  assert_ok(mirage_session_open(model, NULL, &session, &last_error));
+  append_user(session, "hello");
+  generate(session, &options);
+  assert_true(thread_count() > before + 2);
+  assert_ok(mirage_runtime_shutdown(f->runtime, &last_error));
+  assert_ok(mirage_runtime_shutdown(runtime, &last_error));
+  /* A thread that was joined may be listed for a moment more. */
+  for (waited = 0; waited < 10000 && thread_count() > before; ++waited)
+    nanosleep(&millisecond, NULL);
+  assert_true(thread_count() <= before);
+  mirage_session_close(session);
+  mirage_model_close(model);
+  mirage_runtime_close(runtime);
+  close_fixture((void**)&f);
+}
+
 static void after_a_shutdown_everything_is_closed(void** state) {
   fixture* f = NULL;
   mirage_generation_options options = greedy(-1);
@@ -289,8 +334,10 @@ static void after_a_shutdown_everything_is_closed(void** state) {
   mirage_model* model = NULL;
   mirage_model_info info;
   answer read;
-  float logprob;
+  float logprob, values[64];
   const int32_t tokens[2] = {65, 66};
+  const mirage_text text = {NULL, 0, tokens, 2};
+  size_t count = 0;
   (void)state;
   assert_int_equal(open_fixture((void**)&f), 0);
   assert_ok(
@@ -316,6 +363,8 @@ static void after_a_shutdown_everything_is_closed(void** state) {
   assert_status(MIRAGE_CLOSED, mirage_model_open_memory(f->runtime, f->file.data, f->file.bytes,
                                                         NULL, NULL, NULL, &model, &last_error));
   assert_status(MIRAGE_CLOSED, mirage_score(f->model, tokens, 2, 1, &logprob, &last_error));
+  assert_status(MIRAGE_CLOSED,
+                mirage_embed(f->model, NULL, &text, 1, values, 64, &count, NULL, &last_error));
   assert_status(MIRAGE_CLOSED, mirage_runtime_set_memory_limit(f->runtime, 0, &last_error));
   info.struct_size = sizeof info;
   assert_ok(mirage_model_get_info(f->model, &info, &last_error));
@@ -522,6 +571,35 @@ static void the_log_goes_to_the_runtimes_callback(void** state) {
   tiny_model_free(&file);
 }
 
+/* The model runs, and the contradiction is told. */
+static void a_vocabulary_size_that_cannot_be_meant_is_told(void** state) {
+  tiny_model file = tiny_model_make();
+  mirage_runtime_options options;
+  mirage_runtime* runtime = NULL;
+  mirage_model* model = NULL;
+  log_count count = {0, ""};
+  char place[64];
+  const char* key = "llama.vocab_size";
+  size_t at;
+  (void)state;
+  for (at = 0; memcmp(file.data + at, key, strlen(key)) != 0; ++at) assert_true(at < file.bytes);
+  at += strlen(key) + sizeof(uint32_t);
+  file.data[at + 3] = 1; /* 16 million more */
+  mirage_runtime_options_init(&options, sizeof options);
+  options.threads = 1;
+  options.log_callback = count_log;
+  options.log_user_data = &count;
+  assert_ok(mirage_runtime_open(&options, &runtime, &last_error));
+  assert_ok(mirage_model_open_memory(runtime, file.data, file.bytes, NULL, NULL, NULL, &model,
+                                     &last_error));
+  assert_int_equal(count.messages, 1);
+  snprintf(place, sizeof place, "memory: byte %zu: key 'llama.vocab_size' is 16777480", at);
+  assert_non_null(strstr(count.last, place));
+  mirage_model_close(model);
+  mirage_runtime_close(runtime);
+  tiny_model_free(&file);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_callback_gets_every_event_once),
@@ -532,11 +610,13 @@ int main(void) {
       cmocka_unit_test(a_slow_callback_does_not_hold_up_other_answers),
       cmocka_unit_test(parents_may_be_closed_first),
       cmocka_unit_test(a_callback_may_close_the_last_handles),
+      cmocka_unit_test(a_shutdown_ends_the_threads),
       cmocka_unit_test(after_a_shutdown_everything_is_closed),
       cmocka_unit_test(runtimes_do_not_know_each_other),
       cmocka_unit_test(a_forked_child_is_told_and_the_parent_goes_on),
       cmocka_unit_test(a_thread_with_a_small_stack_is_enough),
       cmocka_unit_test(the_log_goes_to_the_runtimes_callback),
+      cmocka_unit_test(a_vocabulary_size_that_cannot_be_meant_is_told),
   };
   return cmocka_run_group_tests(tests, open_fixture, close_fixture);
 }

@@ -95,11 +95,6 @@ static void check_held(fixture* f, held expected) {
   assert_int_equal(now.messages, expected.messages);
 }
 
-static void check_same_answer(const answer* expected, const answer* read) {
-  assert_int_equal(read->token_count, expected->token_count);
-  assert_memory_equal(read->tokens, expected->tokens, read->token_count * sizeof read->tokens[0]);
-}
-
 /* A conversation whose next answer has tokens to drop and to compute. */
 static void begin_conversation(fixture* f) {
   mirage_generation_options options = greedy(5);
@@ -112,6 +107,17 @@ static void begin_tokens(fixture* f) {
   assert_ok(mirage_session_clear(f->session, &last_error));
   assert_ok(
       mirage_session_append_text(f->session, "abc", 3, MIRAGE_TOKENIZE_ADD_SPECIAL, &last_error));
+}
+
+/* Several pages of keys and values. */
+static void begin_long(fixture* f) {
+  mirage_generation_options options = greedy(2);
+  char text[300];
+  memset(text, 'q', sizeof text);
+  assert_ok(mirage_session_clear(f->session, &last_error));
+  assert_ok(mirage_session_append_text(f->session, text, sizeof text, MIRAGE_TOKENIZE_ADD_SPECIAL,
+                                       &last_error));
+  generate(f->session, &options);
 }
 
 /* Longer than a string holds without memory of its own. */
@@ -206,6 +212,24 @@ static mirage_status render(fixture* f) {
                        &last_error);
 }
 
+static mirage_status parse_an_answer(fixture* f) {
+  static const char kTools[] =
+      "[{\"type\":\"function\",\"function\":{\"name\":\"a_tool_of_some_length\",\"parameters\":"
+      "{\"properties\":{\"a\":{\"type\":\"string\",\"enum\":[\"b\"]}}}}}]";
+  static const char kAnswer[] =
+      "<think>longer than a string holds by itself</think>as long as that, too"
+      "<tool_call>{\"name\":\"a_tool_of_some_length\",\"arguments\":{\"a\":\"b\\n\"}}</tool_call>";
+  mirage_parse_options options;
+  size_t bytes = 0;
+  (void)f;
+  mirage_parse_options_init(&options, sizeof options);
+  options.answer_format = MIRAGE_ANSWER_HERMES;
+  options.tools = kTools;
+  options.tools_bytes = strlen(kTools);
+  return mirage_parse_answer(NULL, &options, kAnswer, strlen(kAnswer), NULL, 0, &bytes,
+                             &last_error);
+}
+
 static mirage_status check_a_schema(fixture* f) {
   int32_t accepted = 0;
   size_t position = 0;
@@ -228,10 +252,41 @@ static mirage_status score(fixture* f) {
   return mirage_score(f->model, tokens, 4, 1, logprobs, &last_error);
 }
 
+static mirage_status embed(fixture* f) {
+  static const int32_t tokens[40] = {65, 66, 67, 68};
+  mirage_text texts[3] = {
+      {kText, sizeof kText - 1, NULL, 0}, {NULL, 0, tokens, 40}, {"short", 5, NULL, 0}};
+  mirage_embed_options options;
+  float values[3 * 64];
+  size_t count = 0;
+  mirage_embed_options_init(&options, sizeof options);
+  options.pooling = MIRAGE_POOLING_MEAN;
+  return mirage_embed(f->model, &options, texts, 3, values, 3 * 64, &count, NULL, &last_error);
+}
+
+static mirage_status score_choices(fixture* f) {
+  const mirage_text prompt = {kText, sizeof kText - 1, NULL, 0};
+  const mirage_text choices[2] = {{" one of the choices there are", 29, NULL, 0},
+                                  {" another one", 12, NULL, 0}};
+  double logprobs[2];
+  return mirage_score_choices(f->model, NULL, &prompt, choices, 2, logprobs, NULL, &last_error);
+}
+
 static mirage_status plan(fixture* f) {
   mirage_plan made;
   made.struct_size = sizeof made;
   return mirage_model_get_plan(f->model, NULL, &made, &last_error);
+}
+
+static mirage_status load_an_adapter(fixture* f) {
+  tiny_model file = tiny_adapter_make(TINY_LAYERS, 4, 1);
+  mirage_adapter* adapter = NULL;
+  const mirage_status status =
+      mirage_adapter_load_memory(f->model, file.data, file.bytes, NULL, &adapter, &last_error);
+  assert_true((status == MIRAGE_OK) == (adapter != NULL));
+  mirage_adapter_close(adapter);
+  tiny_model_free(&file);
+  return status;
 }
 
 static mirage_status start_a_trace(fixture* f) {
@@ -261,13 +316,19 @@ static const struct {
     {"restore_memory", restore_from_memory, begin_conversation, 1},
     {"save", save_to_a_file, begin_conversation, 1},
     {"restore", restore_from_a_file, begin_conversation, 1},
+    {"save_memory of some pages", save_to_memory, begin_long, 1},
+    {"restore_memory of some pages", restore_from_memory, begin_long, 1},
     {"tokenize", tokenize, begin_tokens, 1},
     {"tokenize_conversation", tokenize_a_conversation, begin_tokens, 1},
     {"render", render, begin_tokens, 1},
+    {"parse_answer", parse_an_answer, begin_tokens, 1},
     {"grammar_check of a schema", check_a_schema, begin_tokens, 61},
     {"grammar_check of an expression", check_an_expression, begin_tokens, 31},
     {"score", score, begin_tokens, 1},
+    {"embed", embed, begin_tokens, 1},
+    {"score_choices", score_choices, begin_tokens, 1},
     {"get_plan", plan, begin_tokens, 1},
+    {"adapter_load", load_an_adapter, begin_tokens, 1},
     {"start_trace", start_a_trace, begin_tokens, 1},
     {"write_trace", write_a_trace, begin_conversation, 1},
 };
@@ -294,19 +355,18 @@ static void calling(void** state) {
   unlink(path);
 }
 
-static void starting(fixture* f, int32_t samples) {
-  mirage_generation_options options = greedy(5);
+/* `stride` as above. */
+static void starting_with(fixture* f, mirage_generation_options options, long stride) {
   mirage_generation* generation = NULL;
   mirage_status status = MIRAGE_OK;
   answer expected, read;
   long count;
-  options.samples = samples;
   begin_conversation(f);
   append_user(f->session, "two");
   expected = generate(f->session, &options);
   begin_conversation(f);
   append_user(f->session, "two");
-  for (count = 0;; ++count) {
+  for (count = 0;; count += stride) {
     const held before = held_by(f);
     if (goes_through(OF_THIS_THREAD, count, status,
                      mirage_generation_start(f->session, &options, &generation, &last_error)))
@@ -320,17 +380,30 @@ static void starting(fixture* f, int32_t samples) {
   check_same_answer(&expected, &read);
 }
 
+static void starting(fixture* f, int32_t samples) {
+  mirage_generation_options options = greedy(5);
+  options.samples = samples;
+  starting_with(f, options, 1);
+}
+
+/* A grammar that was not asked for before, so that it is compiled. */
+static void starting_with_a_grammar(void** state) {
+  mirage_generation_options options = greedy(5);
+  options.grammar_kind = MIRAGE_GRAMMAR_REGEX;
+  options.grammar = "(ab|c){2,5}[^x]*";
+  options.grammar_bytes = strlen(options.grammar);
+  starting_with((fixture*)*state, options, 31);
+}
+
 /* A reader without memory sees an error or nothing amiss; the session goes on from where it was. */
-static void reading(fixture* f, int32_t samples) {
-  mirage_generation_options options = greedy(6);
+static void reading_with(fixture* f, mirage_generation_options options) {
   answer expected, read;
   int failures = 0;
   long count;
-  options.samples = samples;
   begin_conversation(f);
   append_user(f->session, "two");
   expected = generate(f->session, &options);
-  for (count = 0; count < 40 * samples; ++count) {
+  for (count = 0; count < 40 * options.samples; ++count) {
     mirage_event event = new_event();
     mirage_generation* generation;
     held before;
@@ -382,17 +455,15 @@ static void settling(void** state) {
 
 /* The threads that compute have nothing left: the answer is the same or ends with an error, after
  * which the session goes on from where it was. */
-static void computing(fixture* f, int32_t samples) {
-  mirage_generation_options options = greedy(6);
+static void computing_with(fixture* f, mirage_generation_options options, long stride) {
   answer expected, read;
   int failures = 0;
   long count, left;
-  options.samples = samples;
   options.draft_tokens = 4;
   options.logprobs = 2;
   begin_tokens(f);
   expected = generate(f->session, &options);
-  for (count = 0, left = 0; left == 0; ++count) {
+  for (count = 0, left = 0; left == 0; count += stride) {
     mirage_generation* generation;
     held before;
     begin_tokens(f);
@@ -411,6 +482,196 @@ static void computing(fixture* f, int32_t samples) {
     check_same_answer(&expected, &read);
   }
   assert_true(failures > 10);
+}
+
+static void computing(fixture* f, int32_t samples) {
+  mirage_generation_options options = greedy(6);
+  options.samples = samples;
+  computing_with(f, options, samples);
+}
+
+static void computing_with_a_grammar(void** state) {
+  mirage_generation_options options = greedy(6);
+  options.grammar_kind = MIRAGE_GRAMMAR_JSON_SCHEMA;
+  options.grammar = kSchema;
+  options.grammar_bytes = strlen(options.grammar);
+  computing_with((fixture*)*state, options, 3);
+}
+
+/* Weights are read again for every step. */
+static void computing_with_streamed_weights(void** state) {
+  const tiny_model file = tiny_model_of_layers(TINY_MOST_LAYERS);
+  fixture small = {file, NULL, NULL, NULL};
+  mirage_runtime_options options;
+  mirage_model_options loading;
+  mirage_model_stats stats;
+  mirage_plan_options planning;
+  mirage_plan plan_of_all;
+  (void)state;
+  stats.struct_size = sizeof stats;
+  plan_of_all.struct_size = sizeof plan_of_all;
+  mirage_runtime_options_init(&options, sizeof options);
+  options.threads = 1;
+  assert_ok(mirage_runtime_open(&options, &small.runtime, &last_error));
+  mirage_model_options_init(&loading, sizeof loading);
+  loading.load = MIRAGE_LOAD_METADATA;
+  assert_ok(mirage_model_open_memory(small.runtime, file.data, file.bytes, NULL, NULL, &loading,
+                                     &small.model, &last_error));
+  mirage_plan_options_init(&planning, sizeof planning);
+  planning.context = 64;
+  assert_ok(mirage_model_get_plan(small.model, &planning, &plan_of_all, &last_error));
+  mirage_model_close(small.model);
+
+  assert_ok(mirage_runtime_set_memory_limit(small.runtime, plan_of_all.least_bytes, &last_error));
+  loading.load = MIRAGE_LOAD_ALL;
+  loading.context = planning.context;
+  assert_ok(mirage_model_open_memory(small.runtime, file.data, file.bytes, NULL, NULL, &loading,
+                                     &small.model, &last_error));
+  assert_ok(mirage_model_get_stats(small.model, &stats, &last_error));
+  assert_true(stats.lent_bytes > 0);
+  assert_ok(mirage_session_open(small.model, NULL, &small.session, &last_error));
+  computing_with(&small, greedy(3), 97); /* fills allocate, too: there are thousands */
+  mirage_session_close(small.session);
+  mirage_model_close(small.model);
+  mirage_runtime_close(small.runtime);
+  tiny_model_free(&small.file);
+}
+
+static void computing_with_a_draft_model(void** state) {
+  fixture* f = (fixture*)*state;
+  mirage_generation_options options = greedy(6);
+  mirage_model* twin = NULL;
+  assert_ok(mirage_model_open_memory(f->runtime, f->file.data, f->file.bytes, NULL, NULL, NULL,
+                                     &twin, &last_error));
+  options.draft_model = twin;
+  computing_with(f, options, 1);
+  mirage_model_close(twin);
+}
+
+/* The session was computed without, so that all of it is computed again. */
+static void with_adapters(void** state) {
+  fixture* f = (fixture*)*state;
+  mirage_generation_options options = greedy(6);
+  mirage_adapter_use uses[2] = {{NULL, 1.0f, 0}, {NULL, -0.5f, 0}};
+  mirage_adapter* adapters[2];
+  int i;
+  for (i = 0; i < 2; ++i) {
+    tiny_model file = tiny_adapter_make(TINY_LAYERS, 4, (uint32_t)i);
+    assert_ok(mirage_adapter_load_memory(f->model, file.data, file.bytes, NULL, &adapters[i],
+                                         &last_error));
+    tiny_model_free(&file);
+    uses[i].adapter = adapters[i];
+  }
+  options.adapters = uses;
+  options.adapter_count = 2;
+  starting_with(f, options, 1);
+  computing_with(f, options, 1);
+  for (i = 0; i < 2; ++i) mirage_adapter_close(adapters[i]);
+}
+
+static mirage_session* session_of(fixture* f, char letter) {
+  mirage_session* session = NULL;
+  char text[290];
+  memset(text, letter, sizeof text);
+  assert_ok(mirage_session_open(f->model, NULL, &session, &last_error));
+  assert_ok(mirage_session_append_text(session, text, sizeof text, MIRAGE_TOKENIZE_ADD_SPECIAL,
+                                       &last_error));
+  return session;
+}
+
+/* Two answers for which there is not memory at once: one gives up its keys and values, to be
+ * computed again. */
+static void computing_with_preemption(void** state) {
+  fixture* f = (fixture*)*state;
+  mirage_generation_options options = greedy(60);
+  answer expected[2], read;
+  uint64_t preemptions = 0;
+  int failures = 0;
+  long count, left;
+  int i;
+  mirage_memory held;
+  held.struct_size = sizeof held;
+  assert_ok(mirage_session_clear(f->session, &last_error));
+  for (i = 0; i < 2; ++i) {
+    mirage_session* session = session_of(f, "uv"[i]);
+    expected[i] = generate(session, &options);
+    mirage_session_close(session);
+  }
+  for (count = 0, left = 0; left == 0; count += 11) {
+    mirage_session* sessions[2];
+    mirage_generation* generations[2];
+    assert_ok(
+        mirage_runtime_set_memory_limit(f->runtime, 1, &last_error)); /* drops what is cached */
+    assert_ok(mirage_runtime_set_memory_limit(f->runtime, 0, &last_error));
+    for (i = 0; i < 2; ++i) sessions[i] = session_of(f, "uv"[i]);
+    assert_ok(mirage_runtime_get_memory(f->runtime, &held, &last_error));
+    /* Text and tokens of two answers, and a piece of the arena in each layer: 512 positions. */
+    assert_ok(mirage_runtime_set_memory_limit(
+        f->runtime, held.used_bytes + (4 << 20) + 400000 + TINY_LAYERS * 65536, &last_error));
+    spend(OF_OTHER_THREADS, count);
+    for (i = 0; i < 2; ++i) generations[i] = start(sessions[i], &options);
+    for (i = 0; i < 2; ++i) {
+      read = read_answer(generations[i]);
+      if (read.finish == MIRAGE_FINISH_ERROR) {
+        ++failures;
+        assert_int_equal(read.status, MIRAGE_OUT_OF_MEMORY);
+      } else {
+        check_same_answer(&expected[i], &read);
+      }
+      preemptions += stats_of_generation(generations[i]).preemptions;
+    }
+    left = stop_spending();
+    for (i = 0; i < 2; ++i) {
+      mirage_generation_close(generations[i]);
+      mirage_session_close(sessions[i]);
+    }
+  }
+  assert_true(failures > 10);
+  assert_true(preemptions > 0);
+  assert_ok(mirage_runtime_set_memory_limit(f->runtime, 0, &last_error));
+}
+
+/* The same in a context that shifts over what an answer before had computed. */
+static void shifting(void** state) {
+  fixture f = *(fixture*)*state;
+  mirage_session_options session_options;
+  mirage_generation_options options = greedy(40);
+  answer expected, read;
+  int failures = 0;
+  long count, left;
+  mirage_session_options_init(&session_options, sizeof session_options);
+  session_options.context = 32;
+  session_options.overflow = MIRAGE_OVERFLOW_SHIFT;
+  assert_ok(mirage_session_open(f.model, &session_options, &f.session, &last_error));
+  for (count = -1, left = 0; left == 0; ++count) {
+    mirage_generation_options first = greedy(10);
+    mirage_generation* generation;
+    int32_t before[32], after[32];
+    size_t held = 0, now = 0;
+    begin_tokens(&f);
+    generate(f.session, &first);
+    assert_ok(mirage_session_get_tokens(f.session, before, 32, &held, &last_error));
+    if (count < 0) {
+      expected = generate(f.session, &options);
+      continue;
+    }
+    spend(OF_OTHER_THREADS, count);
+    generation = start(f.session, &options);
+    read = read_answer(generation);
+    mirage_generation_close(generation);
+    left = stop_spending();
+    if (read.finish == MIRAGE_FINISH_ERROR) {
+      ++failures;
+      assert_int_equal(read.status, MIRAGE_OUT_OF_MEMORY);
+      assert_ok(mirage_session_get_tokens(f.session, after, 32, &now, &last_error));
+      assert_int_equal(now, held);
+      assert_memory_equal(after, before, held * sizeof before[0]);
+      read = generate(f.session, &options);
+    }
+    check_same_answer(&expected, &read);
+  }
+  assert_true(failures > 10);
+  mirage_session_close(f.session);
 }
 
 static mirage_status open_a_runtime(mirage_runtime** runtime) {
@@ -453,6 +714,27 @@ static void opening(void** state) {
 
 static void starting_one(void** state) { starting((fixture*)*state, 1); }
 static void starting_three(void** state) { starting((fixture*)*state, 3); }
+
+/* Told of the prompt, too. */
+static mirage_generation_options telling(int64_t max_tokens) {
+  mirage_generation_options options = greedy(max_tokens);
+  options.echo = 1;
+  options.prompt_logprobs = 2;
+  return options;
+}
+
+static void starting_to_tell(void** state) { starting_with((fixture*)*state, telling(5), 1); }
+static void reading_what_is_told(void** state) { reading_with((fixture*)*state, telling(6)); }
+static void computing_what_is_told(void** state) {
+  computing_with((fixture*)*state, telling(6), 1);
+}
+
+static void reading(fixture* f, int32_t samples) {
+  mirage_generation_options options = greedy(6);
+  options.samples = samples;
+  reading_with(f, options);
+}
+
 static void reading_one(void** state) { reading((fixture*)*state, 1); }
 static void reading_three(void** state) { reading((fixture*)*state, 3); }
 static void computing_one(void** state) { computing((fixture*)*state, 1); }
@@ -460,11 +742,25 @@ static void computing_three(void** state) { computing((fixture*)*state, 3); }
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(opening),       cmocka_unit_test(calling),
-      cmocka_unit_test(starting_one),  cmocka_unit_test(starting_three),
-      cmocka_unit_test(reading_one),   cmocka_unit_test(reading_three),
-      cmocka_unit_test(computing_one), cmocka_unit_test(computing_three),
+      cmocka_unit_test(opening),
+      cmocka_unit_test(calling),
+      cmocka_unit_test(starting_one),
+      cmocka_unit_test(starting_three),
+      cmocka_unit_test(reading_one),
+      cmocka_unit_test(reading_three),
+      cmocka_unit_test(computing_one),
+      cmocka_unit_test(computing_three),
+      cmocka_unit_test(starting_to_tell),
+      cmocka_unit_test(reading_what_is_told),
+      cmocka_unit_test(computing_what_is_told),
       cmocka_unit_test(settling),
+      cmocka_unit_test(starting_with_a_grammar),
+      cmocka_unit_test(computing_with_a_grammar),
+      cmocka_unit_test(computing_with_streamed_weights),
+      cmocka_unit_test(computing_with_a_draft_model),
+      cmocka_unit_test(with_adapters),
+      cmocka_unit_test(computing_with_preemption),
+      cmocka_unit_test(shifting),
   };
   return cmocka_run_group_tests(tests, set_allocator, close_fixture);
 }

@@ -182,22 +182,16 @@ static void damage_is_refused_wherever_it_is(void** state) {
   saved made = save(f->session);
   uint64_t step = made.bytes / 211 + 1;
   uint64_t at = 0;
-  int refused = 0;
   for (at = 0; at < made.bytes; at += step) {
     mirage_status status = MIRAGE_OK;
     made.data[at] ^= 0x20;
     copy = NULL;
     status =
         mirage_session_restore_memory(f->model, made.data, made.bytes, NULL, &copy, &last_error);
-    if (status != MIRAGE_OK) {
-      assert_true(status == MIRAGE_CORRUPT || status == MIRAGE_UNSUPPORTED);
-      assert_null(copy);
-      ++refused;
-    }
-    mirage_session_close(copy);
+    assert_true(status == MIRAGE_CORRUPT || status == MIRAGE_UNSUPPORTED);
+    assert_null(copy);
     made.data[at] ^= 0x20;
   }
-  assert_true(refused > 200); /* a byte between two sections does not count */
   for (at = 0; at < made.bytes; at += step)
     assert_status(MIRAGE_CORRUPT,
                   mirage_session_restore_memory(f->model, made.data, at, NULL, &copy, &last_error));

@@ -77,6 +77,9 @@ static void bad_arguments_of_appending_are_named(void** state) {
                 mirage_session_append_message(f->session, NULL, "x", 1, &last_error));
   assert_message_has("role");
   assert_status(MIRAGE_INVALID_ARGUMENT,
+                mirage_session_append_message(f->session, "us\xFFr", "x", 1, &last_error));
+  assert_message_has("role");
+  assert_status(MIRAGE_INVALID_ARGUMENT,
                 mirage_session_append_message(f->session, "user", NULL, 1, &last_error));
   assert_message_has("content");
   assert_status(MIRAGE_INVALID_ARGUMENT,

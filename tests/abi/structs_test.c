@@ -59,10 +59,41 @@ static mirage_status with_generation(fixture* f, const void* options) {
   return status;
 }
 
+static mirage_status with_adapter(fixture* f, const void* options) {
+  tiny_model file = tiny_adapter_make(TINY_LAYERS, 2, 1);
+  mirage_adapter* adapter = NULL;
+  mirage_status status =
+      mirage_adapter_load_memory(f->model, file.data, file.bytes,
+                                 (const mirage_adapter_options*)options, &adapter, &last_error);
+  mirage_adapter_close(adapter);
+  tiny_model_free(&file);
+  return status;
+}
+
 static mirage_status with_plan(fixture* f, const void* options) {
   mirage_plan plan;
   plan.struct_size = sizeof plan;
   return mirage_model_get_plan(f->model, (const mirage_plan_options*)options, &plan, &last_error);
+}
+
+static mirage_status with_parse(fixture* f, const void* options) {
+  size_t bytes = 0;
+  return mirage_parse_answer(f->model, (const mirage_parse_options*)options, "a", 1, NULL, 0,
+                             &bytes, &last_error);
+}
+static mirage_status with_embed(fixture* f, const void* options) {
+  const mirage_text text = {"a", 1, NULL, 0};
+  float values[64];
+  size_t count = 0;
+  return mirage_embed(f->model, (const mirage_embed_options*)options, &text, 1, values, 64, &count,
+                      NULL, &last_error);
+}
+
+static mirage_status with_score(fixture* f, const void* options) {
+  const mirage_text text = {"a", 1, NULL, 0};
+  double logprob;
+  return mirage_score_choices(f->model, (const mirage_score_options*)options, &text, &text, 1,
+                              &logprob, NULL, &last_error);
 }
 
 typedef void (*options_init)(void* options, size_t size);
@@ -81,7 +112,19 @@ static void init_session(void* o, size_t n) {
 static void init_generation(void* o, size_t n) {
   mirage_generation_options_init((mirage_generation_options*)o, n);
 }
+static void init_adapter(void* o, size_t n) {
+  mirage_adapter_options_init((mirage_adapter_options*)o, n);
+}
 static void init_plan(void* o, size_t n) { mirage_plan_options_init((mirage_plan_options*)o, n); }
+static void init_parse(void* o, size_t n) {
+  mirage_parse_options_init((mirage_parse_options*)o, n);
+}
+static void init_embed(void* o, size_t n) {
+  mirage_embed_options_init((mirage_embed_options*)o, n);
+}
+static void init_score(void* o, size_t n) {
+  mirage_score_options_init((mirage_score_options*)o, n);
+}
 
 static const struct {
   const char* name;
@@ -96,7 +139,11 @@ static const struct {
     {"mirage_session_options", sizeof(mirage_session_options), 16, init_session, with_session},
     {"mirage_generation_options", sizeof(mirage_generation_options), 152, init_generation,
      with_generation},
+    {"mirage_adapter_options", sizeof(mirage_adapter_options), 24, init_adapter, with_adapter},
     {"mirage_plan_options", sizeof(mirage_plan_options), 32, init_plan, with_plan},
+    {"mirage_parse_options", sizeof(mirage_parse_options), 40, init_parse, with_parse},
+    {"mirage_score_options", sizeof(mirage_score_options), 32, init_score, with_score},
+    {"mirage_embed_options", sizeof(mirage_embed_options), 40, init_embed, with_embed},
 };
 enum { OPTIONS = sizeof kOptions / sizeof kOptions[0] };
 
@@ -217,6 +264,17 @@ static mirage_status fill_tensor(fixture* f, void* out) {
 static mirage_status fill_token(fixture* f, void* out) {
   return mirage_model_get_token(f->model, 65, (mirage_token*)out, &last_error);
 }
+static mirage_status fill_adapter(fixture* f, void* out) {
+  tiny_model file = tiny_adapter_make(TINY_LAYERS, 2, 1);
+  mirage_adapter* adapter = NULL;
+  mirage_status status;
+  assert_ok(
+      mirage_adapter_load_memory(f->model, file.data, file.bytes, NULL, &adapter, &last_error));
+  status = mirage_adapter_get_info(adapter, (mirage_adapter_info*)out, &last_error);
+  mirage_adapter_close(adapter);
+  tiny_model_free(&file);
+  return status;
+}
 static mirage_status fill_plan(fixture* f, void* out) {
   return mirage_model_get_plan(f->model, NULL, (mirage_plan*)out, &last_error);
 }
@@ -241,6 +299,7 @@ static const struct {
     {sizeof(mirage_metadata), fill_metadata},
     {sizeof(mirage_tensor), fill_tensor},
     {sizeof(mirage_token), fill_token},
+    {sizeof(mirage_adapter_info), fill_adapter},
     {sizeof(mirage_plan), fill_plan},
     {sizeof(mirage_memory), fill_memory},
     {sizeof(mirage_runtime_stats), fill_runtime_stats},

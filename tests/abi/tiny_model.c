@@ -15,7 +15,7 @@ enum {
   HEAD_DIM = EMBEDDING / HEADS,
   FEED_FORWARD = 96,
   ALIGNMENT = 32,
-  MOST_TENSORS = 64
+  MOST_TENSORS = 4 + 14 * TINY_MOST_LAYERS
 };
 
 /* GGUF's numbers. */
@@ -24,6 +24,15 @@ enum { TYPE_U32 = 4, TYPE_I32 = 5, TYPE_F32 = 6, TYPE_BOOL = 7, TYPE_STRING = 8,
 static const char* const kTemplate =
     "{{ bos_token }}{% for message in messages %}<|im_start|>{{ message.role }}\n{{ "
     "message.content }}<|im_end|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+
+static const char* const kToolTemplate =
+    "{{ bos_token }}{% if tools %}{{ tools | tojson }}\n{% endif %}"
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n"
+    "{% if message.reasoning_content %}<think>{{ message.reasoning_content }}</think>{% endif %}"
+    "{{ message.content }}{% for call in message.tool_calls or [] %}<tool_call>{\"name\": "
+    "\"{{ call.function.name }}\", \"arguments\": {{ call.function.arguments | tojson }}}"
+    "</tool_call>{% endfor %}<|im_end|>\n"
     "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 
 typedef struct Buffer {
@@ -37,10 +46,23 @@ typedef struct Tensor {
   uint64_t offset;
 } Tensor;
 
+/* What one of the models has that others have not. */
+typedef struct Shape {
+  uint32_t layers;
+  const char* architecture;
+  const uint32_t* pooling; /* NULL: the file says nothing */
+  int reranker;            /* 1: the file has a head of two classes */
+  const char* chat_template;
+  int infill; /* 1: the file names tokens for filling in the middle */
+} Shape;
+
 typedef struct Writer {
   Buffer header;
   Tensor tensors[MOST_TENSORS];
+  Shape shape;
   uint64_t tensor_count, data_bytes, key_count;
+  uint32_t seed;
+  float scale; /* of a matrix's values */
 } Writer;
 
 static void Die(const char* what) {
@@ -141,45 +163,77 @@ static void PutVocabulary(Writer* writer) {
   KeyU32(writer, "tokenizer.ggml.eos_token_id", TINY_EOS);
   KeyU32(writer, "tokenizer.ggml.eot_token_id", TINY_END);
   KeyBool(writer, "tokenizer.ggml.add_bos_token", 1);
-  KeyString(writer, "tokenizer.chat_template", kTemplate);
+  if (writer->shape.infill) {
+    KeyU32(writer, "tokenizer.ggml.fim_pre_token_id", TINY_FIM_PREFIX);
+    KeyU32(writer, "tokenizer.ggml.fim_suf_token_id", TINY_FIM_SUFFIX);
+    KeyU32(writer, "tokenizer.ggml.fim_mid_token_id", TINY_FIM_MIDDLE);
+  }
+  KeyString(writer, "tokenizer.chat_template", writer->shape.chat_template);
+}
+
+static const char* ArchKey(Writer* writer, const char* name, char key[96]) {
+  snprintf(key, 96, "%s.%s", writer->shape.architecture, name);
+  return key;
+}
+
+static void ArchU32(Writer* writer, const char* name, uint32_t value) {
+  char key[96];
+  KeyU32(writer, ArchKey(writer, name, key), value);
+}
+
+static void ArchF32(Writer* writer, const char* name, float value) {
+  char key[96];
+  KeyF32(writer, ArchKey(writer, name, key), value);
 }
 
 static void PutKeys(Writer* writer) {
-  KeyString(writer, "general.architecture", "llama");
+  KeyString(writer, "general.architecture", writer->shape.architecture);
   KeyString(writer, "general.name", "tiny");
   KeyF32(writer, "general.sampling.temp", 0.5f);
   KeyU32(writer, "general.sampling.top_k", 7);
-  KeyU32(writer, "llama.context_length", TINY_CONTEXT);
-  KeyU32(writer, "llama.embedding_length", EMBEDDING);
-  KeyU32(writer, "llama.block_count", TINY_LAYERS);
-  KeyU32(writer, "llama.feed_forward_length", FEED_FORWARD);
-  KeyU32(writer, "llama.attention.head_count", HEADS);
-  KeyU32(writer, "llama.attention.head_count_kv", KV_HEADS);
-  KeyU32(writer, "llama.rope.dimension_count", HEAD_DIM);
-  KeyF32(writer, "llama.attention.layer_norm_rms_epsilon", 1e-5f);
+  ArchU32(writer, "vocab_size", TINY_TOKENS);
+  ArchU32(writer, "context_length", TINY_CONTEXT);
+  ArchU32(writer, "embedding_length", EMBEDDING);
+  ArchU32(writer, "block_count", writer->shape.layers);
+  ArchU32(writer, "feed_forward_length", FEED_FORWARD);
+  ArchU32(writer, "attention.head_count", HEADS);
+  ArchU32(writer, "attention.head_count_kv", KV_HEADS);
+  ArchU32(writer, "rope.dimension_count", HEAD_DIM);
+  ArchF32(writer, "attention.layer_norm_rms_epsilon", 1e-5f);
+  if (writer->shape.pooling != NULL) ArchU32(writer, "pooling_type", *writer->shape.pooling);
   PutVocabulary(writer);
 }
 
-static void AddTensor(Writer* writer, int layer, const char* name, uint64_t cols, uint64_t rows) {
+static void AddNamed(Writer* writer, int layer, const char* name, uint64_t cols, uint64_t rows) {
   Tensor* tensor = &writer->tensors[writer->tensor_count++];
   if (layer < 0)
-    snprintf(tensor->name, sizeof tensor->name, "%s.weight", name);
+    snprintf(tensor->name, sizeof tensor->name, "%s", name);
   else
-    snprintf(tensor->name, sizeof tensor->name, "blk.%d.%s.weight", layer, name);
+    snprintf(tensor->name, sizeof tensor->name, "blk.%d.%s", layer, name);
   tensor->cols = cols;
   tensor->rows = rows;
   tensor->offset = writer->data_bytes;
   writer->data_bytes += (cols * rows * sizeof(float) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
+static void AddTensor(Writer* writer, int layer, const char* name, uint64_t cols, uint64_t rows) {
+  char full[40];
+  snprintf(full, sizeof full, "%s.weight", name);
+  AddNamed(writer, layer, full, cols, rows);
+}
+
 static void AddTensors(Writer* writer) {
   int layer;
   AddTensor(writer, -1, "token_embd", EMBEDDING, TINY_TOKENS);
-  for (layer = 0; layer < TINY_LAYERS; ++layer) {
+  for (layer = 0; layer < (int)writer->shape.layers; ++layer) {
     AddTensor(writer, layer, "attn_norm", EMBEDDING, 1);
     AddTensor(writer, layer, "attn_q", EMBEDDING, HEADS * HEAD_DIM);
     AddTensor(writer, layer, "attn_k", EMBEDDING, KV_HEADS * HEAD_DIM);
     AddTensor(writer, layer, "attn_v", EMBEDDING, KV_HEADS * HEAD_DIM);
+    if (writer->shape.reranker) {
+      AddTensor(writer, layer, "attn_q_norm", HEAD_DIM, 1);
+      AddTensor(writer, layer, "attn_k_norm", HEAD_DIM, 1);
+    }
     AddTensor(writer, layer, "attn_output", HEADS * HEAD_DIM, EMBEDDING);
     AddTensor(writer, layer, "ffn_norm", EMBEDDING, 1);
     AddTensor(writer, layer, "ffn_gate", EMBEDDING, FEED_FORWARD);
@@ -188,6 +242,7 @@ static void AddTensors(Writer* writer) {
   }
   AddTensor(writer, -1, "output_norm", EMBEDDING, 1);
   AddTensor(writer, -1, "output", EMBEDDING, TINY_TOKENS);
+  if (writer->shape.reranker) AddTensor(writer, -1, "cls.output", EMBEDDING, 2);
 }
 
 /* Evenly spread over (-1, 1), the same everywhere (Numerical Recipes' generator). */
@@ -197,12 +252,12 @@ static float NextWeight(uint32_t* state) {
 }
 
 static void PutData(Buffer* file, const Writer* writer) {
-  uint32_t state = 20260726u;
+  uint32_t state = writer->seed;
   const size_t begin = file->bytes;
   uint64_t i, element;
   for (i = 0; i < writer->tensor_count; ++i) {
     const Tensor* tensor = &writer->tensors[i];
-    const float scale = tensor->rows == 1 ? 0.1f : 0.4f;
+    const float scale = tensor->rows == 1 ? 0.1f : writer->scale;
     while (file->bytes < begin + tensor->offset) Put(file, "", 1);
     for (element = 0; element < tensor->cols * tensor->rows; ++element) {
       /* Norms are near one, matrices near zero. */
@@ -212,21 +267,26 @@ static void PutData(Buffer* file, const Writer* writer) {
   }
 }
 
-tiny_model tiny_model_make(void) {
-  Writer writer;
+/* The rows of the head that a reranker keeps, which come last in the file. */
+static void PutClasses(Buffer* file) {
+  float* classes = (float*)(void*)(file->data + file->bytes) - 2 * EMBEDDING;
+  const float* head = classes - (size_t)TINY_TOKENS * EMBEDDING;
+  memcpy(classes, head + (size_t)TINY_YES * EMBEDDING, EMBEDDING * sizeof(float));
+  memcpy(classes + EMBEDDING, head + (size_t)TINY_NO * EMBEDDING, EMBEDDING * sizeof(float));
+}
+
+/* Frees the writer. */
+static tiny_model Finish(Writer* writer) {
   Buffer file = {NULL, 0, 0};
   tiny_model model;
   uint64_t i;
-  memset(&writer, 0, sizeof writer);
-  PutKeys(&writer);
-  AddTensors(&writer);
   Put(&file, "GGUF", 4);
   PutU32(&file, 3);
-  PutU64(&file, writer.tensor_count);
-  PutU64(&file, writer.key_count);
-  Put(&file, writer.header.data, writer.header.bytes);
-  for (i = 0; i < writer.tensor_count; ++i) {
-    const Tensor* tensor = &writer.tensors[i];
+  PutU64(&file, writer->tensor_count);
+  PutU64(&file, writer->key_count);
+  Put(&file, writer->header.data, writer->header.bytes);
+  for (i = 0; i < writer->tensor_count; ++i) {
+    const Tensor* tensor = &writer->tensors[i];
     PutString(&file, tensor->name);
     PutU32(&file, tensor->rows == 1 ? 1 : 2);
     PutU64(&file, tensor->cols);
@@ -235,11 +295,103 @@ tiny_model tiny_model_make(void) {
     PutU64(&file, tensor->offset);
   }
   while (file.bytes % ALIGNMENT != 0) Put(&file, "", 1);
-  PutData(&file, &writer);
-  free(writer.header.data);
+  PutData(&file, writer);
+  if (writer->shape.reranker) PutClasses(&file);
+  free(writer->header.data);
+  free(writer);
   model.data = file.data;
   model.bytes = file.bytes;
   return model;
+}
+
+/* Not on the stack, which may be a small one. */
+static Writer* NewWriter(uint32_t seed, float scale) {
+  Writer* writer = (Writer*)calloc(1, sizeof *writer);
+  if (writer == NULL) Die("calloc");
+  writer->seed = seed;
+  writer->scale = scale;
+  return writer;
+}
+
+static tiny_model Make(Shape shape) {
+  Writer* writer = NewWriter(20260726u, 0.4f);
+  writer->shape = shape;
+  PutKeys(writer);
+  AddTensors(writer);
+  return Finish(writer);
+}
+
+static Shape Plain(void) {
+  Shape plain;
+  memset(&plain, 0, sizeof plain);
+  plain.layers = TINY_LAYERS;
+  plain.architecture = "llama";
+  plain.chat_template = kTemplate;
+  return plain;
+}
+
+tiny_model tiny_model_make(void) { return Make(Plain()); }
+
+tiny_model tiny_model_of_layers(uint32_t layers) {
+  Shape shape = Plain();
+  shape.layers = layers;
+  return Make(shape);
+}
+
+tiny_model tiny_model_of_pooling(uint32_t type) {
+  Shape shape = Plain();
+  shape.pooling = &type;
+  return Make(shape);
+}
+
+tiny_model tiny_model_of_tools(void) {
+  Shape shape = Plain();
+  shape.chat_template = kToolTemplate;
+  return Make(shape);
+}
+
+tiny_model tiny_model_of_infill(void) {
+  Shape shape = Plain();
+  shape.infill = 1;
+  return Make(shape);
+}
+
+tiny_model tiny_model_reranker(void) {
+  const uint32_t rank = 4;
+  Shape shape = Plain();
+  shape.architecture = "qwen3";
+  shape.pooling = &rank;
+  shape.reranker = 1;
+  return Make(shape);
+}
+
+static void AddUpdate(Writer* writer, int layer, const char* name, uint64_t cols, uint64_t rows,
+                      uint32_t rank) {
+  char half[40];
+  snprintf(half, sizeof half, "%s.weight.lora_a", name);
+  AddNamed(writer, layer, half, cols, rank);
+  snprintf(half, sizeof half, "%s.weight.lora_b", name);
+  AddNamed(writer, layer, half, rank, rows);
+}
+
+tiny_model tiny_adapter_make(uint32_t layers, uint32_t rank, uint32_t seed) {
+  Writer* writer = NewWriter(seed, 0.3f);
+  int layer;
+  KeyString(writer, "general.architecture", "llama");
+  KeyString(writer, "general.type", "adapter");
+  KeyString(writer, "general.name", "tiny adapter");
+  KeyString(writer, "adapter.type", "lora");
+  KeyF32(writer, "adapter.lora.alpha", 2.0f * (float)rank);
+  for (layer = 0; layer < (int)layers; ++layer) {
+    AddUpdate(writer, layer, "attn_q", EMBEDDING, HEADS * HEAD_DIM, rank);
+    AddUpdate(writer, layer, "attn_k", EMBEDDING, KV_HEADS * HEAD_DIM, rank);
+    AddUpdate(writer, layer, "attn_v", EMBEDDING, KV_HEADS * HEAD_DIM, rank);
+    AddUpdate(writer, layer, "attn_output", HEADS * HEAD_DIM, EMBEDDING, rank);
+    AddUpdate(writer, layer, "ffn_gate", EMBEDDING, FEED_FORWARD, rank);
+    AddUpdate(writer, layer, "ffn_up", EMBEDDING, FEED_FORWARD, rank);
+    AddUpdate(writer, layer, "ffn_down", FEED_FORWARD, EMBEDDING, rank);
+  }
+  return Finish(writer);
 }
 
 void tiny_model_free(tiny_model* model) {
@@ -247,16 +399,21 @@ void tiny_model_free(tiny_model* model) {
   model->data = NULL;
 }
 
-char* tiny_model_file(void) {
+char* tiny_file_of(const tiny_model* bytes) {
   const char* folder = getenv("TMPDIR");
-  tiny_model model = tiny_model_make();
   char* path = (char*)malloc(4096);
   int fd;
   if (path == NULL) Die("malloc");
   snprintf(path, 4096, "%s/mirage-tiny-XXXXXX", folder != NULL ? folder : "/tmp");
   fd = mkstemp(path);
-  if (fd < 0 || write(fd, model.data, model.bytes) != (ssize_t)model.bytes || close(fd) != 0)
+  if (fd < 0 || write(fd, bytes->data, bytes->bytes) != (ssize_t)bytes->bytes || close(fd) != 0)
     Die(path);
+  return path;
+}
+
+char* tiny_model_file(void) {
+  tiny_model model = tiny_model_make();
+  char* path = tiny_file_of(&model);
   tiny_model_free(&model);
   return path;
 }

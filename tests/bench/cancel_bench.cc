@@ -10,16 +10,15 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
 #include <memory>
 #include <random>
-#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "mirage/mirage.h"
+#include "tests/bench/on_model.h"
 
+namespace mirage::bench {
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -27,10 +26,6 @@ using Clock = std::chrono::steady_clock;
 constexpr int64_t kPromptTokens = 4096;
 constexpr int64_t kContext = kPromptTokens + 2048;
 constexpr int kCompany = 3;
-
-void Check(mirage_status status, const mirage_error& error) {
-  if (status != MIRAGE_OK) throw std::runtime_error(error.message);
-}
 
 class Answer {
  public:
@@ -107,34 +102,14 @@ void Measure(mirage_model* model, const Case& c, int rounds) {
 }
 
 void Run(const char* path, int rounds) {
-  mirage_error error = MIRAGE_ERROR_INIT;
-  mirage_runtime* runtime = nullptr;
-  mirage_model* model = nullptr;
-  mirage_model_options options;
-  mirage_model_options_init(&options, sizeof options);
-  options.context = kContext;
-  options.sessions = 1 + kCompany;
-  Check(mirage_runtime_open(nullptr, &runtime, &error), error);
-  Check(mirage_model_open(runtime, path, &options, &model, &error), error);
-  for (const Case& c : {Case{"prompt alone", kPromptTokens, 0}, Case{"answer alone", 16, 0},
-                        Case{"prompt beside 3 answers", kPromptTokens, kCompany}})
-    Measure(model, c, rounds);
-  mirage_model_close(model);
-  mirage_runtime_close(runtime);
+  OnModel(path, kContext, 1 + kCompany, [&](mirage_model* model) {
+    for (const Case& c : {Case{"prompt alone", kPromptTokens, 0}, Case{"answer alone", 16, 0},
+                          Case{"prompt beside 3 answers", kPromptTokens, kCompany}})
+      Measure(model, c, rounds);
+  });
 }
 
 }  // namespace
+}  // namespace mirage::bench
 
-int main(int argc, char** argv) {
-  if (argc < 2) {
-    std::fprintf(stderr, "usage: cancel_bench MODEL.gguf [ROUNDS]\n");
-    return 2;
-  }
-  try {
-    Run(argv[1], argc > 2 ? std::max(1, std::atoi(argv[2])) : 100);
-  } catch (const std::exception& failure) {
-    std::fprintf(stderr, "cancel_bench: %s\n", failure.what());
-    return 1;
-  }
-  return 0;
-}
+int main(int argc, char** argv) { return mirage::bench::Main(argc, argv, 100, mirage::bench::Run); }

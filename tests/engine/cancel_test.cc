@@ -267,7 +267,7 @@ TEST(Shutdown, EndsRunningPausedAndWaitingRequests) {
     auto late = engine.Submit(Greedy(model, {1}, 1));
     ASSERT_FALSE(late);
     EXPECT_EQ(late.error().code, Code::kClosed);
-    auto late_score = engine.Score(model, {1, 2}, 0, {});
+    auto late_score = Score(engine, model, {1, 2}, 1);
     ASSERT_FALSE(late_score);
     EXPECT_EQ(late_score.error().code, Code::kClosed);
   }
@@ -297,7 +297,7 @@ TEST(Shutdown, EndsAScoringCall) {
   auto model = FakeModel::Make(host, options);
   Engine engine(host.clock);
   std::thread caller([&] {
-    auto scored = engine.Score(model, Prompt(1, 64 * 20), 0, {});
+    auto scored = Score(engine, model, Prompt(1, 64 * 20), 1);
     EXPECT_FALSE(scored);
   });
   gate.AwaitArrival();

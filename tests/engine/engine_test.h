@@ -9,9 +9,11 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <utility>
@@ -31,6 +33,14 @@ inline std::vector<int32_t> Prompt(int seed, int64_t count) {
   for (int64_t i = 0; i < count; ++i)
     tokens.push_back(static_cast<int32_t>((seed * 31 + i * 7 + i * i) % 97));
   return tokens;
+}
+
+// One layer of full attention: 32 tokens are one page.
+inline constexpr uint64_t kPage = FakeModel::kPageBytes;
+inline FakeModel::Options OneLayer() {
+  FakeModel::Options options;
+  options.geometry = {{kv::CacheKind::kFull, 0, 1, 32, {0}}};
+  return options;
 }
 
 // A greedy request on a new sequence.
@@ -55,6 +65,7 @@ inline RequestOptions GreedyOn(const std::shared_ptr<Sequence>& sequence,
 }
 
 struct Outcome {
+  std::vector<std::shared_ptr<const PromptPart>> prompt;
   std::vector<int32_t> tokens;
   Finish finish = Finish::kNone;
   Error error;
@@ -74,15 +85,64 @@ inline Outcome Collect(Request& request) {
       outcome.error = output->error;
       return outcome;
     }
+    if (output->kind == Output::Kind::kPrompt) {
+      EXPECT_TRUE(outcome.tokens.empty()) << "the prompt comes before the answer";
+      outcome.prompt.push_back(output->prompt);
+    }
     if (output->kind == Output::Kind::kToken) outcome.tokens.push_back(output->choice.token);
   }
 }
 
+// A request that is refused ends the test: there is nothing to read from.
 inline std::shared_ptr<Request> MustSubmit(Engine& engine, RequestOptions options) {
   Result<std::shared_ptr<Request>> request = engine.Submit(std::move(options));
-  if (request) return *request;
-  ADD_FAILURE() << request.error().message;
-  return nullptr;
+  if (!request) throw std::runtime_error("refused: " + request.error().message);
+  return *request;
+}
+
+// Reads texts and waits for what comes of them.
+inline Result<TextBatch::Results> Read(Engine& engine, TextCall call) {
+  MIRAGE_TRY_ASSIGN(const std::shared_ptr<TextBatch> batch, engine.Submit(std::move(call)));
+  if (!batch->Wait(kHang)) ADD_FAILURE() << "the texts hang";
+  return batch->Take();
+}
+// The log probabilities of tokens[first] and those after it.
+inline Result<std::vector<double>> Score(Engine& engine, const std::shared_ptr<ModelRunner>& model,
+                                         std::vector<int32_t> tokens, int64_t first,
+                                         std::function<bool()> cancelled = {}) {
+  TextCall call;
+  call.runner = model;
+  call.texts.push_back({std::move(tokens), first, {}});
+  call.cancelled = std::move(cancelled);
+  MIRAGE_TRY_ASSIGN(TextBatch::Results results, Read(engine, std::move(call)));
+  return std::move(results.front().logprobs);
+}
+
+// `parts` are those of the tokens from `first` on, each once and in order, with `top` likeliest
+// tokens each.
+inline void ExpectScores(const FakeModel& model, std::span<const int32_t> tokens, int64_t first,
+                         int32_t top, const std::vector<std::shared_ptr<const PromptPart>>& parts) {
+  auto next = static_cast<size_t>(first);
+  for (const auto& part : parts) {
+    ASSERT_EQ(part->first, static_cast<int64_t>(next));
+    ASSERT_FALSE(part->tokens.empty());
+    ASSERT_EQ(part->logprobs.size(), part->tokens.size());
+    ASSERT_EQ(part->top_count, top);
+    ASSERT_EQ(part->top.size(), part->tokens.size() * static_cast<size_t>(top));
+    for (size_t i = 0; i < part->tokens.size(); ++i, ++next) {
+      ASSERT_LT(next, tokens.size());
+      const auto before = tokens.first(next);
+      ASSERT_EQ(part->tokens[i], tokens[next]);
+      ASSERT_EQ(part->logprobs[i], static_cast<float>(model.LogprobOf(before, tokens[next])));
+      const std::vector<TokenLogprob> likeliest = model.TopOf(before, top);
+      for (size_t rank = 0; rank < likeliest.size(); ++rank) {
+        const TokenLogprob& given = part->top[i * likeliest.size() + rank];
+        ASSERT_EQ(given.token, likeliest[rank].token) << "position " << next;
+        ASSERT_EQ(given.logprob, likeliest[rank].logprob) << "position " << next;
+      }
+    }
+  }
+  EXPECT_EQ(next, tokens.size());
 }
 
 // With all sequences gone, every page is held by a prefix cache, or by nobody.

@@ -7,15 +7,6 @@
 namespace mirage::engine {
 namespace {
 
-constexpr uint64_t kPage = FakeModel::kPageBytes;
-
-// One layer of full attention: 32 tokens are one page.
-FakeModel::Options OneLayer() {
-  FakeModel::Options options;
-  options.geometry = {{kv::CacheKind::kFull, 0, 1, 32, {0}}};
-  return options;
-}
-
 TEST(Pages, AYoungerRequestWaitsForAnOlderOnesPages) {
   FakeHost host(5 * kPage);
   auto model = FakeModel::Make(host, OneLayer());
@@ -172,7 +163,7 @@ TEST(Pages, ScoringThatHoldsPagesDoesNotFailARequest) {
   Engine engine(host.clock);
   const std::vector<int32_t> text = Prompt(3, 150);  // 5 pages, three steps
   std::thread caller([&] {
-    auto scored = engine.Score(model, text, 0, {});
+    auto scored = Score(engine, model, text, 1);
     EXPECT_TRUE(scored) << scored.error().message;
   });
   gate.AwaitArrival();
@@ -196,7 +187,7 @@ TEST(Pages, ScoringWaitsForPagesThatRequestsHold) {
   auto request = MustSubmit(engine, Greedy(model, Prompt(1, 60), 100));  // up to 5 pages
   gate.AwaitArrival();
   std::thread caller([&] {
-    auto scored = engine.Score(model, Prompt(3, 150), 0, {});
+    auto scored = Score(engine, model, Prompt(3, 150), 1);
     EXPECT_TRUE(scored) << scored.error().message;
   });
   gate.Open();
@@ -220,18 +211,51 @@ TEST(Pages, APausedRequestHoldsUpNobodyElse) {
 TEST(Pages, APausedRequestDoesNotHoldUpOneWhosePagesItTook) {
   FakeHost host(4 * kPage);
   auto model = FakeModel::Make(host, OneLayer());
+  FakeHost elsewhere;
   Engine engine(host.clock);
+  Blocker blocker(elsewhere, engine);  // until both are there
   // The older one grows to three pages, takes the younger one's for that, and then waits for its
   // reader.
   RequestOptions options = Greedy(model, Prompt(1, 30), 80);
   options.queue_capacity = 50;
   auto older = MustSubmit(engine, std::move(options));
   auto younger = MustSubmit(engine, Greedy(model, Prompt(2, 30), 60));
+  blocker.gate.Open();
   ASSERT_TRUE(Eventually([&] { return older->stats().output_tokens == 50; }));
   const Outcome outcome = Collect(*younger);
   EXPECT_EQ(outcome.tokens, model->Continue(Prompt(2, 30), 60));
   EXPECT_GE(younger->stats().preemptions, 1);
   EXPECT_EQ(Collect(*older).tokens, model->Continue(Prompt(1, 30), 80));
+}
+
+TEST(Pages, PagesInAnotherThreadsHandsAreWaitedFor) {
+  FakeHost host(5 * kPage);
+  auto model = FakeModel::Make(host, OneLayer());
+  Engine engine(host.clock);
+  auto sequence = std::make_shared<Sequence>(model);
+  Collect(*MustSubmit(engine, GreedyOn(sequence, Prompt(1, 70), 5)));
+  // As while it is saved, and between its last owner's letting go and its end.
+  std::optional<Sequence::Copy> copy = sequence->Share().value();
+  sequence.reset();
+  auto request = MustSubmit(engine, Greedy(model, Prompt(2, 100), 5));
+  ASSERT_TRUE(Eventually([&] { return request->stats().waits_for_pages > 3; }));
+  EXPECT_FALSE(request->finished());
+  copy.reset();
+  EXPECT_EQ(Collect(*request).tokens, model->Continue(Prompt(2, 100), 5));
+}
+
+TEST(Pages, AnIdleSequenceThatTookOverPagesGivesThemUp) {
+  FakeHost host(6 * kPage);
+  auto model = FakeModel::Make(host, OneLayer());
+  Engine engine(host.clock);
+  auto sequence = std::make_shared<Sequence>(model);
+  Collect(*MustSubmit(engine, GreedyOn(sequence, Prompt(1, 70), 5)));
+  auto restored = std::make_shared<Sequence>(model);
+  ASSERT_TRUE(engine.Adopt(restored, sequence->Share().value()));
+  sequence.reset();
+  auto request = MustSubmit(engine, Greedy(model, Prompt(2, 120), 5));
+  EXPECT_EQ(Collect(*request).tokens, model->Continue(Prompt(2, 120), 5));
+  EXPECT_EQ(restored->cached_length(), 0);
 }
 
 TEST(Pages, TwoThatArriveTogetherAreServedOneAfterTheOther) {

@@ -8,11 +8,9 @@
 namespace mirage::engine {
 namespace {
 
-constexpr uint64_t kPage = FakeModel::kPageBytes;
-
-FakeModel::Options OneLayer() {
+FakeModel::Options OfAttention() {
   FakeModel::Options options;
-  options.geometry = {{kv::CacheKind::kFull, 0, 1, 32, {0}}};
+  options.geometry = FakeModel::Attention();
   return options;
 }
 
@@ -64,7 +62,7 @@ TEST(Prefix, APromptThatBeginsLikeAnEarlierOneComputesOnlyTheRest) {
 }
 
 TEST(Prefix, TheSamePromptAgainComputesItsLastToken) {
-  Bench bench;
+  Bench bench(UINT64_MAX, OfAttention());
   bench.Run(Prompt(1, 112), 1);
   const int64_t before = bench.model->tokens_computed;
   EXPECT_EQ(bench.Run(Prompt(1, 112), 1).cached_tokens, 111);
@@ -94,7 +92,7 @@ TEST(Prefix, TwoThatArriveTogetherComputeTheirBeginningOnce) {
 }
 
 TEST(Prefix, NothingCrossesFromOneSaltToAnotherNorToAPrivateSequence) {
-  Bench bench;
+  Bench bench(UINT64_MAX, OfAttention());
   bench.Run(Salted(bench.model, "a"), Prompt(1, 208), 1);
   EXPECT_EQ(bench.Run(Salted(bench.model, "b"), Prompt(1, 208), 1).cached_tokens, 0);
   EXPECT_EQ(bench.Run(Prompt(1, 208), 1).cached_tokens, 0);
@@ -205,8 +203,9 @@ TEST(Fork, OutlivesItsOriginal) {
   bench.Run(fork, {}, 10);
 }
 
-// Texts that share beginnings, sequences that fork, go back, are cancelled and dropped, short of
-// memory or not: every token is the one the model gives the sequence's own text.
+// Texts that share beginnings, sequences that fork, go back, change their adapters, are cancelled
+// and dropped, short of memory or not: every token is the one the model gives the sequence's own
+// text.
 class RandomSharing : public testing::TestWithParam<int> {};
 
 TEST_P(RandomSharing, TokensDependOnNothingButTheTextBefore) {
@@ -219,6 +218,7 @@ TEST_P(RandomSharing, TokensDependOnNothingButTheTextBefore) {
     std::shared_ptr<Sequence> sequence;
     std::vector<int32_t> text;
     int64_t count = 0;
+    model::AdapterSetId adapters{};
     std::shared_ptr<Request> request;
   };
   std::vector<Running> running(6);
@@ -230,7 +230,8 @@ TEST_P(RandomSharing, TokensDependOnNothingButTheTextBefore) {
         r.request->Cancel(below(2) == 0 ? CancelMode::kStop : CancelMode::kRollback);
       const Outcome outcome = Collect(*r.request);
       ASSERT_NE(outcome.finish, Finish::kError) << outcome.error.message;
-      const auto want = bench.model->Continue(r.text, static_cast<int64_t>(outcome.tokens.size()));
+      const auto want =
+          bench.model->Continue(r.text, static_cast<int64_t>(outcome.tokens.size()), r.adapters);
       ASSERT_EQ(outcome.tokens, want) << "step " << step;
       cached += r.request->stats().cached_tokens;
       r.request.reset();
@@ -254,6 +255,10 @@ TEST_P(RandomSharing, TokensDependOnNothingButTheTextBefore) {
     r.count = 1 + below(40);
     RequestOptions request = GreedyOn(r.sequence, prompt, r.count);
     request.priority = below(3) - 1;
+    if (below(4) == 0) r.adapters[0] = static_cast<uint8_t>(below(2));
+    if (r.adapters != model::kNoAdapters)
+      request.adapters =
+          std::make_shared<const model::AdapterSet>(model::AdapterSet{{}, r.adapters});
     r.request = MustSubmit(bench.engine, std::move(request));
   }
   for (Running& r : running)

@@ -10,13 +10,6 @@ namespace mirage::engine {
 namespace {
 
 constexpr int kSamples = 4;
-constexpr uint64_t kPage = FakeModel::kPageBytes;
-
-FakeModel::Options OneLayer() {
-  FakeModel::Options options;
-  options.geometry = {{kv::CacheKind::kFull, 0, 1, 32, {0}}};
-  return options;
-}
 
 // On a sequence that shares with nobody, and forks of it.
 std::vector<std::shared_ptr<Request>> SubmitSamples(Engine& engine,

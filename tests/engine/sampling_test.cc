@@ -14,8 +14,6 @@
 namespace mirage::engine {
 namespace {
 
-constexpr uint64_t kPage = FakeModel::kPageBytes;
-
 struct Case {
   std::string name;
   sample::Params params;
@@ -42,12 +40,6 @@ std::vector<Case> Cases() {
   cases[3].params.dynatemp_range = 0.8f;
   cases[3].params.top_n_sigma = 2;
   return cases;
-}
-
-FakeModel::Options OneLayer() {
-  FakeModel::Options options;
-  options.geometry = {{kv::CacheKind::kFull, 0, 1, 32, {0}}};
-  return options;
 }
 
 RequestOptions Drawn(const std::shared_ptr<ModelRunner>& model, const sample::Params& params) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a request answers depends on its tokens, its sampling and its seed: not on company, arrival,
-// priorities, how much a step holds, what was found computed, what was taken away and computed
-// again, or what was guessed. Random schedules, each beside the answers alone.
+// priorities, what a model keeps of its tokens, how much a step holds, what was found computed,
+// what was taken away and computed again, dropped to make room in the context, or what was guessed.
+// Random schedules, each beside the answers alone.
 
 #include <memory>
 #include <random>
@@ -24,6 +25,8 @@ struct Wish {
   std::vector<int32_t> prompt;
   sample::Params sampling;
   int64_t count = 1;
+  int64_t context = 0;  // as for Sequence
+  std::optional<int64_t> keep;
 };
 
 class Dice {
@@ -48,6 +51,11 @@ Wish RandomWish(Dice& dice) {
   if (dice.OneIn(3)) wish.sampling.repeat_penalty = 1.3f;
   if (dice.OneIn(4)) wish.sampling.dry_multiplier = 0.8f;
   if (dice.OneIn(4)) wish.sampling.mirostat = 2;
+  if (dice.OneIn(3)) {  // soon full, maybe more than once
+    const auto length = static_cast<int>(wish.prompt.size());
+    wish.context = length + 1 + dice.Below(static_cast<int>(wish.count));
+    wish.keep = dice.Below(length);
+  }
   return wish;
 }
 
@@ -57,6 +65,7 @@ RequestOptions OptionsFor(const Wish& wish, std::shared_ptr<Sequence> sequence) 
   options.prompt = wish.prompt;
   options.sampling = wish.sampling;
   options.max_tokens = wish.count;
+  options.shift_keep = wish.keep;
   return options;
 }
 
@@ -74,7 +83,7 @@ class Alone {
   std::vector<int32_t> Answer(const Wish& wish) {
     PrefixSharing sharing;
     sharing.enabled = false;
-    const auto sequence = std::make_shared<Sequence>(model_, 0, sharing);
+    const auto sequence = std::make_shared<Sequence>(model_, wish.context, sharing);
     return Collect(*MustSubmit(engine_, OptionsFor(wish, sequence))).tokens;
   }
 
@@ -101,25 +110,47 @@ void RunSchedule(unsigned seed, Alone& repeating, Alone& varied) {
   const uint64_t pages = kLeastPages + static_cast<uint64_t>(dice.Below(3 * kLeastPages));
   FakeHost host(dice.OneIn(3) ? UINT64_MAX : pages * FakeModel::kPageBytes);
   FakeModel::Options options = ModelOptions(forgetful);
+  const auto geometry = [&] {
+    const int kind = dice.Below(3);
+    return kind == 0   ? FakeModel::Attention()
+           : kind == 1 ? FakeModel::Hybrid()
+                       : FakeModel::Recurrent();
+  };
+  options.geometry = geometry();
   options.step_tokens = 16 << dice.Below(4);
   options.logit_rows = 1 + dice.Below(12);
   const auto model = FakeModel::Make(host, options);
+  options.errs = static_cast<uint64_t>(2 + dice.Below(6));
+  options.geometry = geometry();
+  const auto draft = FakeModel::Make(host, options);
   EngineOptions engine_options;
   engine_options.max_running = dice.OneIn(3) ? 1 + dice.Below(4) : 0;
   engine_options.check_invariants = true;
   Engine engine(host.clock, engine_options);
 
+  struct Scored {
+    int top;
+    int64_t first;
+  };
+  std::vector<Scored> scored;
   std::vector<std::shared_ptr<Request>> requests;
   for (const Wish& wish : wishes) {
     PrefixSharing sharing;
     if (dice.OneIn(4)) sharing.salt = "another tenant";
     sharing.enabled = !dice.OneIn(4);
-    RequestOptions request = OptionsFor(wish, std::make_shared<Sequence>(model, 0, sharing));
+    const auto sequence = [&] { return std::make_shared<Sequence>(model, wish.context, sharing); };
+    RequestOptions request = OptionsFor(wish, sequence());
     request.priority = dice.Below(3) - 1;
     request.most_guesses = dice.OneIn(2) ? 0 : 1 + dice.Below(12);
+    if (dice.OneIn(2)) request.draft_model = draft;
     request.queue_capacity = static_cast<size_t>(1 + dice.Below(64));
+    if (dice.OneIn(3)) {
+      request.prompt_logprobs = 1 + dice.Below(3);
+      request.prompt_logprobs_first = 1 + dice.Below(static_cast<int>(wish.prompt.size()));
+    }
+    scored.push_back({request.prompt_logprobs, request.prompt_logprobs_first});
     if (dice.OneIn(4)) {  // one that is gone before it has ended
-      RequestOptions other = OptionsFor(wish, std::make_shared<Sequence>(model, 0, sharing));
+      RequestOptions other = OptionsFor(wish, sequence());
       const auto cancelled = MustSubmit(engine, std::move(other));
       if (dice.OneIn(2)) static_cast<void>(cancelled->Next(kHang));
       cancelled->Cancel(dice.OneIn(2) ? CancelMode::kStop : CancelMode::kRollback);
@@ -131,11 +162,16 @@ void RunSchedule(unsigned seed, Alone& repeating, Alone& varied) {
     const Outcome outcome = Collect(*requests[i]);
     EXPECT_EQ(outcome.finish, Finish::kLength) << outcome.error.message;
     EXPECT_EQ(outcome.tokens, alone[i]) << "request " << i;
+    if (scored[i].top > 0)
+      ExpectScores(*model, wishes[i].prompt, scored[i].first, scored[i].top, outcome.prompt);
+    else
+      EXPECT_TRUE(outcome.prompt.empty());
   }
   EXPECT_EQ(model->broken_pages, 0);
   EXPECT_EQ(model->overlapping_passes, 0);
+  EXPECT_EQ(draft->broken_pages, 0);
   requests.clear();
-  ExpectOnlyPrefixesHeld(host, {model});
+  ExpectOnlyPrefixesHeld(host, {model, draft});
 }
 
 TEST(Schedules, AnswersDependOnNothingElse) {

@@ -11,15 +11,14 @@ TEST(Score, IsTheLogProbabilityOfEveryTokenAfterThoseBefore) {
   auto model = FakeModel::Make(host);
   Engine engine(host.clock);
   const std::vector<int32_t> tokens = Prompt(1, 64 * 3 + 10);
-  for (const int64_t first : {int64_t{0}, int64_t{1}, int64_t{63}, int64_t{64}, int64_t{100},
-                              int64_t{200}, int64_t{201}}) {
-    auto scored = engine.Score(model, tokens, first, {});
+  for (const int64_t first : {int64_t{1}, int64_t{2}, int64_t{64}, int64_t{65}, int64_t{101},
+                              int64_t{201}, int64_t{202}}) {
+    auto scored = Score(engine, model, tokens, first);
     ASSERT_TRUE(scored) << scored.error().message;
-    ASSERT_EQ(static_cast<int64_t>(scored->size()),
-              static_cast<int64_t>(tokens.size()) - 1 - first);
+    ASSERT_EQ(static_cast<int64_t>(scored->size()), static_cast<int64_t>(tokens.size()) - first);
     for (size_t i = 0; i < scored->size(); ++i) {
       const size_t at = static_cast<size_t>(first) + i;
-      ASSERT_EQ((*scored)[i], model->LogprobOf(std::span(tokens).first(at + 1), tokens[at + 1]))
+      ASSERT_EQ((*scored)[i], model->LogprobOf(std::span(tokens).first(at), tokens[at]))
           << "from " << first << ", target " << i;
     }
   }
@@ -32,7 +31,7 @@ TEST(Score, RunsBetweenStepsAndChangesNoTokens) {
   Engine engine(host.clock);
   auto request = MustSubmit(engine, Greedy(model, Prompt(2, 10), 200));
   const std::vector<int32_t> tokens = Prompt(1, 300);
-  auto scored = engine.Score(model, tokens, 0, {});
+  auto scored = Score(engine, model, tokens, 1);
   ASSERT_TRUE(scored);
   EXPECT_EQ(Collect(*request).tokens, model->Continue(Prompt(2, 10), 200));
   const double sum = std::accumulate(scored->begin(), scored->end(), 0.0);
@@ -50,15 +49,15 @@ TEST(Score, RefusesWhatItCannotScore) {
   auto model = FakeModel::Make(host, options);
   Engine engine(host.clock);
   const auto refusal = [&](std::vector<int32_t> tokens, int64_t first) {
-    auto scored = engine.Score(model, std::move(tokens), first, {});
+    auto scored = Score(engine, model, std::move(tokens), first);
     return scored ? Code::kOk : scored.error().code;
   };
-  EXPECT_EQ(refusal(Prompt(1, 101), 0), Code::kContextFull);
-  EXPECT_EQ(refusal(Prompt(1, 10), 10), Code::kInvalidArgument);
-  EXPECT_EQ(refusal(Prompt(1, 10), -1), Code::kInvalidArgument);
-  EXPECT_EQ(refusal({}, 0), Code::kInvalidArgument);
-  EXPECT_EQ(refusal({1, 97}, 0), Code::kInvalidArgument);
-  EXPECT_EQ(refusal(Prompt(1, 10), 9), Code::kOk);
+  EXPECT_EQ(refusal(Prompt(1, 101), 1), Code::kContextFull);
+  EXPECT_EQ(refusal(Prompt(1, 10), 11), Code::kInvalidArgument);
+  EXPECT_EQ(refusal(Prompt(1, 10), 0), Code::kInvalidArgument);
+  EXPECT_EQ(refusal({}, 1), Code::kInvalidArgument);
+  EXPECT_EQ(refusal({1, 97}, 1), Code::kInvalidArgument);
+  EXPECT_EQ(refusal(Prompt(1, 10), 10), Code::kOk);
 }
 
 TEST(Score, StopsBetweenLayersWhenCancelled) {
@@ -71,7 +70,7 @@ TEST(Score, StopsBetweenLayersWhenCancelled) {
   };
   auto model = FakeModel::Make(host, options);
   Engine engine(host.clock);
-  auto scored = engine.Score(model, Prompt(1, 640), 0, [&] { return stop.load(); });
+  auto scored = Score(engine, model, Prompt(1, 640), 1, [&] { return stop.load(); });
   ASSERT_FALSE(scored);
   EXPECT_EQ(scored.error().code, Code::kCancelled);
   EXPECT_EQ(model->layers_run, 5);
@@ -82,7 +81,7 @@ TEST(Score, TextThatCanNeverFitIsAnErrorWithTheBytes) {
   FakeHost host(3 * 2 * FakeModel::kPageBytes);
   auto model = FakeModel::Make(host);
   Engine engine(host.clock);
-  auto scored = engine.Score(model, Prompt(1, 640), 0, {});
+  auto scored = Score(engine, model, Prompt(1, 640), 1);
   ASSERT_FALSE(scored);
   EXPECT_EQ(scored.error().code, Code::kOutOfMemory);
   EXPECT_GT(scored.error().needed_bytes, scored.error().available_bytes);
@@ -98,7 +97,7 @@ TEST(Score, AFailedPassIsItsError) {
   };
   auto model = FakeModel::Make(host, options);
   Engine engine(host.clock);
-  auto scored = engine.Score(model, Prompt(1, 640), 0, {});
+  auto scored = Score(engine, model, Prompt(1, 640), 1);
   ASSERT_FALSE(scored);
   EXPECT_EQ(scored.error().code, Code::kIo);
   EXPECT_EQ(host.used(), 0u);

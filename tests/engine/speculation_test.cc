@@ -120,6 +120,185 @@ TEST(Speculation, ASlowReaderPausesItWithoutLoss) {
             model->Continue(Prompt(1, 10), 200));
 }
 
+// ---- with a draft model ----
+
+// A model that says the same, but for one past in `errs`, and knows `vocabulary` tokens.
+std::shared_ptr<FakeModel> Small(FakeHost& host, uint64_t errs, int32_t vocabulary = 97) {
+  FakeModel::Options options;
+  options.errs = errs;
+  options.vocabulary = vocabulary;
+  return FakeModel::Make(host, std::move(options));
+}
+
+RequestOptions Drafting(RequestOptions options, const std::shared_ptr<ModelRunner>& draft,
+                        int64_t most = 8) {
+  options.most_guesses = most;
+  options.draft_model = draft;
+  options.queue_capacity = 1000;  // a full queue would cut guesses short
+  return options;
+}
+
+TEST(DraftModel, ThatIsAlwaysRightLeavesOnePassInNine) {
+  FakeHost host;
+  auto model = FakeModel::Make(host);
+  auto draft = Small(host, 0);
+  Engine engine(host.clock, {.check_invariants = true});
+  auto request = MustSubmit(engine, Drafting(Greedy(model, Prompt(1, 200), 400), draft));
+  EXPECT_EQ(Collect(*request).tokens, model->Continue(Prompt(1, 200), 400));
+  const RequestStats stats = request->stats();
+  EXPECT_EQ(stats.guessed_tokens, stats.accepted_tokens);
+  EXPECT_LT(model->passes, 70);
+  // What it had computed of the guesses is not computed again.
+  EXPECT_LE(draft->tokens_computed, 200 + 400);
+  EXPECT_EQ(draft->broken_pages, 0);
+  request.reset();
+  ExpectOnlyPrefixesHeld(host, {model, draft});
+}
+
+TEST(DraftModel, ThatErrsCostsNoToken) {
+  FakeHost host;
+  auto model = FakeModel::Make(host);
+  auto draft = Small(host, 3);
+  Engine engine(host.clock, {.check_invariants = true});
+  auto request = MustSubmit(engine, Drafting(Greedy(model, Prompt(1, 50), 600), draft));
+  EXPECT_EQ(Collect(*request).tokens, model->Continue(Prompt(1, 50), 600));
+  const RequestStats stats = request->stats();
+  EXPECT_GT(stats.accepted_tokens, 200);
+  EXPECT_LT(stats.accepted_tokens, stats.guessed_tokens);
+  EXPECT_EQ(draft->broken_pages, 0);
+  EXPECT_EQ(model->broken_pages, 0);
+}
+
+// The same random number decides both draws.
+TEST(DraftModel, GuessesWhatIsDrawnAtAnyTemperature) {
+  FakeHost host;
+  auto model = FakeModel::Make(host);
+  auto draft = Small(host, 0);
+  Engine engine(host.clock);
+  for (const int32_t mirostat : {0, 2}) {
+    std::vector<std::vector<int32_t>> answers;
+    for (const bool drafting : {false, true}) {
+      RequestOptions options = Greedy(model, Prompt(3, 20), 200);
+      if (drafting) options = Drafting(std::move(options), draft);
+      options.sampling.temperature = 1.5f;
+      options.sampling.seed = 11;
+      options.sampling.repeat_penalty = 1.1f;
+      options.sampling.mirostat = mirostat;
+      auto request = MustSubmit(engine, std::move(options));
+      answers.push_back(Collect(*request).tokens);
+      EXPECT_EQ(request->stats().guessed_tokens, request->stats().accepted_tokens);
+      EXPECT_EQ(request->stats().accepted_tokens > 150, drafting);
+    }
+    EXPECT_EQ(answers[0], answers[1]);
+  }
+}
+
+TEST(DraftModel, MayKnowFewerOrMoreTokens) {
+  for (const int32_t vocabulary : {90, 104}) {
+    FakeHost host;
+    auto model = FakeModel::Make(host);
+    auto draft = Small(host, 0, vocabulary);
+    Engine engine(host.clock);
+    // Prompt tokens that both know.
+    std::vector<int32_t> prompt = Prompt(1, 30);
+    for (int32_t& token : prompt) token %= 90;
+    auto request = MustSubmit(engine, Drafting(Greedy(model, prompt, 200), draft));
+    EXPECT_EQ(Collect(*request).tokens, model->Continue(prompt, 200)) << vocabulary;
+    EXPECT_GT(request->stats().accepted_tokens, 0) << vocabulary;
+  }
+}
+
+TEST(DraftModel, IsNotAskedWhatFollowsATokenItDoesNotKnow) {
+  FakeHost host;
+  auto model = FakeModel::Make(host);
+  auto draft = Small(host, 0, 90);
+  Engine engine(host.clock);
+  std::vector<int32_t> prompt = {1, 95, 2};
+  auto request = MustSubmit(engine, Drafting(Greedy(model, prompt, 50), draft));
+  EXPECT_EQ(Collect(*request).tokens, model->Continue(prompt, 50));
+  EXPECT_EQ(draft->passes, 0);
+}
+
+TEST(DraftModel, WhoseContextEndsGuessesNoMore) {
+  FakeHost host;
+  auto model = FakeModel::Make(host);
+  FakeModel::Options options;
+  options.context = 100;
+  auto draft = FakeModel::Make(host, options);
+  Engine engine(host.clock);
+  auto request = MustSubmit(engine, Drafting(Greedy(model, Prompt(1, 50), 200), draft));
+  EXPECT_EQ(Collect(*request).tokens, model->Continue(Prompt(1, 50), 200));
+  EXPECT_GT(request->stats().accepted_tokens, 30);
+  EXPECT_LE(request->stats().accepted_tokens, 50);
+}
+
+TEST(DraftModel, ThatFailsEndsOnlyTheGuessing) {
+  FakeHost host;
+  auto model = FakeModel::Make(host);
+  FakeModel::Options options;
+  int passes = 0;
+  options.begin = [&](std::span<const Slice>) -> Status {
+    if (++passes > 5) return Fail(Code::kIo, "cannot be read");
+    return {};
+  };
+  auto draft = FakeModel::Make(host, options);
+  Engine engine(host.clock, {.check_invariants = true});
+  auto request = MustSubmit(engine, Drafting(Greedy(model, Prompt(1, 50), 200), draft));
+  const Outcome outcome = Collect(*request);
+  EXPECT_EQ(outcome.finish, Finish::kLength);
+  EXPECT_EQ(outcome.tokens, model->Continue(Prompt(1, 50), 200));
+  EXPECT_EQ(passes, 6);
+  request.reset();
+  ExpectOnlyPrefixesHeld(host, {model, draft});
+}
+
+TEST(DraftModel, FindsInTheNextTurnWhatItComputedInTheLast) {
+  FakeHost host;
+  auto model = FakeModel::Make(host);
+  auto draft = Small(host, 0);
+  Engine engine(host.clock);
+  const auto sequence = std::make_shared<Sequence>(model);
+  Collect(*MustSubmit(engine, Drafting(GreedyOn(sequence, Prompt(1, 500), 100), draft)));
+  const int64_t before = draft->tokens_computed;
+  Collect(*MustSubmit(engine, Drafting(GreedyOn(sequence, Prompt(2, 10), 100), draft)));
+  EXPECT_LT(draft->tokens_computed - before, 10 + 100 + 64);
+}
+
+TEST(DraftModel, ShiftsWithTheContext) {
+  FakeHost host;
+  auto model = FakeModel::Make(host);
+  auto draft = Small(host, 5);
+  Engine engine(host.clock, {.check_invariants = true});
+  std::vector<std::vector<int32_t>> answers;
+  for (const bool drafting : {false, true}) {
+    const auto sequence = std::make_shared<Sequence>(model, 100);
+    RequestOptions options = GreedyOn(sequence, Prompt(1, 60), 300);
+    if (drafting) options = Drafting(std::move(options), draft);
+    options.shift_keep = 20;
+    answers.push_back(Collect(*MustSubmit(engine, std::move(options))).tokens);
+  }
+  EXPECT_EQ(answers[0], answers[1]);
+  EXPECT_EQ(draft->broken_pages, 0);
+}
+
+// Its pages are the first to go.
+TEST(DraftModel, GivesWayWhenPagesRunOut) {
+  FakeHost host(30 * FakeModel::kPageBytes);  // the request needs 3 * 7 at its end
+  FakeModel::Options options;
+  options.geometry = FakeModel::Attention();
+  auto model = FakeModel::Make(host, options);
+  auto draft = FakeModel::Make(host, options);
+  Engine engine(host.clock, {.check_invariants = true});
+  auto request = MustSubmit(engine, Drafting(Greedy(model, Prompt(1, 40), 180), draft));
+  const Outcome outcome = Collect(*request);
+  EXPECT_EQ(outcome.finish, Finish::kLength) << outcome.error.message;
+  EXPECT_EQ(outcome.tokens, model->Continue(Prompt(1, 40), 180));
+  EXPECT_EQ(request->stats().preemptions, 0);
+  EXPECT_GT(request->stats().accepted_tokens, 20);
+  request.reset();
+  ExpectOnlyPrefixesHeld(host, {model, draft});
+}
+
 // Guessing or not, in company or alone, with memory short.
 class SpeculationSeeds : public testing::TestWithParam<int> {};
 

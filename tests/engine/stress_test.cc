@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Many threads at once do to one engine everything that callers may. Run it under ThreadSanitizer.
 
+#include <algorithm>
 #include <random>
 
 #include "tests/engine/engine_test.h"
@@ -26,7 +27,10 @@ class Caller {
         sequence_ = *engine_.Fork(*sequence_);  // whatever still runs on the other
       }
       if (Below(10) == 0) {
-        Score();
+        if (Below(2) == 0)
+          Score();
+        else
+          Embed();
         continue;
       }
       if (Below(4) == 0 && !sequence_->busy())
@@ -97,13 +101,45 @@ class Caller {
         Prompt(static_cast<int>(Below(1000)), 2 + static_cast<int64_t>(Below(80)));
     const size_t polls = Below(20);
     auto seen = std::make_shared<size_t>(0);
-    auto scored =
-        engine_.Score(models_[0], tokens, 0, [seen, polls] { return ++*seen > 10 + polls; });
+    auto scored = engine::Score(engine_, models_[0], tokens, 1,
+                                [seen, polls] { return ++*seen > 10 + polls; });
     if (!scored) {
       ASSERT_EQ(scored.error().code, Code::kCancelled) << scored.error().message;
       return;
     }
     ASSERT_EQ((*scored)[0], models_[0]->LogprobOf(std::span(tokens).first(1), tokens[1]));
+  }
+
+  void Embed() {
+    constexpr Pooling kPoolings[] = {Pooling::kMean, Pooling::kLast, Pooling::kNone};
+    const std::shared_ptr<FakeModel> model = models_[Below(models_.size())];
+    TextCall call;
+    call.runner = model;
+    const size_t count = 1 + Below(6);
+    for (size_t i = 0; i < count; ++i)
+      call.texts.push_back(
+          {Prompt(static_cast<int>(Below(1000)), 1 + static_cast<int64_t>(Below(120))),
+           {},
+           kPoolings[Below(3)]});
+    const std::vector<Text> texts = call.texts;
+    if (Below(4) == 0)
+      call.cancelled = [polls = std::make_shared<size_t>(Below(30))] {
+        return *polls == 0 || --*polls == 0;
+      };
+    auto results = Read(engine_, std::move(call));
+    if (!results) {
+      ASSERT_EQ(results.error().code, Code::kCancelled) << results.error().message;
+      return;
+    }
+    for (size_t i = 0; i < count; ++i) {
+      const std::vector<float>& embedding = (*results)[i].embedding;
+      const std::vector<float> last = model->HiddenOf(texts[i].tokens);
+      if (*texts[i].pooling == Pooling::kMean) {
+        ASSERT_EQ(embedding.size(), last.size());
+        continue;
+      }
+      ASSERT_TRUE(std::equal(last.rbegin(), last.rend(), embedding.rbegin()));
+    }
   }
 
   Engine& engine_;

@@ -451,7 +451,7 @@ TEST(HostileGguf, DataPastTheEndOfTheFileAreRefused) {
   ExpectError(builder.Build(), Code::kCorrupt, {"'weight'", "passes the end", "truncated"});
   builder.tensors()[0].offset = 0;
   builder.tensors()[0].dims = {9};
-  ExpectError(builder.Build(), Code::kCorrupt, {"'weight' (36 bytes", "passes the end"});
+  ExpectError(builder.Build(), Code::kCorrupt, {"'weight' of 36 bytes", "passes the end"});
 }
 
 TEST(HostileGguf, TensorsThatOverlapAreRefused) {

@@ -145,7 +145,7 @@ TEST(Metadata, ArraysReadTheSameFromMemoryAndFromTheFile) {
               (std::vector<std::byte>{std::byte{0}, std::byte{128}, std::byte{255}}));
     EXPECT_EQ(metadata.Get<std::vector<std::byte>>("signed blob").value(),
               std::vector<std::byte>{std::byte{255}});
-    ExpectCorrupt(metadata.Get<std::vector<uint32_t>>("ints"), "-1 at byte");
+    ExpectCorrupt(metadata.Get<std::vector<uint32_t>>("ints"), "key 'ints'[0] is -1");
     const StringTable table = metadata.Get<StringTable>("words").value();
     ASSERT_EQ(table.count(), words.size());
     for (size_t i = 0; i < words.size(); ++i) EXPECT_EQ(table[i], words[i]);
@@ -158,11 +158,47 @@ TEST(Metadata, AnElementOutOfRangeIsNamedByItsByteInTheFile) {
   GgufBuilder builder;
   builder.AddKey("k", std::vector<int32_t>{0, 0, -7});
   // magic, version, two counts: 24; name 8 + 1; type 4; element type 4, count 8; two elements
-  const std::string at = "byte " + std::to_string(24 + 9 + 4 + 12 + 8);
+  constexpr int kByte = 24 + 9 + 4 + 12 + 8;
   for (const uint64_t resident_bytes : {0, 4096}) {
     GgufLimits limits;
     limits.resident_bytes = resident_bytes;
-    ExpectCorrupt(Read(builder, limits).Get<std::vector<uint32_t>>("k"), at);
+    const Metadata metadata = Read(builder, limits);
+    const auto values = metadata.Get<std::vector<uint32_t>>("k");
+    ASSERT_FALSE(values);
+    EXPECT_EQ(metadata.Locate(values.error()).message,
+              "test.gguf: byte " + std::to_string(kByte) + ": key 'k'[2] is -7, out of range");
+  }
+}
+
+TEST(Metadata, LocateNamesTheFileAndTheByteOfTheKeyOrItsElement) {
+  GgufBuilder builder;
+  builder.AddKey("a", uint32_t{7}).AddKey("s", std::vector<std::string>{"one", "", "three"});
+  const auto place_of = [&](const Metadata& metadata, const char* key, uint64_t element) {
+    Error error = KeyError(Code::kCorrupt, key, "is odd", element).value();
+    return metadata.Locate(std::move(error)).message;
+  };
+  // The head 24; name 8 + 1, type 4, value 4; name 8 + 1, type 4, element type 4, count 8.
+  constexpr uint64_t kValue = 24 + 9 + 4;
+  constexpr uint64_t kStrings = kValue + 4 + 9 + 4 + 12;
+  for (const uint64_t resident_bytes : {0, 4096}) {
+    GgufLimits limits;
+    limits.resident_bytes = resident_bytes;
+    const Metadata metadata = Read(builder, limits);
+    const auto expect = [&](const char* key, uint64_t element, uint64_t byte) {
+      EXPECT_EQ(place_of(metadata, key, element),
+                "test.gguf: byte " + std::to_string(byte) + ": key '" + key + "' is odd");
+    };
+    expect("a", 0, kValue);
+    expect("a", 5, kValue);  // of a value that is no array
+    expect("s", 0, kStrings + 8);
+    expect("s", 1, kStrings + 8 + 3 + 8);
+    expect("s", 2, kStrings + 8 + 3 + 8 + 8);
+    expect("s", 3, kStrings);  // there is no such element
+    EXPECT_EQ(place_of(metadata, "absent", 0), "test.gguf: key 'absent' is odd");
+    EXPECT_EQ(metadata.Locate(Error{Code::kIo, "another"}).message, "another");
+    // Once is enough.
+    const Error once = metadata.Locate(KeyError(Code::kCorrupt, "a", "is odd").value());
+    EXPECT_EQ(metadata.Locate(once).message, once.message);
   }
 }
 

@@ -70,7 +70,7 @@ TEST(Split, ATensorInTwoShardsIsRefused) {
 
 TEST(Split, ShardsInTheWrongOrderAreRefused) {
   ExpectCorrupt(ReadGguf(Both(Shard(1, {"a", "b"}), Shard(0, {"c"}))),
-                {"shard 0", "'split.no' is 1, expected 0"});
+                {"one: byte ", "shard 0", "'split.no' is 1, expected 0"});
 }
 
 TEST(Split, AMissingShardIsRefused) {
@@ -83,7 +83,7 @@ TEST(Split, AFileThatIsNoShardIsRefusedAmongShards) {
   GgufBuilder plain;
   plain.AddTensor("c", {1}, {1});
   ExpectCorrupt(ReadGguf(Both(Shard(0, {"a", "b"}), plain)),
-                {"shard 1", "'split.count' is missing"});
+                {"two: shard 1", "'split.count' is missing"});
 }
 
 TEST(Split, ATensorCountThatDoesNotAddUpIsRefused) {
@@ -97,15 +97,32 @@ TEST(Split, AnotherArchitectureInALaterShardIsRefused) {
       .AddKey("split.no", uint16_t{1})
       .AddKey("split.count", uint16_t{2})
       .AddTensor("c", {1}, {1});
-  ExpectCorrupt(ReadGguf(Both(Shard(0, {"a", "b"}), second)), {"shard 1", "'gemma3'", "'llama'"});
+  ExpectCorrupt(ReadGguf(Both(Shard(0, {"a", "b"}), second)),
+                {"two: byte ", "shard 1", "'gemma3'", "'llama'"});
 }
 
 TEST(Split, AnErrorNamesTheShardsFile) {
   auto second = Shard(1, {"c"});
   second.tensors()[0].offset = 1 << 20;
-  ExpectCorrupt(ReadGguf(Both(Shard(0, {"a", "b"}), second)), {"'c'", "end of two"});
+  ExpectCorrupt(ReadGguf(Both(Shard(0, {"a", "b"}), second)),
+                {"two: byte ", "'c'", "passes the end of the file"});
   second.ClaimKeys(1000000);
   ExpectCorrupt(ReadGguf(Both(Shard(0, {"a", "b"}), second)), {"two: ", "1000000 keys"});
+}
+
+TEST(Split, LocateNamesTheFileThatHoldsTheTensor) {
+  const auto file = ReadGguf(Both(Shard(0, {"a", "b"}), Shard(1, {"c"})));
+  ASSERT_TRUE(file) << file.error().message;
+  const auto place_of = [&](const char* tensor, uint64_t byte) {
+    return file->Locate(TensorError(Code::kCorrupt, tensor, "is odd", byte).value()).message;
+  };
+  const uint64_t b = file->FindTensor("b")->extent.offset;
+  const uint64_t c = file->FindTensor("c")->extent.offset;
+  EXPECT_EQ(place_of("b", 4), "one: byte " + std::to_string(b + 4) + ": tensor 'b' is odd");
+  EXPECT_EQ(place_of("c", 0), "two: byte " + std::to_string(c) + ": tensor 'c' is odd");
+  EXPECT_EQ(place_of("d", 0), "one: tensor 'd' is odd");
+  EXPECT_EQ(file->Locate(FileError(Code::kCorrupt, "all of it is odd").value()).message,
+            "one: all of it is odd");
 }
 
 TEST(Split, TheTensorLimitIsForAllShardsTogether) {

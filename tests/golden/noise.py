@@ -12,7 +12,7 @@ from transformers import DynamicCache
 import goldens
 
 
-class _HalfCache(DynamicCache):
+class HalfCache(DynamicCache):
     """Keeps keys (after RoPE) and values in float16."""
 
     def update(self, key_states, value_states, layer_idx, *args, **kwargs):
@@ -22,13 +22,18 @@ class _HalfCache(DynamicCache):
 
 def half_kv(model, tokens):
     """Logits with a float16 KV cache."""
-    return goldens.run(model, tokens, past_key_values=_HalfCache(), use_cache=True)
+    return goldens.run(model, tokens, past_key_values=HalfCache(), use_cache=True)
 
 
 def int8_activations(model, tokens, block):
     """Logits with the input of every matrix in int8, one scale per `block` values."""
-    with _rounded_inputs(model, lambda x: _to_int8(x, block)):
+    with rounded_to_int8(model, block):
         return goldens.run(model, tokens)
+
+
+def rounded_to_int8(model, block):
+    """Within it the input of every matrix is so rounded."""
+    return _rounded_inputs(model, lambda x: _to_int8(x, block))
 
 
 def half_activations(model, tokens, dtype):

@@ -65,5 +65,14 @@ TEST(AutomatonBuilder, JsonStringsEscapeWhatMustBe) {
     EXPECT_FALSE(any.Match(text)) << text;
 }
 
+TEST(AutomatonBuilder, JsonStringsMayEscapeWhatNeedNotBe) {
+  const Bytes any("[^x]{1}", Encoding::kJsonStringAnyhow);
+  for (const char* text :
+       {"a", "\\u0041", "\\u007E", "\\u0020", "\\u0022", "\\ud83d\\ude00", "\\/"})
+    EXPECT_TRUE(any.Match(text)) << text;
+  for (const char* text : {"x", "\\u0078", "\\ud800", "\\u00g0", "\\u0041a", "\\a"})
+    EXPECT_FALSE(any.Match(text)) << text;
+}
+
 }  // namespace
 }  // namespace mirage::grammar

@@ -50,6 +50,14 @@ inline LayerGroup Full(std::vector<int32_t> layers, int32_t head_dim = 32) {
 inline LayerGroup Window(std::vector<int32_t> layers, int64_t window, int32_t head_dim = 32) {
   return {CacheKind::kWindow, window, 1, head_dim, std::move(layers)};
 }
+// States of 4 KiB.
+inline LayerGroup State(std::vector<int32_t> layers, int32_t snapshots = 4,
+                        uint64_t state_bytes = 4096) {
+  LayerGroup group{CacheKind::kState, 0, 0, 0, std::move(layers)};
+  group.state_bytes = state_bytes;
+  group.snapshots = snapshots;
+  return group;
+}
 
 // Where a test keeps its mark for one position of one layer.
 inline std::byte* SlotOf(const PagePool& pool, int32_t layer, PageNumber page, int64_t position) {

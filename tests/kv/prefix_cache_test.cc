@@ -231,6 +231,168 @@ TEST(PrefixCache, APageThatOnlyTheTreeHoldsIsGivenUpThoughAForkHoldsWhatGrowsFro
   EXPECT_EQ(FirstWrong(*tree.pool, tokens, fork), -1);
 }
 
+// Two pages and six tokens in steps of 16: states after 32, 64 and 70.
+TEST(PrefixCache, AStateIsFoundWhereThereIsOneBeforeTheTokensDiffer) {
+  for (const Geometry& geometry : {Geometry{Full({0}), State({1})}, Geometry{State({0, 1})}}) {
+    Tree tree(geometry);
+    tree.Remember(Text(1, 80));
+    EXPECT_EQ(tree.Found(Text(1, 80)), 80);
+    EXPECT_EQ(tree.Found(Text(1, 300)), 80);
+    EXPECT_EQ(tree.Found(Text(1, 79)), 64);
+    EXPECT_EQ(tree.Found(Text(1, 64) + Text(2, 64)), 64);
+    EXPECT_EQ(tree.Found(Text(1, 63)), 32);
+    EXPECT_EQ(tree.Found(Text(1, 50) + Text(2, 64)), 32);
+    EXPECT_EQ(tree.Found(Text(1, 31)), 0);
+  }
+}
+
+TEST(PrefixCache, AFoundStateIsGoneOnFromAndLeftAsItIs) {
+  Tree tree({State({0}, 3), Full({1})});
+  tree.Remember(Text(1, 200));
+  const Tokens other = Text(1, 130) + Text(2, 60);
+  SequenceCache cache(*tree.pool);
+  ASSERT_EQ(tree.prefixes.Find("", other, 1, &cache), 128);
+  ASSERT_TRUE(Compute(*tree.pool, other, &cache));
+  cache.Commit(190);
+  EXPECT_EQ(FirstWrong(*tree.pool, other, cache), -1);
+  EXPECT_EQ(tree.Found(Text(1, 200)), 200);
+  // It can go back as one that computed it all.
+  EXPECT_EQ(cache.Truncate(159), 128);
+}
+
+TEST(PrefixCache, WhoFindsAStateFindsThoseToGoBackTo) {
+  Tree tree({State({0}, 4)});
+  const SequenceCache computed = tree.Run(Text(1, 460));
+  SequenceCache found(*tree.pool);
+  ASSERT_EQ(tree.prefixes.Find("", Text(1, 500), 1, &found), 460);
+  for (int64_t after = 1; after <= 460; ++after)
+    EXPECT_EQ(found.PageAt(0, after), computed.PageAt(0, after)) << after;
+  EXPECT_TRUE(found.CheckInvariants());
+}
+
+TEST(PrefixCache, AStepWithoutSnapshotsLeavesNoEndThatNobodyFinds) {
+  for (const Geometry& geometry : {Geometry{State({0})}, Geometry{Full({1}), State({0})}}) {
+    Tree tree(geometry);
+    const Tokens tokens = Text(1, 110);
+    SequenceCache cache(*tree.pool);
+    ASSERT_TRUE(Compute(*tree.pool, tokens, &cache, INT64_MAX, Snapshots::kSkip));
+    tree.prefixes.Insert("", tokens, false, 1, &cache);
+    EXPECT_EQ(tree.prefixes.Stats().nodes, 0u);
+    cache.Commit(110);
+    tree.prefixes.Insert("", tokens, false, 1, &cache);
+    EXPECT_EQ(tree.prefixes.Stats().nodes, 0u);
+    // A part too small to be found.
+    SequenceCache shorter(*tree.pool);
+    ASSERT_TRUE(Compute(*tree.pool, Text(1, 67), &shorter, INT64_MAX, Snapshots::kSkip));
+    tree.prefixes.Insert("", Text(1, 67), true, 1, &shorter);
+    EXPECT_EQ(tree.prefixes.Stats().nodes, 0u);
+    tree.prefixes.Insert("", tokens, true, 1, &cache);
+    EXPECT_EQ(tree.prefixes.Stats().nodes, 4u);
+    EXPECT_EQ(tree.Found(tokens), 110);
+  }
+}
+
+TEST(PrefixCache, AStateOfAPartIsNotLostToAPageWithoutOne) {
+  Tree tree({State({0})});
+  tree.Remember(Text(1, 84));
+  const Tokens tokens = Text(1, 110);
+  SequenceCache cache(*tree.pool);
+  ASSERT_TRUE(Compute(*tree.pool, tokens, &cache, INT64_MAX, Snapshots::kSkip));
+  tree.prefixes.Insert("", tokens, false, 1, &cache);
+  EXPECT_EQ(tree.Found(Text(1, 84)), 84);
+}
+
+TEST(PrefixCache, AStateIsWorthAllThatIsComputedAgainWithoutIt) {
+  for (const bool far_first : {false, true}) {
+    Tree tree({Full({0}), State({1})});
+    const auto remember_far = [&] {  // without a state on the way
+      SequenceCache cache(*tree.pool);
+      ASSERT_TRUE(Compute(*tree.pool, Text(1, 96), &cache, INT64_MAX, Snapshots::kSkip));
+      tree.prefixes.Insert("", Text(1, 96), false, 1, &cache);
+      cache.Commit(96);
+    };
+    if (far_first) remember_far();
+    tree.Remember(Text(2, 96));
+    if (!far_first) remember_far();
+    tree.prefixes.Evict(4 * kPageBytes, 2);
+    EXPECT_EQ(tree.Found(Text(1, 96)), 96);
+    EXPECT_LT(tree.Found(Text(2, 96)), 96);
+  }
+}
+
+// Nodes that only lead to a state are of no use without it.
+TEST(PrefixCache, WithItsStateABranchIsGone) {
+  Tree tree({Full({0}), State({1})});
+  const Tokens tokens = Text(1, 96);
+  {
+    SequenceCache cache(*tree.pool);
+    ASSERT_TRUE(Compute(*tree.pool, tokens, &cache, INT64_MAX, Snapshots::kSkip));
+    tree.prefixes.Insert("", tokens, false, 1, &cache);
+    cache.Commit(96);
+  }
+  EXPECT_EQ(tree.prefixes.Stats().nodes, 3u);
+  EXPECT_EQ(tree.prefixes.Evict(1, 2), 4 * kPageBytes);
+  EXPECT_EQ(tree.prefixes.Stats().nodes, 0u);
+  EXPECT_EQ(tree.host.used(), 0u);
+}
+
+// Of states those in the middle go first, and only the branching off there is lost.
+TEST(PrefixCache, AStateIsGivenUpWithoutItsPage) {
+  Tree tree({Full({0}), State({1}, 9)});
+  tree.Remember(Text(1, 128));
+  EXPECT_EQ(tree.Found(Text(1, 64) + Text(2, 20)), 64);
+  const uint64_t nodes = tree.prefixes.Stats().nodes;
+  EXPECT_EQ(tree.prefixes.Evict(3 * kPageBytes, ++tree.now), 3 * kPageBytes);
+  EXPECT_EQ(tree.prefixes.Stats().nodes, nodes);
+  EXPECT_EQ(tree.Found(Text(1, 64) + Text(2, 20)), 0);
+  EXPECT_EQ(tree.Found(Text(1, 128)), 128);
+  tree.Remember(Text(1, 128));  // what is computed again is known again
+  EXPECT_EQ(tree.Found(Text(1, 64) + Text(2, 20)), 64);
+}
+
+TEST(PrefixCache, StatesInUseAreNeverGivenUp) {
+  Tree tree({State({0}, 3)});
+  const SequenceCache user = tree.Run(Text(1, 300));
+  tree.prefixes.Evict(UINT64_MAX, 5);
+  EXPECT_EQ(tree.prefixes.EvictableBytes(), 0u);
+  EXPECT_EQ(FirstWrong(*tree.pool, Text(1, 300), user), -1);
+  EXPECT_EQ(tree.Found(Text(1, 300)), 300);
+}
+
+TEST(PrefixCache, StatesComputedTwiceBecomeOne) {
+  Tree tree({State({0}, 2)});
+  SequenceCache a = tree.Run(Text(1, 64));
+  SequenceCache b = tree.Run(Text(1, 64));
+  a.Rollback();
+  b.Rollback();
+  EXPECT_EQ(tree.host.used(), 2 * kPageBytes);
+  EXPECT_EQ(a.PageAt(0, 64), b.PageAt(0, 64));
+  EXPECT_EQ(a.PageAt(0, 32), b.PageAt(0, 32));
+}
+
+TEST(PrefixCache, OfPagesOfWindowsAndStatesAHitNeedsBoth) {
+  for (const int64_t window : {1, 31, 33, 48, 65}) {
+    Tree tree({Full({0}), Window({1}, window), State({2}, 3)});
+    const SequenceCache computed = tree.Run(Text(1, 200), 7);
+    for (int64_t length = 8; length <= 200; ++length) {
+      SequenceCache cache(*tree.pool);
+      const Tokens tokens = Text(1, length) + Text(2, 40);
+      const int64_t found = tree.prefixes.Find("", tokens, 1, &cache);
+      ASSERT_EQ(found, length == 200 ? 200 : length / 32 * 32) << window;
+      ASSERT_TRUE(Compute(*tree.pool, tokens, &cache));
+      cache.Commit(length + 40);
+      ASSERT_EQ(FirstWrong(*tree.pool, tokens, cache), -1) << window << " at " << length;
+    }
+  }
+}
+
+TEST(PrefixCache, AForgottenTailIsNoState) {
+  Tree tree({State({0})});
+  SequenceCache cache = tree.Run(Text(1, 40));
+  EXPECT_FALSE(tree.prefixes.ForgetTail(cache));
+  EXPECT_EQ(tree.Found(Text(1, 40)), 40);
+}
+
 TEST(PrefixCache, ItsEndGivesBackItsPages) {
   KvHost host;
   auto pool = host.Pool({Full({0})});

@@ -106,6 +106,27 @@ TEST(SequenceCache, ACopiedPageHasNothingOfWhatLiesPastTheLength) {
   EXPECT_EQ(values(1), 8 * per_position);
 }
 
+TEST(SequenceCache, QuantizedPagesAreCopiedAsFarAsTheyAreWritten) {
+  for (const KvType type : {KvType::kQ8_0, KvType::kQ4_0}) {
+    KvHost host(16 * kPageBytes);
+    LayerGroup group = Full({0});
+    group.type = type;
+    auto pool = host.Pool({group});
+    SequenceCache cache(*pool);
+    GrowTo(cache, 40, 40);
+    const auto page = cache.PageBytes(0, 1, 0);
+    std::fill(page.begin(), page.end(), std::byte{0xff});
+    std::vector<std::byte> copy(page.size());
+    cache.CopyPage(0, 1, 0, copy);
+    const auto written = std::count(copy.begin(), copy.end(), std::byte{0xff});
+    const int64_t per_position = int64_t{2} * group.kv_heads * kernels::KvBlocks(group.head_dim) *
+                                 (2 + kernels::KvBlockBytes(type));
+    EXPECT_EQ(written, 8 * per_position);
+    EXPECT_EQ(std::count(copy.begin(), copy.end(), std::byte{0}),
+              static_cast<int64_t>(copy.size()) - written);
+  }
+}
+
 TEST(SequenceCache, ReserveBeyondTheLimitChangesNothing) {
   KvHost host(6 * kPageBytes);
   auto pool = host.Pool({Full({0}), Window({1}, 64)});

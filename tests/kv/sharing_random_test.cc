@@ -5,8 +5,9 @@
 
 #include <gtest/gtest.h>
 
-#include <array>
 #include <random>
+#include <tuple>
+#include <utility>
 
 #include "tests/kv/token_host.h"
 
@@ -21,10 +22,10 @@ struct Subject {
 
 class Driver {
  public:
-  explicit Driver(uint64_t seed)
+  Driver(uint64_t seed, Geometry geometry, uint64_t pages)
       : random_(seed),
-        host_(uint64_t{110} * 4096),
-        pool_(host_.Pool({Full({0, 2}), Window({1}, 40), Window({3}, 100)})),
+        host_(pages * 4096),
+        pool_(host_.Pool(std::move(geometry))),
         prefixes_(*pool_) {
     for (int i = 0; i < 5; ++i)
       subjects_.push_back({SequenceCache(*pool_), {}, i == 4 ? "other" : ""});
@@ -61,6 +62,7 @@ class Driver {
         return;
       case 4:
         prefixes_.ForgetTail(subject.cache);
+        if (Below(4) == 0) subject.cache.DropSnapshots();
         return;
       default:
         Run(subject);
@@ -68,10 +70,12 @@ class Driver {
   }
 
   void Check() {
-    HoldCounts counts(3);
+    HoldCounts counts(pool_->geometry().size());
     for (const Subject& subject : subjects_) {
       ASSERT_EQ(subject.cache.length(), static_cast<int64_t>(subject.tokens.size()));
       ASSERT_EQ(FirstWrong(*pool_, subject.tokens, subject.cache), -1);
+      const Status status = subject.cache.CheckInvariants();
+      ASSERT_TRUE(status) << status.error().message;
       subject.cache.CountHolds(&counts);
     }
     ASSERT_EQ(host_.used(), pool_->Stats().bytes_held);
@@ -98,14 +102,25 @@ class Driver {
     for (size_t i = 0; i < more; ++i) tokens.push_back(text[tokens.size()]);
     found += prefixes_.Find(subject.salt, tokens, now_, &subject.cache);
     subject.tokens.assign(tokens.begin(), tokens.begin() + subject.cache.length());
+    const auto end = static_cast<int64_t>(tokens.size());
+    if (subject.cache.length() == end) return;
+    const int64_t guesses = Below(4) == 0 ? static_cast<int64_t>(Below(more)) : 0;
+    const int64_t settled = std::max(end - guesses, subject.cache.length() + 1);
+    Snapshots snapshots = Below(8) == 0 ? Snapshots::kSkip : Snapshots::kTake;
     // Pages are looked for where they may be had, in the engine's order.
-    while (!Compute(*pool_, tokens, &subject.cache)) {
+    while (!Compute(*pool_, tokens, &subject.cache, settled, snapshots)) {
       ++refused;
-      if (prefixes_.Evict(1, now_) == 0 && !prefixes_.ForgetTail(subject.cache)) return;
+      if (prefixes_.Evict(1, now_) != 0 || prefixes_.ForgetTail(subject.cache) ||
+          std::exchange(snapshots, Snapshots::kSkip) == Snapshots::kTake)
+        continue;
+      return;
     }
     if (Below(6) == 0) return subject.cache.Rollback();
+    tokens.resize(static_cast<size_t>(settled) + Below(static_cast<size_t>(end - settled) + 1));
+    const auto committed = static_cast<int64_t>(tokens.size());
     prefixes_.Insert(subject.salt, tokens, Below(3) == 0, now_, &subject.cache);
-    subject.cache.Commit(static_cast<int64_t>(tokens.size()));
+    subject.cache.Commit(committed, Below(2) == 0 ? committed : settled);
+    if (committed < end) subject.cache.Rollback();
     subject.tokens = tokens;
   }
 
@@ -123,15 +138,21 @@ class Driver {
   int64_t now_ = 0;
 };
 
-class Sharing : public testing::TestWithParam<uint64_t> {};
+// Both are short of the pages that five sequences would need.
+const Geometry kAttention = {Full({0, 2}), Window({1}, 40), Window({3}, 100)};
+const Geometry kHybrid = {State({1}, 3), Full({0, 2}), Window({3}, 60), State({4}, 2)};
+const Geometry kStates = {State({0, 1}, 3), State({2}, 4, 8000)};
+
+class Sharing : public testing::TestWithParam<std::tuple<uint64_t, const Geometry*, uint64_t>> {};
 
 TEST_P(Sharing, EverybodyHoldsTheirOwnAfterEveryStep) {
-  Driver driver(GetParam());
+  const auto& [seed, geometry, pages] = GetParam();
+  Driver driver(seed, *geometry, pages);
   for (int step = 0; step < 1500; ++step) {
     driver.Step();
     driver.Check();
     if (HasFatalFailure()) {
-      ADD_FAILURE() << "seed " << GetParam() << ", step " << step;
+      ADD_FAILURE() << "seed " << seed << ", step " << step;
       return;
     }
   }
@@ -141,7 +162,15 @@ TEST_P(Sharing, EverybodyHoldsTheirOwnAfterEveryStep) {
   EXPECT_GT(driver.refused, 20);
 }
 
-INSTANTIATE_TEST_SUITE_P(Seeds, Sharing, testing::Range<uint64_t>(1, 9));
+using testing::Combine;
+using testing::Range;
+using testing::Values;
+INSTANTIATE_TEST_SUITE_P(Attention, Sharing,
+                         Combine(Range<uint64_t>(1, 9), Values(&kAttention), Values(110u)));
+INSTANTIATE_TEST_SUITE_P(Hybrid, Sharing,
+                         Combine(Range<uint64_t>(1, 6), Values(&kHybrid), Values(130u)));
+INSTANTIATE_TEST_SUITE_P(States, Sharing,
+                         Combine(Range<uint64_t>(1, 6), Values(&kStates), Values(60u)));
 
 }  // namespace
 }  // namespace mirage::kv

@@ -75,6 +75,29 @@ TEST(Ledger, HoldingsGiveBackOnceHoweverTheyMove) {
   EXPECT_EQ(ledger.available(), 100u);
 }
 
+TEST(Ledger, HoldingsGrowAndShrink) {
+  Ledger ledger(100);
+  const auto promise = Promise::Make(ledger, 50, "a model").value();
+  const auto take = [&](uint64_t bytes) {
+    return Holding::Take(ledger, Owner::kSessions, bytes, "text", promise.get());
+  };
+  {
+    Holding text;
+    text.Join(take(30).value());
+    text.Join(take(40).value());
+    EXPECT_EQ(text.bytes(), 70u);
+    EXPECT_EQ(ledger.Snapshot().used, 70u);
+    EXPECT_FALSE(take(31));
+    text.Shrink(80);
+    EXPECT_EQ(text.bytes(), 70u);
+    text.Shrink(10);
+    EXPECT_EQ(ledger.Snapshot().used, 10u);
+    EXPECT_EQ(ledger.Snapshot().promised, 40u);
+  }
+  EXPECT_EQ(ledger.Snapshot().used, 0u);
+  EXPECT_EQ(ledger.Snapshot().promised, 50u);
+}
+
 TEST(Promise, IsKeptFromEverybodyElseAndSaidInRefusals) {
   Ledger ledger(1000);
   const auto promise = Promise::Make(ledger, 600, "a model").value();
@@ -86,8 +109,7 @@ TEST(Promise, IsKeptFromEverybodyElseAndSaidInRefusals) {
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().available_bytes, 400u);
   EXPECT_EQ(refused.error().message,
-            "homes needs 401 bytes of weights, 400 of 1000 are available; 600 are kept for other "
-            "models");
+            "homes needs 401 bytes of weights, 400 of 1000 are available; 600 more are promised");
   EXPECT_FALSE(Promise::Make(ledger, 401, "another"));
   ASSERT_TRUE(ledger.Take(Owner::kWeights, 400, "homes"));
   ASSERT_TRUE(ledger.Take(Owner::kKv, 600, "pages", promise.get()));

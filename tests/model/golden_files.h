@@ -50,6 +50,15 @@ inline const char* const kGoldenFolder = MIRAGE_SOURCE_DIR "/tests/golden/";
   return ReadAll<float>(std::string(kGoldenFolder) + "data/" + name + ".logits.f32");
 }
 
+// What hidden.json says of some of them.
+[[nodiscard]] inline std::vector<nlohmann::json> HiddenGoldens() {
+  return ReadGoldenJson("hidden.json").at("goldens").get<std::vector<nlohmann::json>>();
+}
+// [64, width], transformers' in float32, after the last norm.
+[[nodiscard]] inline std::vector<float> GoldenHidden(const std::string& name) {
+  return ReadAll<float>(std::string(kGoldenFolder) + "data/" + name + ".hidden.f32");
+}
+
 struct Difference {
   double max = 0;
   double rms = 0;

@@ -50,6 +50,52 @@ TEST_P(Golden, LogitsOfEveryTokenAgreeWithTransformers) {
   RecordProperty("rms_error", std::to_string(difference.rms));
 }
 
+class GoldenHiddenStates : public testing::TestWithParam<nlohmann::json> {};
+
+TEST_P(GoldenHiddenStates, OfEveryTokenAgreeWithTransformers) {
+  const auto name = GetParam().at("name").get<std::string>();
+  TestHost test;
+  LoadOptions options;
+  options.plan.context = Goldens().at(name).at("context").get<int64_t>();
+  auto model = Model::Load(test.host(), OpenFile(GoldenPath(name)).value(), options);
+  ASSERT_TRUE(model) << model.error().message;
+  const auto tokens = GoldenTokens(name);
+  const auto want = GoldenHidden(name);
+  const auto width = static_cast<size_t>((*model)->config().embedding);
+  ASSERT_EQ(want.size(), tokens.size() * width);
+  std::vector<float> whole;
+  for (const size_t chunk : {tokens.size(), size_t{1}, size_t{7}}) {
+    std::vector<float> got;
+    kv::SequenceCache cache((*model)->pages());
+    for (size_t begin = 0; begin < tokens.size(); begin += chunk) {
+      const size_t count = std::min(chunk, tokens.size() - begin);
+      ASSERT_TRUE(cache.Reserve(static_cast<int64_t>(begin + count)));
+      Slice slice;
+      slice.cache = &cache;
+      slice.tokens = std::span(tokens).subspan(begin, count);
+      slice.hidden = {0, static_cast<int32_t>(count)};
+      const Status done = (*model)->Forward({&slice, 1}, {});
+      ASSERT_TRUE(done) << done.error().message;
+      cache.Commit(static_cast<int64_t>(begin + count));
+      for (size_t i = 0; i < count; ++i) {
+        const std::span<const float> hidden = (*model)->Hidden(static_cast<int32_t>(i));
+        ASSERT_EQ(hidden.size(), width);
+        got.insert(got.end(), hidden.begin(), hidden.end());
+      }
+    }
+    const Difference difference = Compare(got, want);
+    EXPECT_LE(difference.max, GetParam().at("tolerance").at("max").get<double>());
+    EXPECT_LE(difference.rms, GetParam().at("tolerance").at("rms").get<double>());
+    if (whole.empty()) whole = got;
+    EXPECT_EQ(got, whole) << "chunks of " << chunk;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Some, GoldenHiddenStates, testing::ValuesIn(HiddenGoldens()),
+                         [](const auto& golden) {
+                           return golden.param.at("name").template get<std::string>();
+                         });
+
 INSTANTIATE_TEST_SUITE_P(All, Golden, testing::ValuesIn(GoldenNames()),
                          [](const auto& name) { return name.param; });
 

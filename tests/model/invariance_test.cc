@@ -236,15 +236,104 @@ TEST_P(Invariance, AScoreIsTheLogSoftmaxOfForwardsLogitsHoweverItIsCut) {
     for (size_t begin = 0; begin < 60; begin += chunk) {
       const size_t count = std::min<size_t>(chunk, 60 - begin);
       ASSERT_TRUE(cache.Reserve(static_cast<int64_t>(begin + count)));
-      const Slice slice{&cache, std::span(tokens).subspan(begin, count), false};
-      const Status scored = model.Score(slice, 0, std::span(tokens).subspan(begin + 1, count),
-                                        std::span(got).subspan(begin, count), {});
+      Slice slice{&cache, std::span(tokens).subspan(begin, count), 0};
+      slice.scores = {0,
+                      std::span(tokens).subspan(begin + 1, count),
+                      std::span(got).subspan(begin, count),
+                      0,
+                      {}};
+      const Status scored = model.Forward({&slice, 1}, {});
       ASSERT_TRUE(scored) << scored.error().message;
       cache.Commit(static_cast<int64_t>(begin + count));
     }
     for (size_t i = 0; i < got.size(); ++i) EXPECT_NEAR(got[i], want[i], 1e-9) << "target " << i;
     if (whole.empty()) whole = got;
     EXPECT_EQ(got, whole) << "chunks of " << chunk;
+  }
+}
+
+// What some want scored, some a row of logits, some hidden states, one all; the head comes twice
+// then.
+TEST_P(Invariance, ScoresLogitsAndHiddenStatesOfManyAreThoseOfEachAlone) {
+  constexpr int32_t kTop = 5;
+  struct Part {
+    size_t begin, count;
+    int32_t logit_rows;
+    size_t scored;  // from the third token on
+    HiddenRows hidden;
+  };
+  constexpr Part kParts[] = {
+      {0, 12, 1, 7, {3, 9}}, {5, 9, 0, 6, {}}, {11, 4, 2, 0, {0, 4}}, {20, 17, 0, 14, {16, 1}}};
+  Loaded loaded(GetParam());
+  ASSERT_TRUE(loaded.model);
+  Model& model = *loaded.model;
+  const std::vector<int32_t> tokens = Tokens(loaded, 61, 9);
+  struct Wish {
+    Wish(Model& model, std::span<const int32_t> tokens, const Part& part)
+        : cache(model.pages()), logprobs(part.scored), top(part.scored * kTop) {
+      slice = {&cache, tokens.subspan(part.begin, part.count), part.logit_rows};
+      slice.hidden = part.hidden;
+      if (part.scored > 0)
+        slice.scores = {2, tokens.subspan(part.begin + 3, part.scored), logprobs, kTop, top};
+      EXPECT_TRUE(cache.Reserve(static_cast<int64_t>(part.count)));
+    }
+    kv::SequenceCache cache;
+    std::vector<double> logprobs;
+    std::vector<TokenLogprob> top;
+    Slice slice;
+  };
+  struct Rows {
+    std::vector<float> logits, hidden;
+  };
+  const auto run = [&](std::vector<std::unique_ptr<Wish>>& wishes) {
+    std::vector<Slice> slices;
+    size_t rows = 0;
+    int32_t hidden = 0;
+    for (const auto& wish : wishes) {
+      slices.push_back(wish->slice);
+      rows += static_cast<size_t>(wish->slice.logit_rows);
+      hidden += wish->slice.hidden.count;
+    }
+    const Status done = model.Forward(slices, {});
+    EXPECT_TRUE(done) << done.error().message;
+    const std::span<float> logits = model.Logits(0);
+    Rows got;
+    got.logits.assign(logits.data(), logits.data() + rows * loaded.vocabulary());
+    for (int32_t i = 0; i < hidden; ++i) {
+      const std::span<const float> row = model.Hidden(i);
+      got.hidden.insert(got.hidden.end(), row.begin(), row.end());
+    }
+    return got;
+  };
+  std::vector<std::unique_ptr<Wish>> alone;
+  Rows rows;
+  for (const Part& part : kParts) {
+    std::vector<std::unique_ptr<Wish>> one;
+    one.push_back(std::make_unique<Wish>(model, tokens, part));
+    const Rows own = run(one);
+    rows.logits.insert(rows.logits.end(), own.logits.begin(), own.logits.end());
+    rows.hidden.insert(rows.hidden.end(), own.hidden.begin(), own.hidden.end());
+    alone.push_back(std::move(one.front()));
+    for (size_t i = 0; i < part.scored; ++i) {
+      EXPECT_LT(alone.back()->logprobs[i], 0);
+      EXPECT_LE(alone.back()->logprobs[i], alone.back()->top[i * kTop].logprob + 1e-6);
+    }
+  }
+  for (const bool streamed : {false, true}) {
+    for (size_t i = 0; streamed && i < model.regions().region_count(); ++i)
+      ASSERT_TRUE(model.regions().Lend(static_cast<memory::RegionIndex>(i)));
+    std::vector<std::unique_ptr<Wish>> together;
+    for (const Part& part : kParts) together.push_back(std::make_unique<Wish>(model, tokens, part));
+    const Rows got = run(together);
+    EXPECT_TRUE(SameBits(got.logits, rows.logits));
+    EXPECT_TRUE(SameBits(got.hidden, rows.hidden));
+    for (size_t i = 0; i < together.size(); ++i) {
+      EXPECT_EQ(together[i]->logprobs, alone[i]->logprobs);
+      for (size_t rank = 0; rank < together[i]->top.size(); ++rank) {
+        EXPECT_EQ(together[i]->top[rank].token, alone[i]->top[rank].token);
+        EXPECT_EQ(together[i]->top[rank].logprob, alone[i]->top[rank].logprob);
+      }
+    }
   }
 }
 

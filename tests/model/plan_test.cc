@@ -63,6 +63,7 @@ std::vector<Geometry> Geometries() {
     g.request.sequences = pick(1, 2, 8, 16, 64);
     g.request.logit_rows = std::min(g.request.sequences, 16);
     g.request.context = pick(64, 130, 512, 1000);
+    g.request.session_bytes = {4096, 1000, 8};
     geometries.push_back(std::move(g));
   }
   return geometries;
@@ -120,6 +121,10 @@ TEST_P(PlanOf, IsWithinFivePercentOfWhatTheLedgerCounts) {
     EXPECT_EQ((*model)->plan().total, planned->total);
     const Status filled = FillContext(**model, request.sequences);
     ASSERT_TRUE(filled) << filled.error().message;
+    // With all else taken, what was kept for sessions is there.
+    auto text = memory::Holding::Take(host.ledger, memory::Owner::kSessions, planned->sessions,
+                                      "text", &(*model)->session_promise());
+    ASSERT_TRUE(text) << text.error().message;
     const auto peak = static_cast<double>(host.ledger.Snapshot().peak);
     const auto total = static_cast<double>(planned->total);
     EXPECT_NEAR(peak, total, 0.05 * total)
@@ -128,6 +133,7 @@ TEST_P(PlanOf, IsWithinFivePercentOfWhatTheLedgerCounts) {
         << host.ledger.Snapshot().by_owner[static_cast<size_t>(memory::Owner::kWeights)] << ", KV "
         << (*model)->pages().Stats().bytes_peak << ", tables "
         << host.ledger.Snapshot().by_owner[static_cast<size_t>(memory::Owner::kTables)];
+    text->Reset();
     model->reset();
     EXPECT_EQ(host.ledger.Snapshot().used, 0u);
   }

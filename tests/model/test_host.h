@@ -98,14 +98,15 @@ class TestHost {
 // one row a step.
 [[nodiscard]] inline Result<std::vector<float>> RunInChunks(Model& model,
                                                             std::span<const int32_t> tokens,
-                                                            size_t chunk) {
+                                                            size_t chunk,
+                                                            const AdapterSet* adapters = nullptr) {
   std::vector<float> rows;
   kv::SequenceCache cache(model.pages());
   for (size_t begin = 0; begin < tokens.size(); begin += chunk) {
     const auto part = tokens.subspan(begin, std::min(chunk, tokens.size() - begin));
     const auto end = static_cast<int64_t>(begin + part.size());
     MIRAGE_TRY(cache.Reserve(end));
-    const Slice slice{&cache, part, true};
+    const Slice slice{&cache, part, true, {}, adapters};
     MIRAGE_TRY(model.Forward({&slice, 1}, {}));
     cache.Commit(end);
     const std::span<float> logits = model.Logits(0);

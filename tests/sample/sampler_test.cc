@@ -180,7 +180,8 @@ TEST(Sampler, LogitsThatDoNotCompareAreErrorsNamingTheToken) {
       params.temperature = temperature;
       const auto choice = SampleOnce(params, {0, 1, bad, 2});
       ASSERT_FALSE(choice);
-      EXPECT_EQ(choice.error().code, Code::kInvalidArgument);
+      EXPECT_EQ(choice.error().code, Code::kCorrupt);
+      EXPECT_EQ(choice.error().part.kind, FilePart::Kind::kFile);
       EXPECT_NE(choice.error().message.find("token 2"), std::string::npos);
     }
   }
@@ -189,7 +190,9 @@ TEST(Sampler, LogitsThatDoNotCompareAreErrorsNamingTheToken) {
 TEST(Sampler, BiasThatOverflowsALogitIsAnError) {
   Params params;
   params.logit_bias = {{1, 3e38f}};
-  EXPECT_FALSE(SampleOnce(params, {0, 3e38f}));
+  const auto choice = SampleOnce(params, {0, 3e38f});
+  ASSERT_FALSE(choice);
+  EXPECT_EQ(choice.error().code, Code::kInvalidArgument);
 }
 
 TEST(Sampler, AWrongNumberOfLogitsIsAnError) {

@@ -88,7 +88,8 @@ TEST(ReadVocabulary, AKeyOfTheWrongTypeIsNamed) {
 TEST(ReadVocabulary, ATokenTypeOutOfRangeIsNamed) {
   const Result<text::VocabData> vocabulary = ReadVocabulary(Make({TypeArray({1, -1})}));
   ASSERT_FALSE(vocabulary.has_value());
-  EXPECT_NE(vocabulary.error().message.find("element 1"), std::string::npos);
+  EXPECT_NE(vocabulary.error().message.find("key 'tokenizer.ggml.token_type'[1]"),
+            std::string::npos);
 }
 
 TEST(ReadSamplingDefaults, OverridesFieldByField) {

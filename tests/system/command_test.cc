@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <regex>
 #include <string>
 
 namespace mirage::test {
@@ -163,6 +164,33 @@ TEST(Run, GreedyAnswersRepeat) {
   EXPECT_EQ(answer(), answer());
 }
 
+TEST(Run, AdaptersChangeTheAnswerByTheirScale) {
+  const auto answer = [](const std::vector<std::string>& lora) {
+    std::vector<std::string> more = {"--temp", "0", "-n", "20", "--ignore-eos", "--json"};
+    for (const std::string& use : lora) more.insert(more.end(), {"--lora", use});
+    return ParseOne(RunMirage(Ask(more)));
+  };
+  const std::string& file = TinyAdapter();
+  const Json without = answer({});
+  const Json with = answer({file});
+  EXPECT_NE(with["tokens"], without["tokens"]);
+  EXPECT_EQ(without["memory"]["adapters"], 0);
+  EXPECT_GT(with["memory"]["adapters"], 0);
+  EXPECT_EQ(answer({file + "=1.0"})["tokens"], with["tokens"]);
+  EXPECT_NE(answer({file + "=-1"})["tokens"], with["tokens"]);
+  EXPECT_EQ(answer({file + "=0"})["tokens"], without["tokens"]);
+  // Twice half of it, as two adapters.
+  const Json halves = answer({file + "=0.5", file + "=0.5"});
+  EXPECT_GT(halves["memory"]["adapters"], with["memory"]["adapters"]);
+}
+
+TEST(Run, WhatIsNoAdapterOfTheModelIsBadInput) {
+  ExpectComplaint(RunMirage(Ask({"--lora", TinyModel()})), 2, "no LoRA adapter");
+  ExpectComplaint(RunMirage(Ask({"--lora", "/no/such.gguf=0.5"})), 2, "/no/such.gguf");
+  ExpectComplaint(RunMirage(Ask({"--lora", TinyAdapter() + "=much"})), 2, "=much");
+  ExpectComplaint(RunMirage(Ask({"--lora", TinyAdapter() + "=inf"})), 2, "scale");
+}
+
 TEST(Run, ASeedRepeatsAndIsReported) {
   const Json first = ParseOne(RunMirage(Ask({"--temp", "2", "-n", "20", "--json"})));
   const Json second = ParseOne(RunMirage(
@@ -259,6 +287,66 @@ TEST(Run, LogprobsWithoutJsonGoToStandardError) {
   EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 2) << outcome.err;
 }
 
+TEST(Run, ThePromptsTextAndLogprobsComeOnRequest) {
+  const std::vector<std::string> answer = {"--temp", "0", "-n", "3", "--ignore-eos", "--json"};
+  std::vector<std::string> more = answer;
+  more.insert(more.end(), {"--echo", "--prompt-logprobs", "2"});
+  const Json plain = ParseOne(RunMirage(Ask(answer)));
+  const Json told = ParseOne(RunMirage(Ask(more)));
+  EXPECT_EQ(told["tokens"], plain["tokens"]);
+  EXPECT_EQ(told["text"], "user\nhello\nassistant\n" + plain["text"].get<std::string>());
+  EXPECT_FALSE(plain.contains("prompt_logprobs"));
+  const Json& logprobs = told["prompt_logprobs"];
+  ASSERT_EQ(logprobs.size(), told["prompt_tokens"].size());
+  EXPECT_TRUE(logprobs[0].is_null());
+  for (size_t i = 1; i < logprobs.size(); ++i) {
+    EXPECT_EQ(logprobs[i]["token"], told["prompt_tokens"][i]);
+    EXPECT_LT(logprobs[i]["logprob"], 0);
+    EXPECT_EQ(logprobs[i]["top"].size(), 2u);
+  }
+  const Outcome text = RunMirage(Ask({"-n", "2", "--prompt-logprobs", "1"}));
+  EXPECT_EQ(std::count(text.err.begin(), text.err.end(), '\n'),
+            static_cast<std::ptrdiff_t>(logprobs.size()) - 1)
+      << text.err;
+  ExpectComplaint(RunMirage(Ask({"--prompt-logprobs", "65"})), 2, "prompt_logprobs is 65");
+}
+
+TEST(Embed, TextsBecomeVectors) {
+  const auto embed = [](std::vector<std::string> more, const std::string& input = "") {
+    more.insert(more.begin(), {"embed", "-m", TinyModel()});
+    return RunMirage(more, input);
+  };
+  const Json one = ParseOne(embed({"-p", "hello", "--json"}));
+  ASSERT_EQ(one["embeddings"].size(), 1u);
+  ASSERT_EQ(one["embeddings"][0].size(), 64u);
+  double squares = 0;
+  for (const Json& value : one["embeddings"][0]) squares += std::pow(value.get<double>(), 2);
+  EXPECT_NEAR(squares, 1, 1e-5);
+  // Several, from the command line or a line each.
+  const Json two = ParseOne(embed({"-p", "hello", "-p", "you", "--json"}));
+  ASSERT_EQ(two["embeddings"].size(), 2u);
+  EXPECT_EQ(two["embeddings"][0], one["embeddings"][0]);
+  EXPECT_EQ(ParseOne(embed({"--json"}, "hello\nyou\n")), two);
+  // Of every token: the last is the text's.
+  const Json all = ParseOne(embed({"-p", "hello", "--json", "--pooling", "none"}));
+  ASSERT_EQ(all["embeddings"].size(), 1u);
+  EXPECT_EQ(all["embeddings"][0].back(), one["embeddings"][0]);
+  EXPECT_EQ(ParseOne(embed({"-p", "hello", "--json", "--pooling", "last"})), one);
+  EXPECT_NE(ParseOne(embed({"-p", "hello", "--json", "--pooling", "mean"})), one);
+  const Json plain = ParseOne(embed({"-p", "hello", "--json", "--no-normalize"}));
+  EXPECT_GT(std::abs(plain["embeddings"][0][0].get<double>()),
+            std::abs(one["embeddings"][0][0].get<double>()));
+  const Outcome text = embed({"-p", "hello", "-p", "you"});
+  EXPECT_EQ(text.code, 0);
+  EXPECT_EQ(std::count(text.out.begin(), text.out.end(), '\n'), 2);
+  EXPECT_EQ(std::count(text.out.begin(), text.out.end(), ' '), 2 * 63);
+
+  ExpectComplaint(embed({"-p", "hello", "--pooling", "max"}), 2, "--pooling 'max'");
+  ExpectComplaint(embed({}), 2, "no text");
+  ExpectComplaint(embed({"-p", std::string(2000, 'x'), "-p", "y"}), 2, "text 0");
+  ExpectComplaint(RunMirage({"embed", "-p", "x"}), 2, "--model");
+}
+
 TEST(Run, RawTakesThePromptAsItStands) {
   const Json json = ParseOne(RunMirage(Ask({"--raw", "--temp", "0", "-n", "1", "--json"})));
   const Json tokenized = ParseOne(RunMirage({"tokenize", "-m", TinyModel(), "--json"}, "hello"));
@@ -288,15 +376,116 @@ TEST(Run, AStopStringEndsTheAnswer) {
   EXPECT_EQ(ParseOne(RunMirage(Ask(flags)))["text"], whole);
 }
 
+TEST(Chat, CtrlCAtThePromptDropsWhatWasTypedAndASecondOneEndsTheConversation) {
+  const std::vector<std::string> chat = {"chat", "-m", TinyModel()};
+  const Outcome ended = RunAtTerminal(chat, {"half a line" + kCtrlC, kCtrlC});
+  EXPECT_EQ(ended.code, 130) << ended.out;
+  EXPECT_NE(ended.out.find("(Ctrl-C again, or Ctrl-D, ends the conversation)"), std::string::npos)
+      << ended.out;
+  EXPECT_EQ(RunAtTerminal(chat, {kCtrlC, kCtrlD}).code, 0);
+  EXPECT_EQ(RunAtTerminal(chat, {kCtrlD}).code, 0);
+  // An empty line in between: the next Ctrl-C is a first one again.
+  EXPECT_EQ(RunAtTerminal(chat, {kCtrlC, "\n", kCtrlC, kCtrlD}).code, 0);
+}
+
+TEST(Chat, CtrlCEndsItWhereNobodyTypes) {
+  const Outcome outcome =
+      RunMirage({"chat", "-m", TinyModel(), "--temp", "0", "-n", "4"}, "hello\n", 1500);
+  EXPECT_EQ(outcome.code, 130) << outcome.err;
+  EXPECT_FALSE(outcome.out.empty());
+}
+
+TEST(Command, AFileWithoutEndIsBadInput) {
+  ExpectComplaint(RunMirage({"grammar-check", "--grammar", "/dev/zero", "--text", "a"}), 2,
+                  "/dev/zero: more than 256 MiB");
+}
+
 TEST(Run, ALimitBelowTheLeastExitsWithFourAndTheNumbers) {
   const Outcome outcome = RunMirage(Ask({"--memory", "4M"}));
   ExpectComplaint(outcome, 4, "needed");
   EXPECT_NE(outcome.err.find("available"), std::string::npos);
 }
 
+// "(needed N bytes, available M bytes)": N.
+uint64_t Needed(const Outcome& outcome) {
+  constexpr std::string_view kNeeded = "(needed ";
+  const size_t at = outcome.err.rfind(kNeeded);
+  EXPECT_NE(at, std::string::npos) << outcome.err;
+  return at == std::string::npos ? 0 : std::stoull(outcome.err.substr(at + kNeeded.size()));
+}
+
+TEST(Run, TheLeastLimitThatIsNamedIsEnoughForThePromptAndNoLessIs) {
+  for (const size_t bytes : {1, 20, 60, 300}) {
+    const auto run = [&](const std::string& limit) {
+      return RunMirage({"run", "-m", TinyModel(), "-p", std::string(bytes, 'x'), "-n", "8",
+                        "--ignore-eos", "--memory", limit, "--json"});
+    };
+    const Outcome refused = run("4M");
+    ExpectComplaint(refused, 4, "at least");
+    const uint64_t least = Needed(refused);
+    EXPECT_EQ(ParseOne(run(std::to_string(least)))["tokens"].size(), 8u) << bytes;
+
+    const Outcome less = run(std::to_string(least - 1));
+    ExpectComplaint(less, 4, "at least");
+    EXPECT_EQ(Needed(less), least) << bytes;
+    // What is needed and what there is do not read the same.
+    std::smatch said;
+    ASSERT_TRUE(std::regex_search(less.err, said, std::regex("at least (.+) and (.+) are there")))
+        << less.err;
+    EXPECT_NE(said[1], said[2]) << less.err;
+  }
+}
+
+TEST(Run, AnAnswerIsCutShortWhereThereIsNoMemoryForMore) {
+  const auto run = [](const std::string& limit, const std::string& tokens) {
+    return RunMirage({"run", "-m", TinyModel(), "-p", std::string(60, 'x'), "-n", tokens,
+                      "--ignore-eos", "--temp", "0", "--memory", limit, "--json"});
+  };
+  const std::string least = std::to_string(Needed(run("4M", "400")));
+  const Json cut = ParseOne(run(least, "400"));
+  EXPECT_GE(cut["tokens"].size(), 16u);
+  EXPECT_LT(cut["tokens"].size(), 400u);
+  const Json whole = ParseOne(run("64M", "400"));
+  ASSERT_EQ(whole["tokens"].size(), 400u);
+  for (size_t i = 0; i < cut["tokens"].size(); ++i)
+    EXPECT_EQ(cut["tokens"][i], whole["tokens"][i]) << i;
+}
+
 TEST(Run, APromptLongerThanTheContextIsBadInput) {
   ExpectComplaint(RunMirage({"run", "-m", TinyModel(), "-c", "32", "-p", std::string(200, 'x')}), 2,
                   "context of 32");
+}
+
+TEST(Run, WhatTheContextCannotHoldIsDroppedWhenAskedTo) {
+  const std::vector<std::string> answer = {"-c",     "64", "--temp", "0",
+                                           "--json", "-n", "100",    "--ignore-eos"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.end(), answer.begin(), answer.end());
+    return RunMirage(Ask(more));
+  };
+  const Json cut = ParseOne(with({}));
+  EXPECT_LT(cut["tokens"].size(), 64u);
+  EXPECT_FALSE(cut.contains("dropped_tokens"));
+  const Outcome shifted = with({"--overflow", "shift", "--keep", "5"});
+  const Json json = ParseOne(shifted);
+  EXPECT_EQ(json["tokens"].size(), 100u);
+  EXPECT_GE(json["shifts"], 2);
+  EXPECT_TRUE(json["prompt_tokens"].is_null());
+  EXPECT_NE(shifted.err.find(json["dropped_tokens"].dump() + " tokens were dropped"),
+            std::string::npos)
+      << shifted.err;
+  for (size_t i = 0; i < cut["tokens"].size(); ++i) EXPECT_EQ(json["tokens"][i], cut["tokens"][i]);
+
+  const Json truncated =
+      ParseOne(RunMirage({"run", "-m", TinyModel(), "-c", "64", "--overflow", "truncate-middle",
+                          "-p", std::string(200, 'x'), "-n", "9", "--ignore-eos", "--json"}));
+  EXPECT_EQ(truncated["prompt_tokens"].size(), 55u);
+  EXPECT_GT(truncated["dropped_tokens"], 100);
+  EXPECT_EQ(truncated["tokens"].size(), 9u);
+
+  ExpectComplaint(with({"--overflow", "rotate"}), 2, "--overflow 'rotate'");
+  ExpectComplaint(with({"--keep", "4"}), 2, "--keep");
+  ExpectComplaint(with({"--overflow", "shift", "--keep", "40"}), 2, "keep_tokens is 40");
 }
 
 TEST(Tokenize, NoSpecialLeavesControlTokensAsText) {
@@ -364,7 +553,7 @@ TEST(Inspect, JsonHasMetadataTensorsAndPlan) {
   EXPECT_EQ(plan["total"].get<uint64_t>(),
             plan["weights"].get<uint64_t>() + plan["kv"].get<uint64_t>() +
                 plan["slots"].get<uint64_t>() + plan["tables"].get<uint64_t>() +
-                plan["workspace"].get<uint64_t>());
+                plan["sessions"].get<uint64_t>() + plan["workspace"].get<uint64_t>());
 }
 
 TEST(Inspect, ThePlanIsForTheLimitThatIsGiven) {
@@ -427,12 +616,17 @@ TEST(Bench, TakesWhatRunTakes) {
     return RunMirage(all);
   };
   EXPECT_EQ(ParseOne(with({"--logprobs", "2", "--ignore-eos"}))["tg"][0]["tokens"], 32);
+  EXPECT_EQ(ParseOne(with({"--lora", TinyAdapter(), "--ignore-eos"}))["tg"][0]["tokens"], 32);
   std::vector<std::string> any_of_them;
   for (char sign = '@'; sign <= 'z'; ++sign)
     any_of_them.insert(any_of_them.end(), {"--stop", std::string(1, sign)});
   EXPECT_LT(ParseOne(with(any_of_them))["tg"][0]["tokens"], 32);
   ExpectComplaint(with({"--system", "Counted with every prompt, this is too long."}), 2,
                   "--context");
+  const Json shifted =
+      ParseOne(RunMirage({"bench", "-m", TinyModel(), "-c", "32", "--pp", "0", "--tg", "64",
+                          "--batch", "2", "--overflow", "shift", "--json"}));
+  EXPECT_EQ(shifted["tg"][0]["tokens"], 128);
 }
 
 TEST(Chat, AMessageThatCannotBeAnsweredIsTakenBack) {
@@ -441,6 +635,20 @@ TEST(Chat, AMessageThatCannotBeAnsweredIsTakenBack) {
   EXPECT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_NE(outcome.err.find("/clear"), std::string::npos) << outcome.err;
   EXPECT_GT(outcome.out.size(), 1u);
+}
+
+TEST(Chat, OneThatShiftsNeverEnds) {
+  std::string lines;
+  for (int i = 0; i < 12; ++i) lines += "a line of some words\n";
+  const std::vector<std::string> chat = {"chat",   "-m", TinyModel(), "-c", "128",
+                                         "--temp", "0",  "-n",        "9",  "--ignore-eos"};
+  EXPECT_NE(RunMirage(chat, lines).err.find("/clear"), std::string::npos);
+  std::vector<std::string> shifting = chat;
+  shifting.insert(shifting.end(), {"--overflow", "shift", "--system", "be kind"});
+  const Outcome outcome = RunMirage(shifting, lines);
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(outcome.err.find("/clear"), std::string::npos) << outcome.err;
+  EXPECT_NE(outcome.err.find("were dropped"), std::string::npos) << outcome.err;
 }
 
 TEST(Chat, AnswersEachLineAndRemembers) {

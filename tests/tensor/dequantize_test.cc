@@ -4,14 +4,20 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
 #include <fstream>
+#include <limits>
+#include <optional>
+#include <random>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "base/half.h"
 #include "tensor/quant/mxfp4.h"
 
 namespace mirage::tensor {
@@ -94,6 +100,66 @@ TEST(Mxfp4, ScaleByte255MakesEveryElementNan) {
   float out[32];
   Decode(block, out);
   for (const float value : out) EXPECT_TRUE(std::isnan(value));
+}
+
+TEST(FindNonFinite, GivesTheFirstBlockThatDecodesToNoNumberInEveryType) {
+  std::mt19937 random(7);
+  for (const DTypeInfo& info : kDTypes) {
+    if (!info.supported) continue;
+    constexpr size_t kBlocks = 700;  // more than the stretch that is looked at in one go
+    int found = 0;
+    for (int round = 0; round < 200; ++round) {
+      // Blocks of zeros are numbers; one of random bytes may be none.
+      std::vector<std::byte> blocks(kBlocks * info.block_bytes);
+      const size_t odd = random() % kBlocks;
+      for (size_t i = 0; i < info.block_bytes; ++i)
+        blocks[odd * info.block_bytes + i] = static_cast<std::byte>(random());
+      // Of the largest powers of two that MXFP4 has, some elements overflow and the scale does not.
+      if (info.dtype == DType::kMXFP4) {
+        std::byte& scale = blocks[odd * info.block_bytes];
+        scale = round % 8 == 0 ? std::byte{255} : std::min(scale, std::byte{252});
+      }
+      std::vector<float> decoded(info.block_elements);
+      DequantizeRow(info.dtype, blocks.data() + odd * info.block_bytes, decoded.data(),
+                    info.block_elements);
+      const bool bad = !std::all_of(decoded.begin(), decoded.end(),
+                                    [](float element) { return std::isfinite(element); });
+      found += bad;
+      const auto at = FindNonFinite(info.dtype, blocks);
+      ASSERT_EQ(at.has_value(), bad) << info.name << " round " << round;
+      ASSERT_EQ(at.value_or(0), bad ? odd * info.block_bytes : 0) << info.name;
+    }
+    // F32 and BF16 patterns are none in one case of 256.
+    EXPECT_TRUE(found > 0 || info.block_elements == 1) << info.name;
+  }
+  for (const float bad : {std::numeric_limits<float>::infinity(), std::nanf("")}) {
+    std::vector<float> values(1000, 1.0f);
+    values[999] = bad;
+    EXPECT_EQ(FindNonFinite(DType::kF32, std::as_bytes(std::span(values))), 999 * sizeof(float));
+    std::vector<uint16_t> halves(1000, 0);
+    halves[300] = FloatToHalf(bad);
+    EXPECT_EQ(FindNonFinite(DType::kF16, std::as_bytes(std::span(halves))), 600u);
+    halves[300] = FloatToBf16(bad);
+    EXPECT_EQ(FindNonFinite(DType::kBF16, std::as_bytes(std::span(halves))), 600u);
+  }
+  EXPECT_EQ(FindNonFinite(DType::kQ4_0, {}), std::nullopt);
+}
+
+// Every number of 16 bits, at each place beside the largest and the least there are.
+TEST(FindNonFinite, SeesEachNumberWhereverItStands) {
+  for (const DType dtype : {DType::kF16, DType::kBF16}) {
+    const uint16_t largest = dtype == DType::kF16 ? 0x7BFF : 0x7F7F;
+    for (uint32_t bits = 0; bits < 0x10000; ++bits)
+      for (size_t at = 0; at < 7; ++at) {
+        std::vector<uint16_t> halves(7, at % 2 == 0 ? largest : largest | 0x8000);
+        halves[at] = static_cast<uint16_t>(bits);
+        const float value =
+            dtype == DType::kF16 ? HalfToFloat(halves[at]) : Bf16ToFloat(halves[at]);
+        const auto expected = std::isfinite(value) ? std::nullopt : std::optional<uint64_t>(2 * at);
+        ASSERT_EQ(FindNonFinite(dtype, std::as_bytes(std::span(halves))), expected)
+            << bits << " at " << at;
+      }
+  }
 }
 
 }  // namespace

@@ -20,26 +20,28 @@ void ExpectFailure(SmallVocab vocab, Code code, std::string_view words) {
   ASSERT_FALSE(tokenizer) << words;
   EXPECT_EQ(tokenizer.error().code, code);
   EXPECT_NE(tokenizer.error().message.find(words), std::string::npos) << tokenizer.error().message;
+  EXPECT_EQ(tokenizer.error().part.kind, FilePart::Kind::kKey) << tokenizer.error().message;
 }
 
 TEST(HostileVocab, AModelWithoutATokenizerIsUnsupportedByName) {
   for (const char* model : {"rwkv", "plamo2", "none", "no_vocab", "", "gpt3"})
     ExpectFailure(SmallVocab(model), Code::kUnsupported,
-                  std::string("tokenizer.ggml.model '") + model + "'");
+                  model[0] == '\0' ? "key 'tokenizer.ggml.model' is empty or missing"
+                                   : std::string("key 'tokenizer.ggml.model' is '") + model + "'");
 }
 
 TEST(HostileVocab, NoTokens) {
-  ExpectFailure(SmallVocab("gpt2"), Code::kCorrupt, "tokenizer.ggml.tokens is empty");
+  ExpectFailure(SmallVocab("gpt2"), Code::kCorrupt, "key 'tokenizer.ggml.tokens' is empty");
 }
 
 TEST(HostileVocab, CountsThatDiffer) {
   SmallVocab scores = Hello();
   scores.data.scores.pop_back();
   ExpectFailure(std::move(scores), Code::kCorrupt,
-                "tokenizer.ggml.scores holds 263 values for 264 tokens");
+                "key 'tokenizer.ggml.scores' holds 263 values for 264 tokens");
   SmallVocab types = Hello();
   types.data.types.push_back(1);
-  ExpectFailure(std::move(types), Code::kCorrupt, "tokenizer.ggml.token_type holds 265");
+  ExpectFailure(std::move(types), Code::kCorrupt, "key 'tokenizer.ggml.token_type' holds 265");
 }
 
 TEST(HostileVocab, ScoresThatAreNoNumbers) {
@@ -47,25 +49,25 @@ TEST(HostileVocab, ScoresThatAreNoNumbers) {
        {std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()}) {
     SmallVocab vocab = Hello();
     vocab.data.scores[7] = score;
-    ExpectFailure(std::move(vocab), Code::kCorrupt, "tokenizer.ggml.scores[7]");
+    ExpectFailure(std::move(vocab), Code::kCorrupt, "key 'tokenizer.ggml.scores'[7]");
   }
 }
 
 TEST(HostileVocab, AnUnknownType) {
   SmallVocab vocab = Hello();
   vocab.data.types[9] = 7;
-  ExpectFailure(std::move(vocab), Code::kCorrupt, "tokenizer.ggml.token_type[9] is 7");
+  ExpectFailure(std::move(vocab), Code::kCorrupt, "key 'tokenizer.ggml.token_type'[9] is 7");
 }
 
 TEST(HostileVocab, TokensThatAreNotUtf8OrTooLong) {
   SmallVocab broken = Hello();
   broken.Add("a\xFF");
   ExpectFailure(std::move(broken), Code::kCorrupt,
-                "tokenizer.ggml.tokens[264] is not UTF-8 at byte 1");
+                "key 'tokenizer.ggml.tokens'[264] is not UTF-8 at its byte 1");
   SmallVocab cut = Hello();
   cut.Add("\xE6\xBC");
   ExpectFailure(std::move(cut), Code::kCorrupt,
-                "tokenizer.ggml.tokens[264] is not UTF-8 at byte 0");
+                "key 'tokenizer.ggml.tokens'[264] is not UTF-8 at its byte 0");
   SmallVocab longer = Hello();
   longer.Add(std::string(TokenTable::kMaxTokenBytes + 1, 'a'));
   ExpectFailure(std::move(longer), Code::kCorrupt, "the limit is 16384");
@@ -78,14 +80,14 @@ TEST(HostileVocab, ByteTokensThatSpellNoByte) {
   for (const char* spelling : {"<0x1>", "<0xfF>", "<0xGG>", "0x41", "<0x041>", ""}) {
     SmallVocab vocab = Hello();
     vocab.Add(spelling, TokenType::kByte);
-    ExpectFailure(std::move(vocab), Code::kCorrupt, "tokenizer.ggml.tokens[264]");
+    ExpectFailure(std::move(vocab), Code::kCorrupt, "key 'tokenizer.ggml.tokens'[264]");
   }
 }
 
 TEST(HostileVocab, IdsOutsideTheVocabulary) {
   SmallVocab bos = Hello();
   bos.data.bos = 264;
-  ExpectFailure(std::move(bos), Code::kCorrupt, "tokenizer.ggml.bos_token_id is 264");
+  ExpectFailure(std::move(bos), Code::kCorrupt, "key 'tokenizer.ggml.bos_token_id' is 264");
   SmallVocab pad = Hello();
   pad.data.fim_mid = 0x7FFFFFFF;
   ExpectFailure(std::move(pad), Code::kCorrupt, "tokenizer.ggml.fim_mid_token_id");
@@ -107,7 +109,7 @@ TEST(HostileVocab, MergesThatAreNotTwoTokens) {
   for (const std::string merge : {"", " ", "ab", "a ", " a", "a\xFF b"}) {
     SmallVocab vocab = Hello();
     ASSERT_TRUE(vocab.data.merges.Append(merge));
-    ExpectFailure(std::move(vocab), Code::kCorrupt, "tokenizer.ggml.merges[5]");
+    ExpectFailure(std::move(vocab), Code::kCorrupt, "key 'tokenizer.ggml.merges'[5]");
   }
   SmallVocab none = Hello();
   none.data.merges = {};
@@ -118,7 +120,7 @@ TEST(HostileVocab, WhatAModelCannotDoWithout) {
   SmallVocab scores("llama");
   scores.Add("a");
   scores.data.scores.clear();
-  ExpectFailure(std::move(scores), Code::kCorrupt, "tokenizer.ggml.scores is missing");
+  ExpectFailure(std::move(scores), Code::kCorrupt, "key 'tokenizer.ggml.scores' is missing");
   SmallVocab bert("bert");
   bert.Add("a");
   ExpectFailure(std::move(bert), Code::kCorrupt, "tokenizer.ggml.unknown_token_id");
@@ -132,7 +134,7 @@ TEST(HostileVocab, UnigramTokensAreShorter) {
   vocab.data.unk = vocab.Add("<unk>", TokenType::kUnknown);
   vocab.Add(std::string(UnigramModel::kMaxTokenBytes + 1, 'a'));
   ExpectFailure(std::move(vocab), Code::kCorrupt,
-                "tokenizer.ggml.tokens holds a token of 513 bytes");
+                "key 'tokenizer.ggml.tokens' holds a token of 513 bytes");
 }
 
 TEST(HostileVocab, EmptyAndRepeatedTokensAreHarmless) {

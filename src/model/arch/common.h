@@ -22,6 +22,11 @@ namespace mirage::model {
 // Embedding, final norm and head; the head is the embedding where the file has none.
 [[nodiscard]] Status BindEnds(Reader& reader, const Config& config, TensorMap& map);
 
+// "cls.output.weight", if the file has it: the rows of a reranker's head that llama.cpp's converter
+// keeps. kUnsupported for one, or for more than anybody ranks by;
+// kCorrupt for weights that are no numbers.
+[[nodiscard]] Status ReadClassifier(Reader& reader, Config& config);
+
 // One layer's tensors under their usual names: attn_norm, attn_{q,k,v,output}, ffn_norm,
 // ffn_{gate,up,down}, and every bias that is in the file.
 [[nodiscard]] Status BindAttention(Reader& reader, const Config& config, int32_t layer,

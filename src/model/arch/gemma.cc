@@ -17,8 +17,8 @@ Status ReadGemmaScales(Config& config, size_t layers_of_27b) {
 Status ReadGemmaWindows(Reader& reader, Config& config, uint32_t default_period) {
   MIRAGE_TRY_ASSIGN(const int64_t window, reader.Key<int64_t>("attention.sliding_window"));
   if (window < 1)
-    return Fail(Code::kCorrupt,
-                "key 'attention.sliding_window' is " + std::to_string(window) + ", below 1");
+    return reader.AboutKey(Code::kCorrupt, "attention.sliding_window",
+                           "is " + std::to_string(window) + ", below 1");
   MIRAGE_TRY_ASSIGN(const uint32_t period,
                     reader.KeyOr<uint32_t>("attention.sliding_window_pattern", default_period));
   for (size_t layer = 0; layer < config.layers.size(); ++layer)

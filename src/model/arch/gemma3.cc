@@ -17,7 +17,8 @@ Status DescribeGemma3(Reader& reader, Config& config, TensorMap& map) {
   RopeConfig local;  // its base differs and no scaling applies to it
   local.pairs = global.pairs;
   local.rotary = global.rotary;
-  MIRAGE_TRY_ASSIGN(local.base, reader.KeyOr<float>("rope.freq_base_swa", 10000.0f));
+  local.base_key = "rope.freq_base_swa";
+  MIRAGE_TRY_ASSIGN(local.base, reader.KeyOr<float>(local.base_key, 10000.0f));
   config.ropes = {std::move(global), std::move(local)};
   MIRAGE_TRY(BindEnds(reader, config, map));
   for (int32_t layer = 0; layer < static_cast<int32_t>(config.layers.size()); ++layer) {

@@ -11,8 +11,9 @@ Status DescribeLlama(Reader& reader, Config& config, TensorMap& map) {
   if (reader.Has("expert_count")) {
     MIRAGE_TRY_ASSIGN(const uint64_t experts, reader.Key<uint64_t>("expert_count"));
     if (experts > 0)
-      return Fail(Code::kUnsupported, "a llama file with " + std::to_string(experts) +
-                                          " experts: mixtures of experts are not in this build");
+      return reader.AboutKey(
+          Code::kUnsupported, "expert_count",
+          "is " + std::to_string(experts) + ": mixtures of experts are not in this build");
   }
   MIRAGE_TRY_ASSIGN(RopeConfig rope, ReadRope(reader, config, kernels::RopePairs::kAdjacent));
   config.ropes.push_back(std::move(rope));

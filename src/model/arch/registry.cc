@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
+#include "base/printable.h"
 #include "model/arch/architectures.h"
 
 namespace mirage::model {
@@ -16,11 +17,7 @@ constexpr Architecture kArchitectures[] = {
     {"phi3", "Phi 3, Phi 3.5, Phi 4", DescribePhi3},
 };
 
-}  // namespace
-
-std::span<const Architecture> Architectures() { return kArchitectures; }
-
-Result<Description> Describe(const format::ModelFile& file, int64_t session_context) {
+Result<Description> Read(const format::ModelFile& file, int64_t session_context) {
   MIRAGE_TRY_ASSIGN(const auto name, file.metadata().Get<std::string>("general.architecture"));
   const auto* known =
       std::find_if(std::begin(kArchitectures), std::end(kArchitectures),
@@ -29,8 +26,9 @@ Result<Description> Describe(const format::ModelFile& file, int64_t session_cont
     std::string list;
     for (const Architecture& architecture : kArchitectures)
       list += (list.empty() ? "" : ", ") + std::string(architecture.name);
-    return Fail(Code::kUnsupported,
-                "architecture '" + name + "' is not known to this build, which runs " + list);
+    return KeyError(
+        Code::kUnsupported, "general.architecture",
+        "is '" + Printable(name, 64) + "', which is not known to this build; it runs " + list);
   }
   Reader reader(file, name, session_context);
   Description description;
@@ -38,6 +36,14 @@ Result<Description> Describe(const format::ModelFile& file, int64_t session_cont
   MIRAGE_TRY(description.config.Validate());
   MIRAGE_TRY(reader.CheckEveryTensorRead());
   return description;
+}
+
+}  // namespace
+
+std::span<const Architecture> Architectures() { return kArchitectures; }
+
+Result<Description> Describe(const format::ModelFile& file, int64_t session_context) {
+  return file.Locate(Read(file, session_context));
 }
 
 }  // namespace mirage::model

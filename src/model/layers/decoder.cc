@@ -82,13 +82,13 @@ Status Decoder::Attention(const Backend& backend, int32_t layer, const Vectors& 
   const int64_t kv_width = int64_t{shape.kv_heads} * shape.head_dim;
 
   kernels::Activations x{};
-  MIRAGE_TRY(NormInto(backend, places.qkv, buffers.hidden, vectors[Vector::kAttentionNorm], tokens,
-                      config_.embedding, config_.norm_epsilon, buffers.normed, buffers.quantized,
-                      &x));
+  MIRAGE_TRY(NormInto(backend, places.qkv, !step.adapted.empty(), buffers.hidden,
+                      vectors[Vector::kAttentionNorm], tokens, config_.embedding,
+                      config_.norm_epsilon, buffers.normed, buffers.quantized, &x));
   const LinearOutput qkv[] = {{buffers.q, q_width, vectors[Vector::kQBias]},
                               {buffers.k, kv_width, vectors[Vector::kKBias]},
                               {buffers.v, kv_width, vectors[Vector::kVBias]}};
-  MIRAGE_TRY(Linear(backend, places.qkv, layout_, x, tokens, qkv));
+  MIRAGE_TRY(Project(backend, Projection::kQkv, layer, places.qkv, x, step, qkv));
 
   const auto norm_heads = [&](float* values, int32_t heads, const float* weight) -> Status {
     if (weight == nullptr) return {};
@@ -139,7 +139,7 @@ Status Decoder::Attention(const Backend& backend, int32_t layer, const Vectors& 
     x.q8 = buffers.quantized;
   }
   const LinearOutput o[] = {{buffers.projected, config_.embedding, vectors[Vector::kOBias]}};
-  return Linear(backend, places.o, layout_, x, tokens, o);
+  return Project(backend, Projection::kO, layer, places.o, x, step, o);
 }
 
 Status Decoder::FeedForward(const Backend& backend, int32_t layer, const Vectors& vectors,
@@ -147,21 +147,28 @@ Status Decoder::FeedForward(const Backend& backend, int32_t layer, const Vectors
   const LayerConfig& shape = config_.layers[layer];
   const LayerPlaces& places = layout_.layers[layer];
   kernels::Activations x{};
-  MIRAGE_TRY(NormInto(backend, places.gate_up, buffers.hidden, vectors[Vector::kFfnNorm],
-                      step.tokens, config_.embedding, config_.norm_epsilon, buffers.normed,
-                      buffers.quantized, &x));
+  MIRAGE_TRY(NormInto(backend, places.gate_up, !step.adapted.empty(), buffers.hidden,
+                      vectors[Vector::kFfnNorm], step.tokens, config_.embedding,
+                      config_.norm_epsilon, buffers.normed, buffers.quantized, &x));
   const LinearOutput gate_up[] = {{buffers.gate, shape.ffn, vectors[Vector::kGateBias]},
                                   {buffers.up, shape.ffn, vectors[Vector::kUpBias]}};
-  MIRAGE_TRY(Linear(backend, places.gate_up, layout_, x, step.tokens, gate_up));
+  MIRAGE_TRY(Project(backend, Projection::kGateUp, layer, places.gate_up, x, step, gate_up));
 
   kernels::GatedArgs gated{buffers.gate, buffers.up, nullptr,   nullptr,
                            step.tokens,  shape.ffn,  shape.ffn, config_.activation};
-  if (places.down.ReadsFloats()) gated.y = buffers.gate;
+  if (places.down.ReadsFloats() || !step.adapted.empty()) gated.y = buffers.gate;
   if (places.down.ReadsQuantized()) gated.q = buffers.quantized;
   MIRAGE_TRY(backend.ops.gated(backend.stream, gated));
 
   const LinearOutput down[] = {{buffers.projected, config_.embedding, vectors[Vector::kDownBias]}};
-  return Linear(backend, places.down, layout_, {gated.y, gated.q}, step.tokens, down);
+  return Project(backend, Projection::kDown, layer, places.down, {gated.y, gated.q}, step, down);
+}
+
+Status Decoder::Project(const Backend& backend, Projection projection, int32_t layer,
+                        const MatrixGroup& group, const kernels::Activations& x, const Step& step,
+                        std::span<const LinearOutput> outputs) const {
+  MIRAGE_TRY(Linear(backend, group, layout_, x, step.tokens, outputs));
+  return AddLowRank(backend, step.adapted, projection, layer, group, x.f32, outputs);
 }
 
 Status Decoder::AddResidual(const Backend& backend, const float* norm, const Buffers& buffers,
@@ -175,13 +182,13 @@ Status Decoder::AddResidual(const Backend& backend, const float* norm, const Buf
                          {buffers.projected, buffers.hidden, int64_t{step.tokens} * width});
 }
 
-Status NormInto(const Backend& backend, const MatrixGroup& next, const float* x,
+Status NormInto(const Backend& backend, const MatrixGroup& next, bool adapted, const float* x,
                 const float* weight, int32_t rows, int32_t cols, float epsilon, float* floats,
                 kernels::ActBlock* blocks, kernels::Activations* out) {
-  out->f32 = next.ReadsFloats() ? floats : nullptr;
+  out->f32 = next.ReadsFloats() || adapted ? floats : nullptr;
   out->q8 = next.ReadsQuantized() ? blocks : nullptr;
   return backend.ops.rms_norm(
-      backend.stream, {x, weight, next.ReadsFloats() ? floats : nullptr,
+      backend.stream, {x, weight, next.ReadsFloats() || adapted ? floats : nullptr,
                        next.ReadsQuantized() ? blocks : nullptr, rows, cols, cols, cols, epsilon});
 }
 

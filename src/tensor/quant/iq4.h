@@ -45,6 +45,9 @@ static_assert(sizeof(BlockIQ4_XS) == 136);
          ((block.scales_h >> 2 * group) & 3) << 4;
 }
 
+[[nodiscard]] inline bool Finite(const BlockIQ4_NL& block) { return IsFiniteHalf(block.d); }
+[[nodiscard]] inline bool Finite(const BlockIQ4_XS& block) { return IsFiniteHalf(block.d); }
+
 inline void Decode(const BlockIQ4_NL& block, float* out) {
   const float d = HalfToFloat(block.d);
   for (int i = 0; i < 32; ++i)

@@ -123,6 +123,18 @@ constexpr void PutScaleMin(uint8_t* scales, int group, ScaleMin value) {
                                                            << 4;
 }
 
+[[nodiscard]] inline bool Finite(const BlockQ2_K& block) {
+  return IsFiniteHalf(block.d) && IsFiniteHalf(block.dmin);
+}
+[[nodiscard]] inline bool Finite(const BlockQ3_K& block) { return IsFiniteHalf(block.d); }
+[[nodiscard]] inline bool Finite(const BlockQ4_K& block) {
+  return IsFiniteHalf(block.d) && IsFiniteHalf(block.dmin);
+}
+[[nodiscard]] inline bool Finite(const BlockQ5_K& block) {
+  return IsFiniteHalf(block.d) && IsFiniteHalf(block.dmin);
+}
+[[nodiscard]] inline bool Finite(const BlockQ6_K& block) { return IsFiniteHalf(block.d); }
+
 inline void Decode(const BlockQ2_K& block, float* out) {
   const float d = HalfToFloat(block.d);
   const float dmin = HalfToFloat(block.dmin);

@@ -29,6 +29,8 @@ static_assert(sizeof(BlockMXFP4) == 17);
   return std::bit_cast<float>(static_cast<uint32_t>(e) << 23);
 }
 
+[[nodiscard]] inline bool Finite(const BlockMXFP4& block) { return block.e != 255; }
+
 inline void Decode(const BlockMXFP4& block, float* out) {
   const float scale = E8m0ToFloat(block.e);
   for (int i = 0; i < 32; ++i) out[i] = scale * kE2m1Values[GetBits(block.qs, NibblePlace(i), 15)];

@@ -58,6 +58,16 @@ static_assert(sizeof(BlockQ8_0) == 34);
 // The fifth bit of element i.
 [[nodiscard]] constexpr BitPlace FifthBitPlace(int i) { return {i / 8, i % 8}; }
 
+[[nodiscard]] inline bool Finite(const BlockQ4_0& block) { return IsFiniteHalf(block.d); }
+[[nodiscard]] inline bool Finite(const BlockQ4_1& block) {
+  return IsFiniteHalf(block.d) && IsFiniteHalf(block.m);
+}
+[[nodiscard]] inline bool Finite(const BlockQ5_0& block) { return IsFiniteHalf(block.d); }
+[[nodiscard]] inline bool Finite(const BlockQ5_1& block) {
+  return IsFiniteHalf(block.d) && IsFiniteHalf(block.m);
+}
+[[nodiscard]] inline bool Finite(const BlockQ8_0& block) { return IsFiniteHalf(block.d); }
+
 inline void Decode(const BlockQ4_0& block, float* out) {
   const float d = HalfToFloat(block.d);
   for (int i = 0; i < 32; ++i)

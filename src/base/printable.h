@@ -1,12 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
+#pragma once
 
-#include "format/printable.h"
+// Printable: untrusted bytes made fit for a message or a terminal.
+//
+// Well-formed UTF-8 other than control characters stays as it is; every other byte appears as \n,
+// \t, \\ or \xNN, so that a file cannot write escape sequences to whoever inspects it.
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
+#include <string>
+#include <string_view>
 
-namespace mirage::format {
-namespace {
+namespace mirage {
+namespace printable {
 
 constexpr char32_t kMalformed = 0xFFFFFFFF;
 
@@ -17,7 +24,7 @@ struct Utf8Char {
 
 // The first character of non-empty `text`; kMalformed and one byte when no well-formed sequence is
 // there (Unicode table 3-7: no overlong forms, surrogates, or values past U+10FFFF).
-Utf8Char FirstChar(std::string_view text) {
+inline Utf8Char FirstChar(std::string_view text) {
   const auto byte = [&](size_t i) { return static_cast<uint8_t>(text[i]); };
   const uint8_t lead = byte(0);
   if (lead < 0x80) return {lead, 1};
@@ -35,12 +42,12 @@ Utf8Char FirstChar(std::string_view text) {
 }
 
 // C0, DEL, C1, and the characters that turn the direction of the text around them.
-bool IsControl(char32_t c) {
+inline bool IsControl(char32_t c) {
   return c < 0x20 || (c >= 0x7F && c < 0xA0) || (c >= 0x202A && c <= 0x202E) ||
          (c >= 0x2066 && c <= 0x2069) || c == 0x200E || c == 0x200F;
 }
 
-void AppendEscaped(std::string_view bytes, std::string& out) {
+inline void AppendEscaped(std::string_view bytes, std::string& out) {
   constexpr char kHex[] = "0123456789abcdef";
   for (const char c : bytes) {
     const auto byte = static_cast<uint8_t>(c);
@@ -50,13 +57,14 @@ void AppendEscaped(std::string_view bytes, std::string& out) {
   }
 }
 
-}  // namespace
+}  // namespace printable
 
-std::string Printable(std::string_view bytes, size_t max_chars) {
+// At most about `max_chars` bytes of output; "..." ends a text that was cut.
+[[nodiscard]] inline std::string Printable(std::string_view bytes, size_t max_chars) {
   std::string out;
   while (!bytes.empty()) {
     if (out.size() >= max_chars) return out + "...";
-    const Utf8Char c = FirstChar(bytes);
+    const printable::Utf8Char c = printable::FirstChar(bytes);
     const std::string_view text = bytes.substr(0, c.bytes);
     bytes.remove_prefix(c.bytes);
     if (c.code_point == '\n') {
@@ -65,8 +73,8 @@ std::string Printable(std::string_view bytes, size_t max_chars) {
       out += "\\t";
     } else if (c.code_point == '\\') {
       out += "\\\\";
-    } else if (c.code_point == kMalformed || IsControl(c.code_point)) {
-      AppendEscaped(text, out);
+    } else if (c.code_point == printable::kMalformed || printable::IsControl(c.code_point)) {
+      printable::AppendEscaped(text, out);
     } else {
       out += text;
     }
@@ -74,8 +82,9 @@ std::string Printable(std::string_view bytes, size_t max_chars) {
   return out;
 }
 
-bool IsPrintableAscii(std::string_view bytes) {
+// True when every byte is a printable ASCII character: what names and keys consist of.
+[[nodiscard]] inline bool IsPrintableAscii(std::string_view bytes) {
   return std::all_of(bytes.begin(), bytes.end(), [](char c) { return c >= 0x20 && c < 0x7F; });
 }
 
-}  // namespace mirage::format
+}  // namespace mirage
