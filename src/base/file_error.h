@@ -7,6 +7,7 @@
 // (format::ModelFile::Locate); until then the message names the part alone.
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -16,7 +17,8 @@ namespace mirage {
 
 [[nodiscard]] inline tl::unexpected<Error> AboutPart(Code code, std::string message,
                                                      FilePart part) {
-  return tl::unexpected<Error>(Error{code, std::move(message), 0, 0, std::move(part)});
+  return tl::unexpected<Error>(
+      Error{code, std::move(message), 0, 0, std::make_shared<const FilePart>(std::move(part))});
 }
 
 // The file as a whole.

@@ -11,6 +11,7 @@
 //   MIRAGE_TRY_ASSIGN(const auto file, OpenFile(path));
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <tl/expected.hpp>
@@ -55,7 +56,13 @@ struct Error {
   std::string message;
   uint64_t needed_bytes = 0;
   uint64_t available_bytes = 0;
-  FilePart part = {};
+  // Shared, because most errors have none: a Result is in every frame of a recursion, and stays
+  // small.
+  std::shared_ptr<const FilePart> part = nullptr;
+
+  [[nodiscard]] FilePart::Kind part_kind() const {
+    return part ? part->kind : FilePart::Kind::kNone;
+  }
 
   // Prefixes the message with where it happened: "blk.3.attn_q.weight: offset past the end".
   [[nodiscard]] Error Within(std::string_view where) && {

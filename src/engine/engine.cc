@@ -29,7 +29,7 @@ constexpr int64_t kLeastPartOfGrant = 32;
 
 // What a model gives is its file's doing, but for what a caller's adapters make of it.
 Error AboutModel(const ModelRunner& runner, const ActiveRequest& request, Error error) {
-  if (error.part.kind != FilePart::Kind::kFile || request.adapters() == nullptr)
+  if (error.part_kind() != FilePart::Kind::kFile || request.adapters() == nullptr)
     return runner.Locate(std::move(error));
   return {Code::kInvalidArgument, std::move(error.message) + " with the answer's adapters"};
 }

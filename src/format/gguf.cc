@@ -73,7 +73,7 @@ class ShardReader {
 Result<Shard> ShardReader::Read() {
   if (Status status = ReadHeader(); !status) {
     Error error = std::move(status).error();
-    const bool about_key = error.part.kind == FilePart::Kind::kKey;
+    const bool about_key = error.part_kind() == FilePart::Kind::kKey;
     return Fail(about_key ? result_.metadata.Locate(std::move(error))
                           : std::move(error).Within(source_->name()));
   }

@@ -250,7 +250,7 @@ Status AppendElement(const MetadataEntry& entry, uint64_t index, Cursor& cursor,
 
 // What the source had to say while a value was read names only itself.
 Error NamingKey(const MetadataEntry& entry, Error error) {
-  if (error.part.kind == FilePart::Kind::kKey) return error;
+  if (error.part_kind() == FilePart::Kind::kKey) return error;
   return std::move(error).Within("key '" + entry.key + "'");
 }
 
@@ -363,11 +363,11 @@ uint64_t Metadata::ByteOf(const MetadataEntry& entry, uint64_t element) const {
 }
 
 Error Metadata::Locate(Error error) const {
-  if (error.part.kind != FilePart::Kind::kKey || source_ == nullptr) return error;
-  const FilePart part = std::exchange(error.part, {});
-  const MetadataEntry* entry = Find(part.name);
+  if (error.part_kind() != FilePart::Kind::kKey || source_ == nullptr) return error;
+  const auto part = std::exchange(error.part, nullptr);
+  const MetadataEntry* entry = Find(part->name);
   if (entry != nullptr)
-    error = std::move(error).Within("byte " + std::to_string(ByteOf(*entry, part.within)));
+    error = std::move(error).Within("byte " + std::to_string(ByteOf(*entry, part->within)));
   return std::move(error).Within(source_->name());
 }
 

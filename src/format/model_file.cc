@@ -99,13 +99,14 @@ Status ModelFile::ReadTensor(const TensorInfo& tensor, uint64_t begin,
 }
 
 Error ModelFile::Locate(Error error) const {
-  if (error.part.kind == FilePart::Kind::kNone) return error;
-  if (error.part.kind == FilePart::Kind::kKey) return metadata().Locate(std::move(error));
-  const FilePart part = std::exchange(error.part, {});
-  const TensorInfo* tensor = part.kind == FilePart::Kind::kTensor ? FindTensor(part.name) : nullptr;
+  if (error.part_kind() == FilePart::Kind::kNone) return error;
+  if (error.part_kind() == FilePart::Kind::kKey) return metadata().Locate(std::move(error));
+  const auto part = std::exchange(error.part, nullptr);
+  const TensorInfo* tensor =
+      part->kind == FilePart::Kind::kTensor ? FindTensor(part->name) : nullptr;
   if (tensor == nullptr) return std::move(error).Within(parts_.shards[0]->name());
   return std::move(error)
-      .Within("byte " + std::to_string(tensor->extent.offset + part.within))
+      .Within("byte " + std::to_string(tensor->extent.offset + part->within))
       .Within(parts_.shards[tensor->extent.shard]->name());
 }
 

@@ -99,7 +99,8 @@ Status LoadedModel::ReadText() {
         tool_call_form_ = Deep([&] { return text::FindToolCallForm(*chat_template_); });
     } else {
       Error error = std::move(chat_template).error().Within("the model's chat template");
-      error.part = {FilePart::Kind::kKey, std::string(kTemplate), 0};
+      error.part = std::make_shared<const FilePart>(
+          FilePart{FilePart::Kind::kKey, std::string(kTemplate), 0});
       chat_template_error_ = file().Locate(std::move(error));
     }
     answer_format_ = text::DetectAnswerFormat(source, [&](std::string_view spelling) {

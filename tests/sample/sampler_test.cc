@@ -181,7 +181,7 @@ TEST(Sampler, LogitsThatDoNotCompareAreErrorsNamingTheToken) {
       const auto choice = SampleOnce(params, {0, 1, bad, 2});
       ASSERT_FALSE(choice);
       EXPECT_EQ(choice.error().code, Code::kCorrupt);
-      EXPECT_EQ(choice.error().part.kind, FilePart::Kind::kFile);
+      EXPECT_EQ(choice.error().part_kind(), FilePart::Kind::kFile);
       EXPECT_NE(choice.error().message.find("token 2"), std::string::npos);
     }
   }

@@ -20,7 +20,7 @@ void ExpectFailure(SmallVocab vocab, Code code, std::string_view words) {
   ASSERT_FALSE(tokenizer) << words;
   EXPECT_EQ(tokenizer.error().code, code);
   EXPECT_NE(tokenizer.error().message.find(words), std::string::npos) << tokenizer.error().message;
-  EXPECT_EQ(tokenizer.error().part.kind, FilePart::Kind::kKey) << tokenizer.error().message;
+  EXPECT_EQ(tokenizer.error().part_kind(), FilePart::Kind::kKey) << tokenizer.error().message;
 }
 
 TEST(HostileVocab, AModelWithoutATokenizerIsUnsupportedByName) {
