@@ -20,5 +20,6 @@ inline constexpr size_t kFirstPlanOptions = 32;
 inline constexpr size_t kFirstEmbedOptions = 40;
 inline constexpr size_t kFirstScoreOptions = 32;
 inline constexpr size_t kFirstAllocator = 32;
+inline constexpr size_t kFirstPackOptions = 32;
 
 }  // namespace mirage::abi

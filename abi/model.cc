@@ -16,8 +16,8 @@
 #include "abi/guard.h"
 #include "abi/handles.h"
 #include "abi/metadata.h"
+#include "abi/model_parts.h"
 #include "abi/structs.h"
-#include "format/shards.h"
 #include "model/cpu_kernels.h"
 #include "platform/file.h"
 #include "platform/memory_budget.h"
@@ -26,7 +26,7 @@
 namespace mirage::abi {
 namespace {
 
-using Parts = std::vector<std::shared_ptr<const ByteSource>>;
+using Parts = ModelParts;
 
 mirage_model_options DefaultModelOptions() {
   mirage_model_options options{};
@@ -128,6 +128,7 @@ class BorrowedMemory final : public ByteSource {
   [[nodiscard]] Status ReadAt(uint64_t offset, std::span<std::byte> out) const override {
     return source_.ReadAt(offset, out);
   }
+  [[nodiscard]] std::span<const std::byte> Mapping() const override { return source_.Mapping(); }
 
  private:
   const void* const data_;
@@ -189,12 +190,7 @@ mirage_status mirage_model_open(mirage_runtime* runtime, const char* path,
   return Guard(error, [&]() -> Status {
     MIRAGE_TRY(CheckOpening(runtime, out));
     MIRAGE_TRY(CheckPointer(path, "path"));
-    MIRAGE_TRY_ASSIGN(const std::vector<std::string> paths, format::ShardPaths(path));
-    Parts parts;
-    for (const std::string& part : paths) {
-      MIRAGE_TRY_ASSIGN(std::unique_ptr<platform::File> file, platform::File::Open(part));
-      parts.push_back(std::move(file));
-    }
+    MIRAGE_TRY_ASSIGN(Parts parts, OpenModelParts(path));
     MIRAGE_TRY_ASSIGN(*out, OpenModel(runtime, std::move(parts), options));
     return {};
   });

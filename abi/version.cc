@@ -42,6 +42,7 @@ constexpr std::string_view kFeatures[] = {
     "classify",
     "lora",
     "infill",
+    "pack",
 };
 
 struct StatusRow {

@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "kernels/pack.h"
+#include "tensor/packed_rows.h"
 
 namespace mirage::kernels {
 namespace {
@@ -27,7 +27,7 @@ Status CheckLayer(const char* op, const KvLayer& layer) {
 Status CheckOutput(const MatMulArgs& args, const MatMulOutput& output) {
   const WeightView& weight = output.weight;
   const std::string name(tensor::Name(weight.dtype));
-  if (!IsPackable(weight.dtype))
+  if (!tensor::IsPackable(weight.dtype))
     return Fail(Code::kUnsupported, "matmul: no kernel for weights of type " + name);
   MIRAGE_TRY(tensor::RowBytes(weight.dtype, weight.cols));
   if (weight.segment_count < 0 || weight.segment_count > kMaxSegments)

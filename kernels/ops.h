@@ -22,11 +22,13 @@
 #include "base/result.h"
 #include "platform/stream.h"
 #include "tensor/dtype.h"
+#include "tensor/packed_rows.h"
 
 namespace mirage::kernels {
 
 using platform::Stream;
 using tensor::DType;
+using tensor::kRowGroup;
 
 // ---- activations
 // ------------------------------------------------------------------------------------------------
@@ -124,7 +126,7 @@ struct DequantizeRowsArgs {
 inline constexpr int kMaxSegments = 8;
 inline constexpr int kMaxOutputs = 3;
 
-// A run of rows of a weight in the packed layout (kernels/pack.h).
+// A run of rows of a weight in the packed layout (tensor/packed_rows.h).
 struct WeightSegment {
   const std::byte* data;
   int32_t row0;  // first row within the whole tensor
@@ -165,7 +167,7 @@ struct MatMulArgs {
 
 // What an adapter adds to the product with one weight.
 struct LowRankOutput {
-  DType a_type;        // F32, F16 or BF16, as b_type
+  DType a_type;  // F32, F16 or BF16, as b_type
   DType b_type;
   const std::byte* a;  // packed rows [RoundUp(rank, 8), cols]; those past `rank` are without use
   const std::byte* b;  // packed rows [rows, rank]

@@ -24,6 +24,7 @@ void AddPerplexity(CLI::App& app, Action& chosen);
 void AddInspect(CLI::App& app, Action& chosen);
 void AddBench(CLI::App& app, Action& chosen);
 void AddGrammarCheck(CLI::App& app, Action& chosen);
+void AddPack(CLI::App& app, Action& chosen);
 
 // A subcommand whose options live in `flags` for as long as the program runs.
 template <typename Flags>

@@ -22,7 +22,7 @@ namespace mirage::cli {
 namespace {
 
 // Commands that are documented but that this build does not have.
-constexpr const char* kAbsentCommands[] = {"pack", "serve", "sim"};
+constexpr const char* kAbsentCommands[] = {"serve", "sim"};
 
 // A file opened while descriptor 0, 1 or 2 is closed would take its place and be read as the
 // standard input, or be written to.
@@ -62,6 +62,7 @@ int Main(int argc, char** argv) {
   AddInspect(app, chosen);
   AddBench(app, chosen);
   AddGrammarCheck(app, chosen);
+  AddPack(app, chosen);
   const auto commands = app.get_subcommands(
       [&](const CLI::App* command) { return argc > 1 && command->check_name(argv[1]); });
   if (argc > 1 && commands.empty() && app.get_option_no_throw(argv[1]) == nullptr)

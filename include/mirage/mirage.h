@@ -102,7 +102,8 @@ MIRAGE_API const char* mirage_version_string(void);
  * know. Names: "gguf", "split-files", "chat-template", "external-sampler", "logprobs", "score",
  * "plan", "memory-limit", "allocator", "saved-sessions", "fork", "prefix-sharing", "draft-tokens",
  * "draft-model", "grammar-check", "grammar", "trace", "samples", "overflow", "echo",
- * "prompt-logprobs", "tool-calls", "embed", "score-choices", "classify", "lora", "infill".
+ * "prompt-logprobs", "tool-calls", "embed", "score-choices", "classify", "lora", "infill",
+ * "pack".
  * Threads: any. Since 0.1. */
 MIRAGE_API int32_t mirage_has_feature(const char* name);
 

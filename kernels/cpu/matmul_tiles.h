@@ -13,7 +13,7 @@
 #include "kernels/cpu/kernels.h"
 #include "kernels/cpu/quant_types.h"
 #include "kernels/integer_block.h"
-#include "kernels/pack.h"
+#include "tensor/packed_rows.h"
 
 namespace mirage::kernels {
 namespace {

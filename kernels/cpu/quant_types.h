@@ -13,7 +13,7 @@
 //
 // Bytes are unsigned with kOffset (a power of two) to be subtracted, or signed (kSigned). kMaxByte
 // bounds unsigned bytes: it tells AVX2 how many products of pairs fit 16 bits. Offsets in `w` are
-// those of kernels/pack.cc times 8.
+// those of src/tensor/packed_rows.cc times 8.
 
 #include <cstdint>
 

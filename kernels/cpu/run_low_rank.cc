@@ -4,8 +4,8 @@
 #include <span>
 
 #include "kernels/cpu/op_table.h"
-#include "kernels/pack.h"
 #include "platform/thread_pool.h"
+#include "tensor/packed_rows.h"
 
 namespace mirage::kernels {
 namespace {
@@ -104,10 +104,10 @@ void RunLowRank(const CpuKernels& kernels, platform::ThreadPool& pool, const Low
   for (int32_t i = 0; i < args.output_count; ++i) {
     const LowRankOutput& output = args.outputs[i];
     const int32_t padded = (output.rank + kRowGroup - 1) / kRowGroup * kRowGroup;
-    down[i] = {output.a_type, output.a, padded, args.cols, args.x, args.cols, t, t_stride, false,
-               1.0f};
-    up[i] = {output.b_type, output.b,        output.rows,     output.rank, t,
-             t_stride,      output.y,        output.y_stride, true,        output.scale};
+    down[i] = {output.a_type, output.a, padded,   args.cols, args.x,
+               args.cols,     t,        t_stride, false,     1.0f};
+    up[i] = {output.b_type, output.b, output.rows,     output.rank, t,
+             t_stride,      output.y, output.y_stride, true,        output.scale};
     t += padded;
   }
   const auto count = static_cast<size_t>(args.output_count);

@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "kernels/cpu/op_table.h"
-#include "kernels/pack.h"
 #include "platform/thread_pool.h"
+#include "tensor/packed_rows.h"
 
 namespace mirage::kernels {
 namespace {

@@ -12,8 +12,8 @@
 
 #include "kernels/cpu/quant_types.h"
 #include "kernels/ops.h"
-#include "kernels/pack.h"
 #include "kernels/vector_math.h"
+#include "tensor/packed_rows.h"
 
 namespace mirage::kernels {
 namespace {

@@ -5,9 +5,9 @@
 
 #include "kernels/check.h"
 #include "kernels/integer_block.h"
-#include "kernels/pack.h"
 #include "kernels/ref/ref_ops.h"
 #include "platform/stream.h"
+#include "tensor/packed_rows.h"
 
 namespace mirage::kernels::ref {
 namespace {
@@ -65,12 +65,10 @@ void AddLowRank(const LowRankArgs& args, const LowRankOutput& output) {
   std::vector<float> t(static_cast<size_t>(output.rank));
   for (int64_t m = 0; m < args.tokens; ++m) {
     for (size_t k = 0; k < t.size(); ++k)
-      t[k] =
-          DotFloat(output.a_type, a.data() + k * a_row_bytes, args.x + m * args.cols, args.cols);
+      t[k] = DotFloat(output.a_type, a.data() + k * a_row_bytes, args.x + m * args.cols, args.cols);
     for (int32_t row = 0; row < output.rows; ++row) {
-      const float sum =
-          DotFloat(output.b_type, b.data() + static_cast<uint64_t>(row) * b_row_bytes, t.data(),
-                   output.rank);
+      const float sum = DotFloat(output.b_type, b.data() + static_cast<uint64_t>(row) * b_row_bytes,
+                                 t.data(), output.rank);
       float& y = output.y[m * output.y_stride + row];
       y = std::fma(output.scale, sum, y);
     }

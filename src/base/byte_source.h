@@ -29,6 +29,11 @@ class ByteSource {
   // Fills all of `out` from `offset`, or fails with kCorrupt (past the end) or kIo.
   [[nodiscard]] virtual Status ReadAt(uint64_t offset, std::span<std::byte> out) const = 0;
 
+  // All bytes in place, for as long as the source is there; empty where they can only be read.
+  [[nodiscard]] virtual std::span<const std::byte> Mapping() const { return {}; }
+  // These of them will not be read in place soon: memory that holds them for us alone may go.
+  virtual void DropMapping(uint64_t /*offset*/, uint64_t /*count*/) const {}
+
  protected:
   [[nodiscard]] Status CheckRange(uint64_t offset, uint64_t count) const {
     if (offset <= bytes() && count <= bytes() - offset) return {};
@@ -51,6 +56,7 @@ class MemorySource final : public ByteSource {
     if (!out.empty()) std::memcpy(out.data(), data_.data() + offset, out.size());
     return {};
   }
+  [[nodiscard]] std::span<const std::byte> Mapping() const override { return data_; }
 
  private:
   std::span<const std::byte> data_;

@@ -12,6 +12,7 @@
 #include "base/file_error.h"
 #include "base/printable.h"
 #include "format/cursor.h"
+#include "format/metadata_io.h"
 
 namespace mirage::format {
 namespace {
@@ -21,9 +22,7 @@ constexpr uint64_t kDefaultAlignment = 32;
 constexpr uint64_t kLeastAlignment = 8;
 constexpr uint32_t kQuantizationVersion = 2;  // of the block layouts in tensor/quant
 
-// The least bytes an item of a counted list can take: what a count is checked against before it is
-// believed.
-constexpr uint64_t kLeastKeyBytes = 8 + 1 + 4 + 1;  // count, name, type, u8
+// The least bytes a tensor can take: what their count is checked against before it is believed.
 constexpr uint64_t kLeastTensorBytes =
     8 + 1 + 4 + 8 + 4 + 8;  // count, name, rank, dimension, type, offset
 
@@ -50,18 +49,10 @@ class ShardReader {
  private:
   Status ReadHeader();
   Status ReadVersion();
-  Status ReadMetadata(uint64_t keys);
-  Result<MetadataEntry> ReadEntry();
-  Status ReadValue(MetadataEntry& entry);
-  Status SkipArray(const MetadataEntry& entry);
-  Status SkipBools(uint64_t count);
   Status ReadAlignment();
   Status ReadTensors(uint64_t tensors);
   Result<TensorInfo> ReadTensor();
   Status PlaceTensors();
-
-  Result<std::string> ReadName(uint64_t limit);
-  Result<ValueType> ReadType();
 
   std::shared_ptr<const ByteSource> source_;
   uint32_t shard_;
@@ -84,7 +75,7 @@ Status ShardReader::ReadHeader() {
   MIRAGE_TRY(ReadVersion());
   MIRAGE_TRY_ASSIGN(const uint64_t tensors, cursor_.Read<uint64_t>());
   MIRAGE_TRY_ASSIGN(const uint64_t keys, cursor_.Read<uint64_t>());
-  MIRAGE_TRY(ReadMetadata(keys));
+  MIRAGE_TRY_ASSIGN(result_.metadata, ReadMetadata(cursor_, keys, source_, limits_));
   MIRAGE_TRY(ReadAlignment());
   MIRAGE_TRY(ReadTensors(tensors));
   return PlaceTensors();
@@ -102,126 +93,6 @@ Status ShardReader::ReadVersion() {
                                         " in big-endian byte order, only little-endian is read");
   return Fail(Code::kUnsupported,
               "GGUF version " + std::to_string(version) + ", only 2 and 3 are read");
-}
-
-Status ShardReader::ReadMetadata(uint64_t keys) {
-  MIRAGE_TRY(cursor_.NeedItems(keys, kLeastKeyBytes, "keys"));
-  if (keys > limits_.keys)
-    return Fail(Code::kUnsupported,
-                std::to_string(keys) + " keys, the limit is " + std::to_string(limits_.keys));
-  std::vector<MetadataEntry> entries;
-  entries.reserve(keys);
-  for (uint64_t i = 0; i < keys; ++i) {
-    const uint64_t at = cursor_.position();
-    Result<MetadataEntry> entry = ReadEntry();
-    if (!entry)
-      return Fail(std::move(entry).error().Within("key " + std::to_string(i) + " at byte " +
-                                                  std::to_string(at)));
-    entries.push_back(std::move(*entry));
-  }
-  MIRAGE_TRY_ASSIGN(result_.metadata, Metadata::Make(std::move(entries), source_));
-  return {};
-}
-
-Result<std::string> ShardReader::ReadName(uint64_t limit) {
-  const uint64_t at = cursor_.position();
-  MIRAGE_TRY_ASSIGN(const uint64_t bytes, cursor_.Read<uint64_t>());
-  if (bytes == 0 || bytes > limit)
-    return Fail(Code::kCorrupt, "a name of " + std::to_string(bytes) + " bytes at byte " +
-                                    std::to_string(at) + ", expected 1 to " +
-                                    std::to_string(limit));
-  MIRAGE_TRY_ASSIGN(std::string name, cursor_.ReadString(bytes));
-  if (!IsPrintableAscii(name))
-    return Fail(Code::kCorrupt, "the name '" + Printable(name, 64) + "' at byte " +
-                                    std::to_string(at) + " is not printable ASCII");
-  return name;
-}
-
-Result<ValueType> ShardReader::ReadType() {
-  const uint64_t at = cursor_.position();
-  MIRAGE_TRY_ASSIGN(const uint32_t type, cursor_.Read<uint32_t>());
-  if (type >= kValueTypes)
-    return Fail(Code::kCorrupt,
-                "unknown value type " + std::to_string(type) + " at byte " + std::to_string(at));
-  return static_cast<ValueType>(type);
-}
-
-Result<MetadataEntry> ShardReader::ReadEntry() {
-  MetadataEntry entry;
-  MIRAGE_TRY_ASSIGN(entry.key, ReadName(limits_.key_bytes));
-  if (Status status = ReadValue(entry); !status)
-    return Fail(std::move(status).error().Within("'" + Printable(entry.key, 256) + "'"));
-  return entry;
-}
-
-Status ShardReader::ReadValue(MetadataEntry& entry) {
-  MIRAGE_TRY_ASSIGN(entry.type, ReadType());
-  entry.element_type = entry.type;
-  if (entry.type == ValueType::kArray) {
-    MIRAGE_TRY_ASSIGN(entry.element_type, ReadType());
-    if (entry.element_type == ValueType::kArray)
-      return Fail(Code::kUnsupported,
-                  "an array of arrays at byte " + std::to_string(cursor_.position()));
-    MIRAGE_TRY_ASSIGN(entry.count, cursor_.Read<uint64_t>());
-  } else if (entry.type == ValueType::kString) {
-    MIRAGE_TRY_ASSIGN(entry.bytes, cursor_.Read<uint64_t>());
-  } else {
-    entry.bytes = FixedBytes(entry.type);
-  }
-  entry.offset = cursor_.position();
-  // A first pass finds where the value ends and that it lies in the file; only then is memory
-  // taken.
-  if (entry.type == ValueType::kArray) {
-    MIRAGE_TRY(SkipArray(entry));
-    entry.bytes = cursor_.position() - entry.offset;
-  } else {
-    if (entry.bytes > limits_.string_bytes)
-      return Fail(Code::kCorrupt, "a string of " + std::to_string(entry.bytes) + " bytes at byte " +
-                                      std::to_string(entry.offset) + ", the limit is " +
-                                      std::to_string(limits_.string_bytes));
-    MIRAGE_TRY(cursor_.Skip(entry.bytes));
-  }
-  const bool scalar = !entry.is_array() && entry.type != ValueType::kString;
-  if (scalar || entry.bytes <= limits_.resident_bytes) {
-    cursor_.SeekBack(entry.offset);
-    MIRAGE_TRY_ASSIGN(entry.payload, cursor_.ReadString(entry.bytes));
-  }
-  if (entry.type == ValueType::kBool && static_cast<uint8_t>(entry.payload[0]) > 1)
-    return Fail(Code::kCorrupt, "bool " + std::to_string(static_cast<uint8_t>(entry.payload[0])) +
-                                    " at byte " + std::to_string(entry.offset));
-  return {};
-}
-
-Status ShardReader::SkipBools(uint64_t count) {
-  for (uint64_t i = 0; i < count; ++i) {
-    MIRAGE_TRY_ASSIGN(const uint8_t value, cursor_.Read<uint8_t>());
-    if (value > 1)
-      return Fail(Code::kCorrupt, "element " + std::to_string(i) + " is bool " +
-                                      std::to_string(value) + " at byte " +
-                                      std::to_string(cursor_.position() - 1));
-  }
-  return {};
-}
-
-Status ShardReader::SkipArray(const MetadataEntry& entry) {
-  if (entry.element_type != ValueType::kString) {
-    const uint64_t element_bytes = FixedBytes(entry.element_type);
-    MIRAGE_TRY(cursor_.NeedItems(entry.count, element_bytes, "elements"));
-    if (entry.element_type == ValueType::kBool) return SkipBools(entry.count);
-    return cursor_.Skip(entry.count * element_bytes);
-  }
-  MIRAGE_TRY(cursor_.NeedItems(entry.count, sizeof(uint64_t), "strings"));
-  for (uint64_t i = 0; i < entry.count; ++i) {
-    const uint64_t at = cursor_.position();
-    MIRAGE_TRY_ASSIGN(const uint64_t bytes, cursor_.Read<uint64_t>());
-    if (bytes > limits_.string_bytes)
-      return Fail(Code::kCorrupt, "element " + std::to_string(i) + " at byte " +
-                                      std::to_string(at) + " is a string of " +
-                                      std::to_string(bytes) + " bytes, the limit is " +
-                                      std::to_string(limits_.string_bytes));
-    MIRAGE_TRY(cursor_.Skip(bytes));
-  }
-  return {};
 }
 
 Status ShardReader::ReadAlignment() {
@@ -255,7 +126,7 @@ Status ShardReader::ReadTensors(uint64_t tensors) {
 
 Result<TensorInfo> ShardReader::ReadTensor() {
   TensorInfo tensor;
-  MIRAGE_TRY_ASSIGN(tensor.name, ReadName(limits_.tensor_name_bytes));
+  MIRAGE_TRY_ASSIGN(tensor.name, ReadName(cursor_, limits_.tensor_name_bytes));
   const auto within = [&](Error error) {
     return Fail(std::move(error).Within("'" + tensor.name + "'"));
   };

@@ -20,18 +20,15 @@
 
 #include "base/byte_source.h"
 #include "base/result.h"
+#include "format/metadata_io.h"
 #include "format/model_file.h"
 
 namespace mirage::format {
 
-struct GgufLimits {
+struct GgufLimits : MetadataLimits {
   uint64_t header_bytes = 256ull << 20;  // parts 1 to 3 of one shard
-  uint64_t keys = 1 << 16;
-  uint64_t tensors = 1 << 18;        // of all shards
-  uint64_t key_bytes = 65535;        // the format's own limit
-  uint64_t tensor_name_bytes = 256;  // the format says 64; some writers use more
-  uint64_t string_bytes = 64 << 20;  // any one string value
-  uint64_t resident_bytes = 4096;    // a longer value stays in the file
+  uint64_t tensors = 1 << 18;            // of all shards
+  uint64_t tensor_name_bytes = 256;      // the format says 64; some writers use more
   uint64_t alignment = 1 << 20;
 };
 

@@ -362,6 +362,10 @@ uint64_t Metadata::ByteOf(const MetadataEntry& entry, uint64_t element) const {
   }
 }
 
+Status Metadata::ReadPayload(const MetadataEntry& entry, std::span<std::byte> out) const {
+  return PayloadReader(entry, source_.get()).cursor().ReadBytes(out);
+}
+
 Error Metadata::Locate(Error error) const {
   if (error.part_kind() != FilePart::Kind::kKey || source_ == nullptr) return error;
   const auto part = std::exchange(error.part, nullptr);

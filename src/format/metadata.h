@@ -115,6 +115,9 @@ class Metadata {
   // are not printable UTF-8 appear as \xNN. About `max_chars` long at most.
   [[nodiscard]] Result<std::string> Preview(const MetadataEntry& entry, size_t max_chars) const;
 
+  // An entry's bytes as they are encoded, all of them.
+  [[nodiscard]] Status ReadPayload(const MetadataEntry& entry, std::span<std::byte> out) const;
+
   // Where in the file an entry's value begins; of an array, the value of that element, or of the
   // whole where it has no such element.
   [[nodiscard]] uint64_t ByteOf(const MetadataEntry& entry, uint64_t element) const;
@@ -122,6 +125,9 @@ class Metadata {
   // Names the file, and the byte of the key where there is such a key, in an error about a key.
   // Any other error stays as it is.
   [[nodiscard]] Error Locate(Error error) const;
+
+  // Serves the payloads that stay in it; nullptr when there are none.
+  [[nodiscard]] const std::shared_ptr<const ByteSource>& source() const { return source_; }
 
   // Bytes held by keys, entries and resident payloads.
   [[nodiscard]] size_t heap_bytes() const;

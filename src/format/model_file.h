@@ -5,8 +5,11 @@
 //
 // A *shard* is one file of a model; most models are one shard. An *extent* is a run of bytes in one
 // shard. Every tensor's extent lies inside its shard, has exactly the bytes its type and shape
-// need, and overlaps no other; names are unique over all shards. A reader (gguf.h) makes it, Make
-// proves it.
+// need, and overlaps no other; names are unique over all shards. A reader (gguf.h, pack_file.h)
+// makes it, Make proves it.
+//
+// A pack keeps matrices as kernels read them (tensor/packed_rows.h), cut into *runs* of rows, and
+// says which of its bytes are the regions of a model. ReadTensor gives rows as any file has them.
 //
 // Immutable after Make: any thread.
 
@@ -33,11 +36,27 @@ struct Extent {
   uint64_t bytes = 0;
 };
 
+// Rows that lie packed, one after the other.
+struct PackedRun {
+  int64_t row0 = 0;
+  int64_t rows = 0;
+  uint64_t offset = 0;  // from the start of the first shard
+};
+
 struct TensorInfo {
   std::string name;
   tensor::DType dtype = tensor::DType::kF32;
   tensor::Shape shape;
-  Extent extent;
+  Extent extent;                // of a packed tensor: where its first run begins, bytes of all
+  std::vector<PackedRun> runs;  // all rows in order; empty: rows lie as in any file
+  [[nodiscard]] bool packed() const { return !runs.empty(); }
+};
+
+// Bytes of the first shard with their checksum (XXH3-64).
+struct StoredRegion {
+  uint64_t offset = 0;
+  uint64_t bytes = 0;
+  uint64_t checksum = 0;
 };
 
 class ModelFile {
@@ -49,6 +68,8 @@ class ModelFile {
     Metadata metadata;       // of the first shard
     std::vector<TensorInfo> tensors;
     std::vector<std::shared_ptr<const ByteSource>> shards;
+    std::vector<StoredRegion> regions = {};  // of a pack, in the order of its model's
+    std::vector<StoredRegion> others = {};   // of a pack: tensors outside of its regions
   };
 
   // Fails with kCorrupt, naming the tensor and the bytes, where the parts break an invariant above.
@@ -63,6 +84,11 @@ class ModelFile {
   [[nodiscard]] std::span<const std::shared_ptr<const ByteSource>> shards() const {
     return parts_.shards;
   }
+
+  // Empty unless the file is a pack.
+  [[nodiscard]] std::span<const StoredRegion> regions() const { return parts_.regions; }
+  // Reads and checks all that a pack keeps outside of its regions.
+  [[nodiscard]] Status CheckOthers() const;
 
   // nullptr when there is none.
   [[nodiscard]] const TensorInfo* FindTensor(std::string_view name) const;
@@ -91,7 +117,11 @@ class ModelFile {
   explicit ModelFile(Parts parts) : parts_(std::move(parts)) {}
 
   [[nodiscard]] Status IndexNames();
+  [[nodiscard]] Status CheckRuns(const TensorInfo& tensor) const;
   [[nodiscard]] Status CheckExtents() const;
+  [[nodiscard]] Status ReadPacked(const TensorInfo& tensor, uint64_t begin,
+                                  std::span<std::byte> out) const;
+  [[nodiscard]] uint64_t ByteOf(const TensorInfo& tensor, uint64_t within) const;
 
   Parts parts_;
   std::vector<uint32_t> by_name_;  // indexes of parts_.tensors, sorted by name

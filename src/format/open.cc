@@ -2,22 +2,20 @@
 
 #include "format/open.h"
 
-#include <array>
+#include <algorithm>
 #include <cstdio>
-#include <cstring>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "format/gguf.h"
+#include "format/pack_file.h"
 
 namespace mirage::format {
 namespace {
 
-constexpr size_t kMagicBytes = 4;
-using Magic = std::array<std::byte, kMagicBytes>;
-
 struct Reader {
-  char magic[kMagicBytes + 1];
+  std::string_view magic;
   Result<ModelFile> (*read)(std::vector<std::shared_ptr<const ByteSource>> shards);
 };
 
@@ -26,13 +24,18 @@ constexpr Reader kReaders[] = {
      [](std::vector<std::shared_ptr<const ByteSource>> shards) {
        return ReadGguf(std::move(shards));
      }},
+    {kPackMagic,
+     [](std::vector<std::shared_ptr<const ByteSource>> shards) {
+       return ReadPack(std::move(shards));
+     }},
 };
+constexpr size_t kLeastMagicBytes = 4;
+constexpr size_t kMostMagicBytes = 8;
 
-std::string ToHex(const Magic& magic) {
-  char text[3 * kMagicBytes + 1];
-  std::snprintf(text, sizeof(text), "%02x %02x %02x %02x", static_cast<unsigned>(magic[0]),
-                static_cast<unsigned>(magic[1]), static_cast<unsigned>(magic[2]),
-                static_cast<unsigned>(magic[3]));
+std::string ToHex(std::string_view magic) {
+  char text[3 * kLeastMagicBytes + 1];
+  const auto byte = [&](size_t i) { return static_cast<unsigned>(static_cast<uint8_t>(magic[i])); };
+  std::snprintf(text, sizeof(text), "%02x %02x %02x %02x", byte(0), byte(1), byte(2), byte(3));
   return text;
 }
 
@@ -41,16 +44,16 @@ std::string ToHex(const Magic& magic) {
 Result<ModelFile> OpenModel(std::vector<std::shared_ptr<const ByteSource>> shards) {
   if (shards.empty()) return Fail(Code::kInvalidArgument, "no file given");
   const ByteSource& first = *shards[0];
-  if (first.bytes() < kMagicBytes)
+  if (first.bytes() < kLeastMagicBytes)
     return Fail(Code::kCorrupt, first.name() + ": " + std::to_string(first.bytes()) +
                                     " bytes are too few for any model file");
-  Magic magic;
-  MIRAGE_TRY(first.ReadAt(0, magic));
+  std::string begin(std::min<uint64_t>(first.bytes(), kMostMagicBytes), '\0');
+  MIRAGE_TRY(first.ReadAt(0, std::as_writable_bytes(std::span(begin))));
   for (const Reader& reader : kReaders)
-    if (std::memcmp(magic.data(), reader.magic, kMagicBytes) == 0)
-      return reader.read(std::move(shards));
-  return Fail(Code::kUnsupported, first.name() + ": starts with " + ToHex(magic) +
-                                      ", which is no known model format (GGUF: 47 47 55 46)");
+    if (begin.starts_with(reader.magic)) return reader.read(std::move(shards));
+  return Fail(Code::kUnsupported,
+              first.name() + ": starts with " + ToHex(begin) +
+                  ", which is no known model format (GGUF: 47 47 55 46, or a Mirage pack)");
 }
 
 }  // namespace mirage::format

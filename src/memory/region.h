@@ -53,6 +53,12 @@ class RegionSource {
   // build's layout and tensors that kernels read as stored have one.
   [[nodiscard]] virtual const std::byte* Mapped(RegionIndex region) const = 0;
 
+  // Reads a mapped region once and finds it sound, before it is used. As Fill.
+  [[nodiscard]] virtual Status CheckMapped(RegionIndex region) const {
+    static_cast<void>(region);
+    return {};
+  }
+
   // The region will not be read in place again: pages that only it keeps in memory may go.
   virtual void DropMapped(RegionIndex region) const { static_cast<void>(region); }
 };

@@ -27,14 +27,15 @@ class RegionStore::Impl::Loading {
       const Region& region = impl_.regions_[i];
       if (backed_[i] != 0) impl_.arena_.Unback(impl_.homes_, region.home_offset, region.info.bytes);
     }
-    impl_.arena_.ledger().Give(Owner::kMapped, mapped_bytes_);
+    impl_.arena_.ledger().Give(Owner::kMapped, mapped_bytes_, impl_.options_.promise);
   }
 
   // A mapped region's pages count from now on.
   Status TakeMapped(RegionIndex index) {
     const Region& region = impl_.regions_[index];
     MIRAGE_TRY(impl_.arena_.ledger().Take(Owner::kMapped, region.info.bytes,
-                                          RegionName(index, region.info.id)));
+                                          RegionName(index, region.info.id),
+                                          impl_.options_.promise));
     mapped_bytes_ += region.info.bytes;
     mapped_.push_back(index);
     return {};
@@ -79,6 +80,7 @@ class RegionStore::Impl::Loading {
     const Region& region = impl_.regions_[index];
     const auto job = [this, index, &region]() -> Status {
       if (cancelled_.load()) return Fail(Code::kCancelled, "the load ended");
+      if (region.mapped != nullptr) return impl_.source_->CheckMapped(index);
       MIRAGE_TRY(impl_.BackHome(region));
       backed_[index] = 1;
       Status filled = impl_.source_->Fill(index, {region.home.base, region.info.bytes});
@@ -109,17 +111,14 @@ Status RegionStore::Impl::Load(const std::vector<bool>& resident,
   if (std::find(resident.begin(), resident.end(), false) != resident.end())
     MIRAGE_TRY(EnsureSlots());
   Loading loading(*this);
-  std::vector<RegionIndex> to_fill;
+  std::vector<RegionIndex> wanted;
   for (RegionIndex i = 0; i < regions_.size(); ++i) {
     if (!resident[i]) continue;
     regions_[i].mapped = options_.mapped ? source_->Mapped(i) : nullptr;
-    if (regions_[i].mapped != nullptr) {
-      MIRAGE_TRY(loading.TakeMapped(i));
-    } else {
-      to_fill.push_back(i);
-    }
+    if (regions_[i].mapped != nullptr) MIRAGE_TRY(loading.TakeMapped(i));
+    wanted.push_back(i);
   }
-  MIRAGE_TRY(loading.FillAll(to_fill, progress));
+  MIRAGE_TRY(loading.FillAll(wanted, progress));
   loading.Commit();
   loaded_ = true;
   const std::lock_guard lock(stats_mutex_);

@@ -69,7 +69,7 @@ RegionStore::Impl::~Impl() {
     assert(region.home.leases == 0);
     region.home.AwaitIdle();
     if (region.state == RegionState::kMapped)
-      arena_.ledger().Give(Owner::kMapped, region.info.bytes);
+      arena_.ledger().Give(Owner::kMapped, region.info.bytes, options_.promise);
   }
   if (homes_.base != nullptr) arena_.Release(homes_);
   if (slot_range_.base != nullptr) arena_.Release(slot_range_);
@@ -172,7 +172,7 @@ Status RegionStore::Impl::Unmap(RegionIndex index, bool resident) {
   if (!resident) MIRAGE_TRY(EnsureSlots());
   region.home.AwaitIdle();
   source_->DropMapped(index);
-  arena_.ledger().Give(Owner::kMapped, region.info.bytes);
+  arena_.ledger().Give(Owner::kMapped, region.info.bytes, options_.promise);
   region.mapped = nullptr;
   SetState(region, RegionState::kLent);
   if (!resident) return {};

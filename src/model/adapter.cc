@@ -8,10 +8,10 @@
 
 #include "base/checked.h"
 #include "format/fingerprint.h"
-#include "kernels/pack.h"
 #include "model/row_cuts.h"
 #include "model/weight_source.h"
 #include "tensor/dequantize.h"
+#include "tensor/packed_rows.h"
 
 namespace mirage::model {
 
@@ -81,7 +81,7 @@ class Packer {
       const auto bytes = static_cast<uint64_t>(packed) * kept_bytes;
       const auto plain = std::span(floats_).first(bytes);
       Widen(tensor.dtype, raw, file_bytes, kept_bytes, cols, count, plain);
-      MIRAGE_TRY(kernels::PackRows(kept, packed, cols, plain, {dst, bytes}));
+      MIRAGE_TRY(tensor::PackRows(kept, packed, cols, plain, {dst, bytes}));
       dst += bytes;
     }
     return {};

@@ -2,15 +2,15 @@
 #include "model/cpu_kernels.h"
 
 #include "kernels/cpu/cpu_ops.h"
-#include "kernels/pack.h"
+#include "tensor/packed_rows.h"
 
 namespace mirage::model {
 
 const kernels::Ops& CpuKernels() { return kernels::CpuOps(); }
 
 KernelSpeed KernelSpeedOf(const format::TensorInfo& tensor) {
-  if (kernels::HasFastKernel(tensor.dtype)) return KernelSpeed::kFast;
-  return kernels::IsPackable(tensor.dtype) ? KernelSpeed::kSlow : KernelSpeed::kNone;
+  if (tensor::HasFastKernel(tensor.dtype)) return KernelSpeed::kFast;
+  return tensor::IsPackable(tensor.dtype) ? KernelSpeed::kSlow : KernelSpeed::kNone;
 }
 
 }  // namespace mirage::model

@@ -209,11 +209,15 @@ Status Model::Impl::Load(const LoadOptions& options) {
     infos.push_back(region.info);
   }
   first_head_region = layout.output_norm_region;
+  MIRAGE_TRY(file.CheckOthers());
+  // Read in place while everything fits; under a limit regions come and go in the arena.
+  const bool mapped = layout.stored && std::find(plan.resident.begin(), plan.resident.end(),
+                                                 false) == plan.resident.end();
   MIRAGE_TRY_ASSIGN(store,
                     memory::RegionStore::Create(
                         host.arena, host.transfer, host.device.clock(), infos,
                         std::make_shared<WeightSource>(file, layout),
-                        {.slots = plan.slots, .mapped = false, .promise = load_promise.get()}));
+                        {.slots = plan.slots, .mapped = mapped, .promise = load_promise.get()}));
   MIRAGE_TRY(store->Load(
       plan.resident,
       options.progress ? options.progress : [](uint64_t, uint64_t) { return true; }));

@@ -4,8 +4,8 @@
 #include <cstddef>
 #include <utility>
 
-#include "kernels/pack.h"
 #include "tensor/dequantize.h"
+#include "tensor/packed_rows.h"
 
 namespace mirage::model {
 
@@ -18,7 +18,7 @@ Reader::Reader(const format::ModelFile& file, std::string architecture, int64_t 
 Result<TensorSlice> Reader::Matrix(std::string_view name, int64_t rows, int64_t cols) {
   MIRAGE_TRY_ASSIGN(const int32_t index, Take(name, rows, cols));
   const format::TensorInfo& tensor = file_.tensors()[index];
-  if (!kernels::IsPackable(tensor.dtype))
+  if (!tensor::IsPackable(tensor.dtype))
     return TensorError(
         Code::kUnsupported, tensor.name,
         "is of type " + std::string(tensor::Name(tensor.dtype)) + ", which no kernel reads");

@@ -87,6 +87,30 @@ class Builder {
   uint16_t part_ = 0;
 };
 
+bool HoldsPiece(const format::ModelFile& file, const Piece& piece, uint64_t offset) {
+  const format::TensorInfo& tensor = file.tensors()[piece.source.tensor];
+  if (piece.floats)
+    return !tensor.packed() && tensor.dtype == tensor::DType::kF32 &&
+           tensor.extent.offset == offset;
+  return piece.source.rows == 0 ||
+         std::any_of(tensor.runs.begin(), tensor.runs.end(), [&](const format::PackedRun& run) {
+           return run.row0 == piece.source.row0 && run.rows == piece.source.rows &&
+                  run.offset == offset;
+         });
+}
+
+// A pack made by another version may be cut otherwise: then it is read as any other file.
+bool HoldsRegions(const format::ModelFile& file, const std::vector<Region>& regions) {
+  if (file.regions().size() != regions.size()) return false;
+  for (size_t i = 0; i < regions.size(); ++i) {
+    const format::StoredRegion& stored = file.regions()[i];
+    if (stored.bytes != regions[i].info.bytes) return false;
+    for (const Piece& piece : regions[i].pieces)
+      if (!HoldsPiece(file, piece, stored.offset + piece.offset)) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 bool MatrixGroup::ReadsQuantized() const {
@@ -143,6 +167,7 @@ Result<ModelLayout> MakeLayout(const format::ModelFile& file, const TensorMap& m
   builder.layout.output_norm_region = builder.NewRegion();
   builder.AddVector(map.output_norm);
   MIRAGE_TRY_ASSIGN(builder.layout.head, builder.AddMatrices({&map.head, 1}));
+  builder.layout.stored = HoldsRegions(file, builder.layout.regions);
   return std::move(builder.layout);
 }
 

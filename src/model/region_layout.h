@@ -65,6 +65,7 @@ struct ModelLayout {
   std::vector<LayerPlaces> layers;
   memory::RegionIndex output_norm_region = 0;
   MatrixGroup head;
+  bool stored = false;  // the file, a pack, holds exactly these regions, in this order
 
   [[nodiscard]] uint64_t total_bytes() const;
   [[nodiscard]] uint64_t heap_bytes() const;  // of this description itself

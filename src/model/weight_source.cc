@@ -9,8 +9,10 @@
 #include <utility>
 
 #include "base/file_error.h"
-#include "kernels/pack.h"
+#include "format/checksum.h"
+#include "model/row_cuts.h"
 #include "tensor/dequantize.h"
+#include "tensor/packed_rows.h"
 
 namespace mirage::model {
 
@@ -72,6 +74,7 @@ class WeightSource::Bounce {
 };
 
 uint64_t WeightSource::BounceBytes(const ModelLayout& layout) {
+  if (layout.stored) return 0;
   uint64_t most = 0;
   for (const Region& region : layout.regions)
     for (const Piece& piece : region.pieces) most = std::max(most, piece.bytes);
@@ -83,12 +86,51 @@ Status WeightSource::Fill(memory::RegionIndex index, std::span<std::byte> dst) c
   if (dst.size() < region.info.bytes)
     return Fail(Code::kInternal, "a region of " + std::to_string(region.info.bytes) +
                                      " bytes filled into " + std::to_string(dst.size()));
+  if (layout_.stored) return FillStored(index, dst.data());
   Bounce bounce(*this, BounceBytes(layout_));
   for (const Piece& piece : region.pieces)
     MIRAGE_TRY(
         FillPiece(piece, checked_[index], bounce.first(piece.bytes), dst.data() + piece.offset));
   checked_[index] = true;
   return {};
+}
+
+Status WeightSource::FillStored(memory::RegionIndex index, std::byte* dst) const {
+  const format::StoredRegion& stored = file_.regions()[index];
+  MIRAGE_TRY(file_.shards()[0]->ReadAt(stored.offset, {dst, stored.bytes}));
+  return CheckStored(index, dst);
+}
+
+Status WeightSource::CheckStored(memory::RegionIndex index, const std::byte* bytes) const {
+  if (checked_[index]) return {};
+  const format::StoredRegion& stored = file_.regions()[index];
+  if (format::ChecksumOf({bytes, stored.bytes}) != stored.checksum) {
+    const memory::RegionId& id = layout_.regions[index].info.id;
+    return Fail(Code::kCorrupt, file_.shards()[0]->name() + ": byte " +
+                                    std::to_string(stored.offset) + ": the checksum of region " +
+                                    std::to_string(index) + " (layer " + std::to_string(id.layer) +
+                                    ", part " + std::to_string(id.part) + ") is wrong");
+  }
+  checked_[index] = true;
+  return {};
+}
+
+const std::byte* WeightSource::Mapped(memory::RegionIndex index) const {
+  if (!layout_.stored) return nullptr;
+  const std::span<const std::byte> mapping = file_.shards()[0]->Mapping();
+  // An application's memory may begin anywhere; kernels load whole cache lines.
+  if (mapping.empty() || reinterpret_cast<uintptr_t>(mapping.data()) % kPieceAlignment != 0)
+    return nullptr;
+  return mapping.data() + file_.regions()[index].offset;
+}
+
+Status WeightSource::CheckMapped(memory::RegionIndex index) const {
+  return CheckStored(index, Mapped(index));
+}
+
+void WeightSource::DropMapped(memory::RegionIndex index) const {
+  const format::StoredRegion& stored = file_.regions()[index];
+  file_.shards()[0]->DropMapping(stored.offset, stored.bytes);
 }
 
 Status WeightSource::FillPiece(const Piece& piece, bool checked, std::span<std::byte> bounce,
@@ -103,7 +145,7 @@ Status WeightSource::FillPiece(const Piece& piece, bool checked, std::span<std::
     tensor::DequantizeRow(tensor.dtype, raw.data(), reinterpret_cast<float*>(dst), cols);
     return {};
   }
-  return kernels::PackRows(tensor.dtype, piece.source.rows, cols, raw, {dst, raw.size()});
+  return tensor::PackRows(tensor.dtype, piece.source.rows, cols, raw, {dst, raw.size()});
 }
 
 RowGather::RowGather(const format::ModelFile& file, const TensorSlice& table, uint64_t row_bytes)

@@ -3,8 +3,9 @@
 
 // WeightSource: fills a model's regions from its file, and gathers single rows.
 //
-// Fill reads the covering extent of each piece into a bounce buffer and repacks it for the kernels;
-// Gather reads rows in the file's own layout. Neither keeps state but the file, a few bounce
+// From a pack Fill is one read, and regions can be read in place. From any other file it reads the
+// covering extent of each piece into a bounce buffer and repacks it for the kernels. Gather reads
+// rows in the file's own layout. Neither keeps state but the file, a few bounce
 // buffers, which regions were found sound and a small cache of gathered rows, so any worker may
 // call them at any time.
 
@@ -34,13 +35,17 @@ class WeightSource final : public memory::RegionSource {
       : file_(file), layout_(layout), checked_(layout.regions.size()) {}
 
   [[nodiscard]] Status Fill(memory::RegionIndex region, std::span<std::byte> dst) const override;
-  [[nodiscard]] const std::byte* Mapped(memory::RegionIndex) const override { return nullptr; }
+  [[nodiscard]] const std::byte* Mapped(memory::RegionIndex region) const override;
+  [[nodiscard]] Status CheckMapped(memory::RegionIndex region) const override;
+  void DropMapped(memory::RegionIndex region) const override;
 
   // The most bytes Fill holds besides its destination, per worker.
   [[nodiscard]] static uint64_t BounceBytes(const ModelLayout& layout);
 
  private:
   class Bounce;
+  [[nodiscard]] Status FillStored(memory::RegionIndex region, std::byte* dst) const;
+  [[nodiscard]] Status CheckStored(memory::RegionIndex region, const std::byte* bytes) const;
   [[nodiscard]] Status FillPiece(const Piece& piece, bool checked, std::span<std::byte> bounce,
                                  std::byte* dst) const;
 
@@ -48,8 +53,8 @@ class WeightSource final : public memory::RegionSource {
   const ModelLayout& layout_;
   mutable std::mutex mutex_;
   mutable std::vector<std::vector<std::byte>> bounces_;  // idle
-  // Regions whose weights have been found to be numbers: a file stays as it is, and a region may be
-  // filled in every pass.
+  // Regions found sound, by their checksum in a pack, else by their weights being numbers: a file
+  // stays as it is, and a region may be filled in every pass.
   mutable std::vector<std::atomic<bool>> checked_;
 };
 

@@ -87,17 +87,27 @@ Status File::ReadAt(uint64_t offset, std::span<std::byte> out) const {
   return {};
 }
 
-Result<MappedFile> MappedFile::Map(const File& file) {
-  MIRAGE_TRY_ASSIGN(const uint64_t bytes, LengthOf(file.descriptor(), file.name()));
-  if (bytes < file.bytes())
-    return Fail(Code::kCorrupt, file.name() + ": ends at " + std::to_string(bytes) + ", had " +
-                                    std::to_string(file.bytes()) + " bytes when it was opened");
+std::span<const std::byte> File::Mapping() const {
+  std::call_once(map_once_, [this] {
+    Result<MappedFile> map = MappedFile::Map(fd_.get(), name_, bytes_);
+    if (map) map_ = *std::move(map);
+  });
+  return map_.data();
+}
+
+void File::DropMapping(uint64_t offset, uint64_t count) const { map_.Drop(offset, count); }
+
+Result<MappedFile> MappedFile::Map(int fd, const std::string& name, uint64_t bytes) {
+  MIRAGE_TRY_ASSIGN(const uint64_t now, LengthOf(fd, name));
+  if (now < bytes)
+    return Fail(Code::kCorrupt, name + ": ends at " + std::to_string(now) + ", had " +
+                                    std::to_string(bytes) + " bytes when it was opened");
   MappedFile mapped;
-  if (file.bytes() == 0) return mapped;
-  void* const data = mmap(nullptr, file.bytes(), PROT_READ, MAP_SHARED, file.descriptor(), 0);
-  if (data == MAP_FAILED) return Fail(OsError(file.name() + ": mapping", errno));
+  if (bytes == 0) return mapped;
+  void* const data = mmap(nullptr, bytes, PROT_READ, MAP_SHARED, fd, 0);
+  if (data == MAP_FAILED) return Fail(OsError(name + ": mapping", errno));
   mapped.data_ = static_cast<const std::byte*>(data);
-  mapped.bytes_ = file.bytes();
+  mapped.bytes_ = bytes;
   return mapped;
 }
 

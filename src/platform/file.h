@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 
@@ -45,35 +46,12 @@ class Descriptor {
   int fd_ = -1;
 };
 
-class File final : public ByteSource {
- public:
-  // kNotFound, kIo, or kUnsupported for what is not a regular file (a folder, a pipe, a device),
-  // saying which.
-  [[nodiscard]] static Result<std::unique_ptr<File>> Open(const std::string& path);
-  // The descriptor stays the caller's. `name` is for messages.
-  [[nodiscard]] static Result<std::unique_ptr<File>> FromDescriptor(int fd, std::string name);
-
-  [[nodiscard]] const std::string& name() const override { return name_; }
-  [[nodiscard]] uint64_t bytes() const override { return bytes_; }
-  [[nodiscard]] Status ReadAt(uint64_t offset, std::span<std::byte> out) const override;
-
-  [[nodiscard]] int descriptor() const { return fd_.get(); }
-
- private:
-  File(Descriptor fd, std::string name, uint64_t bytes)
-      : fd_(std::move(fd)), name_(std::move(name)), bytes_(bytes) {}
-  [[nodiscard]] static Result<std::unique_ptr<File>> Adopt(Descriptor fd, std::string name);
-
-  Descriptor fd_;
-  std::string name_;
-  uint64_t bytes_;
-};
-
 // All of a file, read-only. The file must keep its length while it is mapped: a page beyond a new
 // end would fault.
 class MappedFile {
  public:
-  [[nodiscard]] static Result<MappedFile> Map(const File& file);
+  // The first `bytes` bytes of a descriptor's file, which has them.
+  [[nodiscard]] static Result<MappedFile> Map(int fd, const std::string& name, uint64_t bytes);
   MappedFile() = default;
   ~MappedFile() { Reset(); }
   MappedFile(MappedFile&& other) noexcept { *this = std::move(other); }
@@ -88,6 +66,36 @@ class MappedFile {
  private:
   const std::byte* data_ = nullptr;
   uint64_t bytes_ = 0;
+};
+
+class File final : public ByteSource {
+ public:
+  // kNotFound, kIo, or kUnsupported for what is not a regular file (a folder, a pipe, a device),
+  // saying which.
+  [[nodiscard]] static Result<std::unique_ptr<File>> Open(const std::string& path);
+  // The descriptor stays the caller's. `name` is for messages.
+  [[nodiscard]] static Result<std::unique_ptr<File>> FromDescriptor(int fd, std::string name);
+
+  [[nodiscard]] const std::string& name() const override { return name_; }
+  [[nodiscard]] uint64_t bytes() const override { return bytes_; }
+  [[nodiscard]] Status ReadAt(uint64_t offset, std::span<std::byte> out) const override;
+
+  // Mapped when it is first asked for; empty where the system refuses.
+  [[nodiscard]] std::span<const std::byte> Mapping() const override;
+  void DropMapping(uint64_t offset, uint64_t count) const override;
+
+  [[nodiscard]] int descriptor() const { return fd_.get(); }
+
+ private:
+  File(Descriptor fd, std::string name, uint64_t bytes)
+      : fd_(std::move(fd)), name_(std::move(name)), bytes_(bytes) {}
+  [[nodiscard]] static Result<std::unique_ptr<File>> Adopt(Descriptor fd, std::string name);
+
+  Descriptor fd_;
+  std::string name_;
+  uint64_t bytes_;
+  mutable std::once_flag map_once_;
+  mutable MappedFile map_;
 };
 
 }  // namespace mirage::platform

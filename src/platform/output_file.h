@@ -3,12 +3,17 @@
 
 // OutputFile: a file that appears under its name whole, or not at all.
 //
-// Bytes go to a temporary file in the same folder, readable by the owner alone, until Commit syncs
-// and renames it. Destroyed before that it leaves nothing behind. One thread at a time.
+// Bytes go to a file without a name in the same folder until Commit syncs it and gives it the name,
+// in place of one that was there. Destroyed before that, or with the process killed, it leaves
+// nothing behind; where the file system knows no files without a name, a process killed leaves
+// "PATH.XXXXXX". One thread at a time.
 
 #include <cstddef>
+#include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "base/result.h"
 #include "platform/file.h"
@@ -17,14 +22,20 @@ namespace mirage::platform {
 
 class OutputFile {
  public:
+  enum class Readers : uint8_t { kOwner, kAsUsual };  // the owner alone, or as the umask says
+
   // kNotFound, kIo.
-  [[nodiscard]] static Result<OutputFile> Create(const std::string& path);
+  [[nodiscard]] static Result<OutputFile> Create(const std::string& path,
+                                                 Readers readers = Readers::kOwner);
   ~OutputFile() { Discard(); }
   OutputFile(OutputFile&& other) noexcept;
   OutputFile& operator=(OutputFile&& other) = delete;
 
+  // At the end of what was written by Write.
   [[nodiscard]] Status Write(std::span<const std::byte> bytes);
-  // The file is now under its name, in place of one that was there.
+  [[nodiscard]] Status WriteAt(uint64_t offset, std::span<const std::byte> bytes);
+  // What was written so far, to be read.
+  [[nodiscard]] Result<std::unique_ptr<File>> Reopen() const;
   [[nodiscard]] Status Commit();
 
  private:
@@ -33,8 +44,9 @@ class OutputFile {
   void Discard();
 
   Descriptor fd_;
-  std::string temporary_;  // empty once it is gone
+  std::string temporary_;  // empty where the file has no name
   std::string path_;
+  uint64_t written_ = 0;
 };
 
 }  // namespace mirage::platform

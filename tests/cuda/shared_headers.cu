@@ -11,7 +11,7 @@
 #include "base/result.h"
 #include "kernels/kv_page.h"
 #include "kernels/ops.h"
-#include "kernels/pack.h"
+#include "tensor/packed_rows.h"
 #include "platform/device.h"
 #include "platform/stream.h"
 #include "tensor/dtype.h"

@@ -11,8 +11,8 @@
 #include "base/half.h"
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/op_table.h"
-#include "kernels/pack.h"
 #include "kernels/ref/ref_ops.h"
+#include "tensor/packed_rows.h"
 #if defined(MIRAGE_SIMDE)
 #include "tests/kernels/simde/kernels_simde.h"
 #endif
@@ -93,7 +93,7 @@ std::vector<std::byte> RandomRows(Random& random, DType dtype, int64_t rows, int
 std::vector<std::byte> Packed(DType dtype, int64_t rows, int64_t cols,
                               const std::vector<std::byte>& plain) {
   std::vector<std::byte> packed(plain.size());
-  EXPECT_TRUE(PackRows(dtype, rows, cols, plain, packed));
+  EXPECT_TRUE(tensor::PackRows(dtype, rows, cols, plain, packed));
   return packed;
 }
 

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "kernels/pack.h"
-
 #include <gtest/gtest.h>
 
 #include <cmath>
 
 #include "kernels/integer_block.h"
 #include "tensor/dequantize.h"
+#include "tensor/packed_rows.h"
 #include "tests/kernels/kernel_test.h"
 
 namespace mirage::kernels {
@@ -28,7 +27,7 @@ TEST(Pack, UnpackRestoresEveryBit) {
       for (std::byte& byte : plain) byte = static_cast<std::byte>(random.Int(0, 255));
       const std::vector<std::byte> packed = Packed(dtype, rows, cols, plain);
       std::vector<std::byte> back(plain.size());
-      ASSERT_TRUE(UnpackRows(dtype, rows, cols, packed, back));
+      ASSERT_TRUE(tensor::UnpackRows(dtype, rows, cols, packed, back));
       EXPECT_EQ(plain, back) << tensor::Name(dtype) << " rows " << rows;
     }
   }
@@ -54,10 +53,10 @@ TEST(Pack, AQuadOfAGroupHoldsTheSameColumnsOfEightRows) {
 TEST(Pack, WrongSizesAreRefused) {
   std::vector<std::byte> small(10);
   std::vector<std::byte> out(18 * 8);
-  EXPECT_EQ(PackRows(DType::kQ4_0, 8, 32, small, out).error().code, Code::kInvalidArgument);
-  EXPECT_EQ(PackRows(DType::kQ4_0, -1, 32, {}, {}).error().code, Code::kInvalidArgument);
-  EXPECT_EQ(PackRows(DType::kQ4_0, 8, 33, small, out).error().code, Code::kCorrupt);
-  EXPECT_EQ(PackRows(DType::kIQ2_S, 8, 256, small, out).error().code, Code::kUnsupported);
+  EXPECT_EQ(tensor::PackRows(DType::kQ4_0, 8, 32, small, out).error().code, Code::kInvalidArgument);
+  EXPECT_EQ(tensor::PackRows(DType::kQ4_0, -1, 32, {}, {}).error().code, Code::kInvalidArgument);
+  EXPECT_EQ(tensor::PackRows(DType::kQ4_0, 8, 33, small, out).error().code, Code::kCorrupt);
+  EXPECT_EQ(tensor::PackRows(DType::kIQ2_S, 8, 256, small, out).error().code, Code::kUnsupported);
 }
 
 TEST(IntegerBlock, HasTheValuesOfTheRow) {

@@ -56,7 +56,8 @@ TEST(File, ThatBecameShorterIsCorruptAndNamesTheByte) {
   EXPECT_EQ(status.error().code, Code::kCorrupt);
   EXPECT_NE(status.error().message.find("ends at 5, had 10 bytes"), std::string::npos)
       << status.error().message;
-  EXPECT_EQ(MappedFile::Map(**file).error().code, Code::kCorrupt);
+  EXPECT_EQ(MappedFile::Map((*file)->descriptor(), (*file)->name(), (*file)->bytes()).error().code,
+            Code::kCorrupt);
 }
 
 TEST(File, MissingIsNotFoundAndNamed) {
@@ -122,7 +123,7 @@ TEST(MappedFile, ShowsTheFilesBytesAlsoAfterADrop) {
   const std::string text(3 * 4096 + 17, 'm');
   const auto file = File::Open(folder.Write("pack", text));
   ASSERT_TRUE(file);
-  auto mapped = MappedFile::Map(**file);
+  auto mapped = MappedFile::Map((*file)->descriptor(), (*file)->name(), (*file)->bytes());
   ASSERT_TRUE(mapped) << mapped.error().message;
   ASSERT_EQ(mapped->data().size(), text.size());
   EXPECT_EQ(std::memcmp(mapped->data().data(), text.data(), text.size()), 0);
@@ -135,7 +136,7 @@ TEST(MappedFile, OfAnEmptyFileIsEmpty) {
   const TempFolder folder;
   const auto file = File::Open(folder.Write("empty", ""));
   ASSERT_TRUE(file);
-  const auto mapped = MappedFile::Map(**file);
+  const auto mapped = MappedFile::Map((*file)->descriptor(), (*file)->name(), (*file)->bytes());
   ASSERT_TRUE(mapped);
   EXPECT_TRUE(mapped->data().empty());
 }

@@ -2,7 +2,10 @@
 #include "platform/output_file.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <string>
@@ -65,6 +68,50 @@ TEST(OutputFile, IsReadableByItsOwnerAlone) {
   struct stat facts;
   ASSERT_EQ(stat(path.c_str(), &facts), 0);
   EXPECT_EQ(facts.st_mode & 0777, 0600u);
+}
+
+TEST(OutputFile, MayBeReadByOthersWhereThatIsWanted) {
+  const TempFolder folder;
+  const std::string path = folder.path() + "/out";
+  auto file = OutputFile::Create(path, OutputFile::Readers::kAsUsual);
+  ASSERT_TRUE(file);
+  ASSERT_TRUE(file->Commit());
+  const mode_t mask = umask(0);
+  umask(mask);
+  struct stat facts;
+  ASSERT_EQ(stat(path.c_str(), &facts), 0);
+  EXPECT_EQ(facts.st_mode & 0777, 0666u & ~mask);
+}
+
+TEST(OutputFile, IsWrittenAnywhereAndReadBeforeItIsThere) {
+  const TempFolder folder;
+  const std::string path = folder.path() + "/out";
+  auto file = OutputFile::Create(path);
+  ASSERT_TRUE(file);
+  ASSERT_TRUE(file->WriteAt(3, Bytes("b")));
+  ASSERT_TRUE(file->WriteAt(0, Bytes("a")));
+  const auto read = file->Reopen();
+  ASSERT_TRUE(read);
+  std::string text(4, '?');
+  ASSERT_TRUE((*read)->ReadAt(0, std::as_writable_bytes(std::span(text))));
+  EXPECT_EQ(text, std::string("a\0\0b", 4));
+  EXPECT_FALSE(std::filesystem::exists(path));
+}
+
+TEST(OutputFile, OfAProcessThatIsKilledLeavesTheOldFile) {
+  const TempFolder folder;
+  const std::string path = folder.Write("out", "old");
+  const pid_t child = fork();
+  if (child == 0) {
+    auto file = OutputFile::Create(path);
+    if (file) static_cast<void>(file->Write(Bytes("new")));
+    raise(SIGKILL);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFSIGNALED(status));
+  EXPECT_EQ(TextOf(path), "old");
+  EXPECT_EQ(FilesIn(folder.path()), 1u);
 }
 
 TEST(OutputFile, WhereItCannotBeIsNamed) {

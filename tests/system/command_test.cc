@@ -164,6 +164,28 @@ TEST(Run, GreedyAnswersRepeat) {
   EXPECT_EQ(answer(), answer());
 }
 
+TEST(Pack, AnswersAsTheFileItWasMadeOf) {
+  const TemporaryFile pack("");
+  const Outcome packed = RunMirage({"pack", TinyModel(), pack.path()});
+  EXPECT_EQ(packed.code, 0) << packed.err;
+  EXPECT_NE(packed.out.find("regions"), std::string::npos) << packed.out;
+  const auto answer = [](const std::string& model) {
+    return ParseOne(RunMirage(
+        {"run", "-m", model, "-p", "hello", "--temp", "0", "-n", "20", "--json"}))["tokens"];
+  };
+  EXPECT_EQ(answer(pack.path()), answer(TinyModel()));
+  const Outcome described = RunMirage({"inspect", pack.path()});
+  EXPECT_EQ(described.code, 0) << described.err;
+  EXPECT_NE(described.out.find("Mirage pack"), std::string::npos) << described.out;
+}
+
+TEST(Pack, BadUseIsNamed) {
+  const TemporaryFile pack("");
+  ExpectComplaint(RunMirage({"pack", TinyModel()}), 2, "out");
+  ExpectComplaint(RunMirage({"pack", TinyModel(), pack.path(), "--quant", "Q3_K"}), 2, "Q3_K");
+  ExpectComplaint(RunMirage({"pack", "/no/such.gguf", pack.path()}), 2, "/no/such.gguf");
+}
+
 TEST(Run, AdaptersChangeTheAnswerByTheirScale) {
   const auto answer = [](const std::vector<std::string>& lora) {
     std::vector<std::string> more = {"--temp", "0", "-n", "20", "--ignore-eos", "--json"};

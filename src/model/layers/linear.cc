@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "kernels/pack.h"
+#include "tensor/packed_rows.h"
 
 namespace mirage::model {
 

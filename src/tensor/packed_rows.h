@@ -23,22 +23,22 @@
 #include "base/result.h"
 #include "tensor/dtype.h"
 
-namespace mirage::kernels {
+namespace mirage::tensor {
 
 inline constexpr int kRowGroup = 8;
 
 // Whether kernels can read this type at all, and whether a fast path exists for it in the CPU
 // tables.
-[[nodiscard]] bool IsPackable(tensor::DType dtype);
-[[nodiscard]] bool HasFastKernel(tensor::DType dtype);
+[[nodiscard]] bool IsPackable(DType dtype);
+[[nodiscard]] bool HasFastKernel(DType dtype);
 
 // Packs `rows` rows of `cols` columns from the file's layout. Both spans hold rows *
 // RowBytes(dtype, cols) bytes and do not overlap.
-[[nodiscard]] Status PackRows(tensor::DType dtype, int64_t rows, int64_t cols,
+[[nodiscard]] Status PackRows(DType dtype, int64_t rows, int64_t cols,
                               std::span<const std::byte> src, std::span<std::byte> dst);
 
 // The inverse of PackRows.
-[[nodiscard]] Status UnpackRows(tensor::DType dtype, int64_t rows, int64_t cols,
+[[nodiscard]] Status UnpackRows(DType dtype, int64_t rows, int64_t cols,
                                 std::span<const std::byte> src, std::span<std::byte> dst);
 
-}  // namespace mirage::kernels
+}  // namespace mirage::tensor

@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "kernels/pack.h"
+#include "tensor/packed_rows.h"
 
 #include <cstring>
 #include <string>
 
 #include "base/checked.h"
 
-namespace mirage::kernels {
+namespace mirage::tensor {
 namespace {
-
-using tensor::DType;
 
 // A run of equal units in a row's block. The group's block holds, for each unit in turn, that unit
 // of rows 0..7.
@@ -55,7 +53,7 @@ constexpr uint32_t BlockBytes(const Layout& layout) {
 constexpr bool LayoutsCoverTheirBlocks() {
   for (const Layout& layout : kLayouts) {
     bool found = false;
-    for (const tensor::DTypeInfo& info : tensor::kDTypes)
+    for (const DTypeInfo& info : kDTypes)
       found |= info.dtype == layout.dtype && info.block_bytes == BlockBytes(layout);
     if (!found) return false;
   }
@@ -146,9 +144,9 @@ Status Move(DType dtype, int64_t rows, int64_t cols, std::span<const std::byte> 
             std::span<std::byte> dst) {
   const Layout* layout = FindLayout(dtype);
   if (layout == nullptr)
-    return Fail(Code::kUnsupported, std::string("no packed layout for tensors of type ") +
-                                        std::string(tensor::Name(dtype)));
-  MIRAGE_TRY_ASSIGN(const uint64_t row_bytes, tensor::RowBytes(dtype, cols));
+    return Fail(Code::kUnsupported,
+                std::string("no packed layout for tensors of type ") + std::string(Name(dtype)));
+  MIRAGE_TRY_ASSIGN(const uint64_t row_bytes, RowBytes(dtype, cols));
   const auto bytes = CheckedMul<uint64_t>(row_bytes, rows < 0 ? 0 : static_cast<uint64_t>(rows));
   if (rows < 0 || !bytes || src.size() != *bytes || dst.size() != *bytes)
     return Fail(Code::kInvalidArgument, "packing " + std::to_string(rows) + " rows of " +
@@ -187,4 +185,4 @@ Status UnpackRows(DType dtype, int64_t rows, int64_t cols, std::span<const std::
   return Move<Direction::kUnpack>(dtype, rows, cols, src, dst);
 }
 
-}  // namespace mirage::kernels
+}  // namespace mirage::tensor

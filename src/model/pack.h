@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// WritePack: a model file as a pack (format/pack_file.h), its weights in the types they have or in
+// another one.
+//
+// The regions are those that a model loaded from the file would fill, filled by the same code. One
+// thread at a time; it works on several.
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+#include "format/model_file.h"
+#include "format/pack_file.h"
+#include "tensor/dtype.h"
+
+namespace mirage::model {
+
+struct PackOptions {
+  // The type of the layers' matrices and of the vocabulary's. Rows whose length is no multiple of
+  // its block get the nearest type that fits (FallbackType), and the head of a model packed in Q4_0
+  // or Q4_K gets Q6_K. None: every tensor keeps its own.
+  std::optional<tensor::DType> quant;
+  int threads = 1;
+  std::string writer;  // names the program, in the header
+  // Of the bytes to write; false cancels.
+  std::function<bool(uint64_t done_bytes, uint64_t total_bytes)> progress;
+};
+
+struct PackSummary {
+  uint64_t file_bytes = 0;
+  uint64_t padding_bytes = 0;  // of these
+  uint64_t regions = 0;
+};
+
+// The types `quant` may be.
+[[nodiscard]] bool CanPackAs(tensor::DType dtype);
+// What rows of `cols` columns get where `dtype` was asked for.
+[[nodiscard]] tensor::DType FallbackType(tensor::DType dtype, int64_t cols);
+
+// Fails as loading the model would, and with kUnsupported for a type that it cannot be packed in.
+[[nodiscard]] Result<PackSummary> WritePack(const format::ModelFile& file,
+                                            const PackOptions& options,
+                                            const format::PackWriter::Sink& sink);
+
+// Reads all of a pack and compares it with its checksums: kCorrupt naming the region and the byte.
+[[nodiscard]] Status CheckPack(const format::ModelFile& pack);
+
+}  // namespace mirage::model
