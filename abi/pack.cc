@@ -9,6 +9,7 @@
 #include <cctype>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "abi/call_out.h"
 #include "abi/first_sizes.h"
@@ -17,8 +18,10 @@
 #include "abi/model_parts.h"
 #include "abi/structs.h"
 #include "format/open.h"
+#include "format/shards.h"
 #include "mirage/tools.h"
 #include "platform/cpu.h"
+#include "platform/file.h"
 #include "platform/output_file.h"
 
 namespace mirage::abi {
@@ -42,10 +45,7 @@ Result<tensor::DType> ReadQuant(std::string_view name) {
               "quant is '" + std::string(name) + "'; it can be F16, Q4_0, Q8_0, Q4_K or Q6_K");
 }
 
-Result<model::PackOptions> ReadPackOptions(const mirage_tools_pack_options* given) {
-  MIRAGE_TRY_ASSIGN(
-      const mirage_tools_pack_options options,
-      ReadOptions(given, DefaultPackOptions(), kFirstPackOptions, "mirage_tools_pack_options"));
+Result<model::PackOptions> ReadPackOptions(const mirage_tools_pack_options& options) {
   model::PackOptions read;
   if (options.threads < 0 || options.threads > kMostThreads)
     return Fail(Code::kInvalidArgument, "threads is " + std::to_string(options.threads));
@@ -54,29 +54,43 @@ Result<model::PackOptions> ReadPackOptions(const mirage_tools_pack_options* give
     MIRAGE_TRY_ASSIGN(read.quant, ReadQuant(options.quant));
   }
   read.writer = std::string("mirage ") + mirage_version_string();
-  if (options.progress != nullptr)
-    read.progress = [callback = options.progress, user_data = options.progress_user_data](
-                        uint64_t done, uint64_t total) {
-      return AbiCallProgress(callback, done, total, user_data) == 0;
-    };
   return read;
 }
 
-Result<model::PackSummary> Pack(const char* in, const char* out,
-                                const model::PackOptions& options) {
+// What is lost by it is not written over: one file of several, or the weights as they were.
+Status CheckOutput(const char* in, const char* out, bool changes_types) {
+  MIRAGE_TRY_ASSIGN(const std::vector<std::string> parts, format::ShardPaths(in));
+  MIRAGE_TRY_ASSIGN(const std::vector<std::string> names, format::ShardPaths(out));
+  if (names.size() > 1)
+    return Fail(Code::kInvalidArgument,
+                std::string(out) + ": a pack is one file, and that is the name of one of " +
+                    std::to_string(names.size()));
+  for (const std::string& part : parts)
+    if (platform::SameFile(part, out) && (parts.size() > 1 || changes_types))
+      return Fail(Code::kInvalidArgument,
+                  std::string(out) + " is a file that is read: give another name");
+  return {};
+}
+
+Result<model::PackSummary> Pack(const char* in, const char* out, model::PackOptions options,
+                                model::PackProgress* progress) {
+  MIRAGE_TRY(CheckOutput(in, out, options.quant.has_value()));
   MIRAGE_TRY_ASSIGN(ModelParts parts, OpenModelParts(in));
   MIRAGE_TRY_ASSIGN(const format::ModelFile source, format::OpenModel(std::move(parts)));
   MIRAGE_TRY_ASSIGN(platform::OutputFile file,
                     platform::OutputFile::Create(out, platform::OutputFile::Readers::kAsUsual));
-  Result<model::PackSummary> packed =
-      model::WritePack(source, options, [&](uint64_t offset, std::span<const std::byte> bytes) {
+  options.reserve = [&](uint64_t bytes) { return file.Reserve(bytes); };
+  Result<model::PackSummary> packed = model::WritePack(
+      source, options,
+      [&](uint64_t offset, std::span<const std::byte> bytes) {
         return file.WriteAt(offset, bytes);
-      });
+      },
+      progress);
   if (!packed) return Fail(source.Locate(std::move(packed).error()));
-  // What is on the disk is read again before it replaces anything.
+  // It is read again before it replaces anything.
   MIRAGE_TRY_ASSIGN(std::unique_ptr<platform::File> written, file.Reopen());
   MIRAGE_TRY_ASSIGN(const format::ModelFile pack, format::OpenModel({std::move(written)}));
-  MIRAGE_TRY(model::CheckPack(pack));
+  MIRAGE_TRY(model::CheckPack(pack, progress));
   MIRAGE_TRY(file.Commit());
   return packed;
 }
@@ -100,10 +114,19 @@ mirage_status mirage_tools_pack(const char* in, const char* out,
     MIRAGE_TRY(CheckPointer(in, "in"));
     MIRAGE_TRY(CheckPointer(out, "out"));
     MIRAGE_TRY(CheckMayBlock("mirage_tools_pack"));
-    MIRAGE_TRY_ASSIGN(const model::PackOptions read, ReadPackOptions(options));
-    MIRAGE_TRY_ASSIGN(const model::PackSummary packed, Pack(in, out, read));
-    if (report == nullptr) return {};
+    MIRAGE_TRY_ASSIGN(
+        const mirage_tools_pack_options given,
+        ReadOptions(options, DefaultPackOptions(), kFirstPackOptions, "mirage_tools_pack_options"));
+    MIRAGE_TRY_ASSIGN(model::PackOptions read, ReadPackOptions(given));
     mirage_tools_pack_report filled{};
+    if (report != nullptr) MIRAGE_TRY(WriteOut(report, filled, "report"));
+    model::PackProgress progress;
+    if (given.progress != nullptr)
+      progress.report = [&](uint64_t done, uint64_t total) {
+        return AbiCallProgress(given.progress, done, total, given.progress_user_data) == 0;
+      };
+    MIRAGE_TRY_ASSIGN(const model::PackSummary packed, Pack(in, out, std::move(read), &progress));
+    if (report == nullptr) return {};
     filled.file_bytes = packed.file_bytes;
     filled.padding_bytes = packed.padding_bytes;
     filled.regions = packed.regions;

@@ -275,6 +275,9 @@ MIRAGE_API void mirage_model_options_init(mirage_model_options* options, size_t 
  * The file is read for as long as the model is open: rows of the token embedding as they are
  * needed, and weights the limit has no room for. It must stay as it is (replace it by renaming
  * another one over it); one that shrinks or becomes unreadable fails the generations that need it.
+ * A pack (mirage pack) whose weights all fit is mapped and read in place: one that shrinks is found
+ * before each step, but in the middle of one, or where its device fails, the system ends the
+ * process with SIGBUS.
  * Threads: any; blocks until loaded. Since 0.1. */
 MIRAGE_API mirage_status mirage_model_open(mirage_runtime* runtime, const char* path,
                                            const mirage_model_options* options, mirage_model** out,
@@ -411,7 +414,8 @@ typedef struct mirage_tensor {
   const char* type;   /* "Q8_0" */
   uint64_t shape[4];  /* elements; shape[0] is contiguous, those past `dimensions` are 1 */
   uint64_t bytes;     /* in the file */
-  uint64_t offset;    /* bytes from the start of the file that holds it */
+  uint64_t offset;    /* bytes from the start of the file that holds it; of a pack's matrices, which
+                         lie in parts and in another order, where the first part begins */
   uint32_t file;      /* which part of a split file, from 0 */
   int32_t kernel;     /* MIRAGE_KERNEL_x */
 } mirage_tensor;

@@ -64,13 +64,17 @@ typedef struct mirage_tools_pack_report {
  *
  *   in      a model that mirage_model_open opens; of a split one the first file.
  *   out     its new name. It appears whole and read through once, in place of a file that was
- * there, or not at all, also when the process is killed. report  may be NULL.
+ *           there, or not at all, also when the process is killed.
+ *   report  may be NULL.
  *
  * With `quant`, rows whose length is no multiple of its block become Q5_0 (for Q4_K), Q8_0 (Q6_K)
  * or F16, and the vocabulary's matrices Q6_K for Q4_0 and Q4_K. Vectors become F32.
  *
- * Fails as opening the model does, with UNSUPPORTED for another `quant`, IO, CANCELLED.
- * Threads: any; blocks for as long as it takes. */
+ * Fails as opening the model does, with UNSUPPORTED for another `quant` or one that cannot hold a
+ * weight, INVALID_ARGUMENT where `out` is a file that is read and would be lost by it, IO,
+ * CANCELLED. A report is looked at first.
+ * Threads: any; blocks for as long as it takes, with 256 MiB of regions in memory, or one tensor
+ * where that is more. */
 MIRAGE_API mirage_status mirage_tools_pack(const char* in, const char* out,
                                            const mirage_tools_pack_options* options,
                                            mirage_tools_pack_report* report, mirage_error* error);

@@ -31,6 +31,8 @@ class ByteSource {
 
   // All bytes in place, for as long as the source is there; empty where they can only be read.
   [[nodiscard]] virtual std::span<const std::byte> Mapping() const { return {}; }
+  // Fails with kCorrupt where they are no longer all there: reading them in place would fault.
+  [[nodiscard]] virtual Status CheckMapping() const { return {}; }
   // These of them will not be read in place soon: memory that holds them for us alone may go.
   virtual void DropMapping(uint64_t /*offset*/, uint64_t /*count*/) const {}
 

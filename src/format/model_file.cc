@@ -19,12 +19,12 @@ std::string Bytes(const TensorInfo& tensor) {
   return std::to_string(tensor.extent.bytes) + " bytes";
 }
 
-// The run that holds a row.
+// The run that holds a row; the first where none does.
 const PackedRun& RunOf(const TensorInfo& tensor, int64_t row) {
   const auto after =
       std::upper_bound(tensor.runs.begin(), tensor.runs.end(), row,
                        [](int64_t wanted, const PackedRun& run) { return wanted < run.row0; });
-  return *std::prev(after);
+  return after == tensor.runs.begin() ? *after : *std::prev(after);
 }
 
 }  // namespace
@@ -174,21 +174,29 @@ uint64_t ModelFile::ByteOf(const TensorInfo& tensor, uint64_t within) const {
 }
 
 Status ModelFile::CheckOthers() const {
-  constexpr uint64_t kPieceBytes = 256 << 10;
-  std::vector<std::byte> piece;
   for (const StoredRegion& other : parts_.others) {
-    Checksum sum;
-    for (uint64_t done = 0; done < other.bytes; done += piece.size()) {
-      piece.resize(std::min(kPieceBytes, other.bytes - done));
-      MIRAGE_TRY(parts_.shards[0]->ReadAt(other.offset + done, piece));
-      sum.Add(piece);
-    }
-    if (sum.Value() != other.checksum)
-      return Fail(Code::kCorrupt, parts_.shards[0]->name() + ": byte " +
-                                      std::to_string(other.offset) +
-                                      ": the checksum of a tensor is wrong");
+    MIRAGE_TRY_ASSIGN(const bool sound, IsSound(other));
+    if (sound) continue;
+    const auto tensor =
+        std::find_if(parts_.tensors.begin(), parts_.tensors.end(), [&](const TensorInfo& info) {
+          return !info.packed() && info.extent.offset == other.offset;
+        });
+    const std::string name = tensor == parts_.tensors.end() ? "?" : tensor->name;
+    return Fail(Locate(TensorError(Code::kCorrupt, name, "has a wrong checksum").value()));
   }
   return {};
+}
+
+Result<bool> ModelFile::IsSound(const StoredRegion& region) const {
+  constexpr uint64_t kPieceBytes = 256 << 10;
+  std::vector<std::byte> piece;
+  Checksum sum;
+  for (uint64_t done = 0; done < region.bytes; done += piece.size()) {
+    piece.resize(std::min(kPieceBytes, region.bytes - done));
+    MIRAGE_TRY(parts_.shards[0]->ReadAt(region.offset + done, piece));
+    sum.Add(piece);
+  }
+  return sum.Value() == region.checksum;
 }
 
 Error ModelFile::Locate(Error error) const {

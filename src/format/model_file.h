@@ -87,6 +87,8 @@ class ModelFile {
 
   // Empty unless the file is a pack.
   [[nodiscard]] std::span<const StoredRegion> regions() const { return parts_.regions; }
+  // Reads a region, a little at a time: whether its checksum is right.
+  [[nodiscard]] Result<bool> IsSound(const StoredRegion& region) const;
   // Reads and checks all that a pack keeps outside of its regions.
   [[nodiscard]] Status CheckOthers() const;
 

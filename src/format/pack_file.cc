@@ -45,6 +45,12 @@ std::span<const std::byte> BytesOf(const T& values) {
   return std::as_bytes(std::span(values.data(), values.size()));
 }
 
+// FlatBuffers verifies that a vector lies in the buffer, not that its elements may be loaded.
+template <typename T>
+bool IsAligned(const flatbuffers::Vector<T>& vector) {
+  return vector.size() == 0 || reinterpret_cast<uintptr_t>(vector.Data()) % sizeof(uint64_t) == 0;
+}
+
 // Reads one pack's header.
 class PackReader {
  public:
@@ -58,7 +64,7 @@ class PackReader {
   Status ReadSections(const flatbuffers::Vector<const pack::Section*>* sections, const char* name,
                       std::vector<StoredRegion>* out);
   Status CheckSection(const pack::Section& section, const std::string& name) const;
-  Result<TensorInfo> ReadTensor(const pack::Tensor& tensor) const;
+  Result<TensorInfo> ReadTensor(const pack::Tensor& tensor);
   Status CheckCovered(const TensorInfo& tensor) const;
 
   Status Corrupt(uint64_t byte, const std::string& what) const {
@@ -73,6 +79,7 @@ class PackReader {
   const pack::Pack* pack_ = nullptr;
   ModelFile::Parts parts_;
   std::vector<StoredRegion> by_offset_;  // all sections that hold tensors
+  uint64_t runs_read_ = 0;
 };
 
 Status PackReader::ReadHeader() {
@@ -116,6 +123,8 @@ Status PackReader::CheckSection(const pack::Section& section, const std::string&
 
 Status PackReader::ReadKeys() {
   if (pack_->keys() == nullptr) return Malformed("no keys");
+  if (reinterpret_cast<uintptr_t>(pack_->keys()) % sizeof(uint64_t) != 0)
+    return Malformed("the keys' place is misplaced");
   const pack::Section& keys = *pack_->keys();
   MIRAGE_TRY(CheckSection(keys, "keys"));
   if (keys.bytes() > kMostKeyBytes)
@@ -141,6 +150,7 @@ Status PackReader::ReadKeys() {
 Status PackReader::ReadSections(const flatbuffers::Vector<const pack::Section*>* sections,
                                 const char* name, std::vector<StoredRegion>* out) {
   if (sections == nullptr) return {};
+  if (!IsAligned(*sections)) return Malformed(std::string(name) + "s: the list is misplaced");
   for (const pack::Section* section : *sections) {
     const std::string label = std::string(name) + " " + std::to_string(out->size());
     MIRAGE_TRY(CheckSection(*section, label));
@@ -174,7 +184,7 @@ Status PackReader::CheckCovered(const TensorInfo& tensor) const {
   return Malformed("tensor '" + tensor.name + "' lies outside of the sections");
 }
 
-Result<TensorInfo> PackReader::ReadTensor(const pack::Tensor& tensor) const {
+Result<TensorInfo> PackReader::ReadTensor(const pack::Tensor& tensor) {
   const std::string_view name = tensor.name() ? tensor.name()->string_view() : "";
   const std::string label = "tensor " + std::to_string(parts_.tensors.size());
   if (name.empty() || name.size() > kMostNameBytes || !IsPrintableAscii(name))
@@ -187,6 +197,8 @@ Result<TensorInfo> PackReader::ReadTensor(const pack::Tensor& tensor) const {
                                         "' has unknown type " + std::to_string(tensor.type()));
   info.dtype = type->dtype;
   std::vector<uint64_t> dims;
+  if (tensor.dims() != nullptr && !IsAligned(*tensor.dims()))
+    return Fail(Malformed("tensor '" + info.name + "': its shape is misplaced").error());
   if (tensor.dims() != nullptr) dims.assign(tensor.dims()->begin(), tensor.dims()->end());
   const auto within = [&](Error error) {
     return Fail(
@@ -203,14 +215,23 @@ Result<TensorInfo> PackReader::ReadTensor(const pack::Tensor& tensor) const {
       return Fail(Malformed("tensor '" + info.name + "' of type " +
                             std::string(tensor::Name(info.dtype)) + " cannot be packed")
                       .error());
+    // Tables may share a vector of runs: all of them together are no more than the header holds.
+    runs_read_ += tensor.runs()->size();
+    if (runs_read_ > header_.size() / sizeof(pack::Run) || !IsAligned(*tensor.runs()))
+      return Fail(
+          Malformed("tensor '" + info.name + "': its runs are no list of their own").error());
+    uint64_t next = 0;
     for (const pack::Run* run : *tensor.runs()) {
-      const auto row0 = CheckedCast<int64_t>(run->row0());
-      const auto rows = CheckedCast<int64_t>(run->rows());
-      if (!row0 || !rows || *rows < 1 || *rows > info.shape.rows())
+      const auto rows = static_cast<uint64_t>(info.shape.rows());
+      if (run->row0() != next || run->rows() == 0 || run->rows() > rows - next)
         return Fail(Malformed("tensor '" + info.name + "': a run of " +
-                              std::to_string(run->rows()) + " rows")
+                              std::to_string(run->rows()) + " rows from row " +
+                              std::to_string(run->row0()) + ", expected row " +
+                              std::to_string(next) + " of " + std::to_string(rows))
                         .error());
-      info.runs.push_back({*row0, *rows, run->offset()});
+      next += run->rows();
+      info.runs.push_back(
+          {static_cast<int64_t>(run->row0()), static_cast<int64_t>(run->rows()), run->offset()});
     }
     info.extent.offset = info.runs[0].offset;
   }
@@ -315,13 +336,20 @@ std::vector<uint8_t> PackWriter::BuildHeader() const {
   const auto tensors_offset = builder.CreateVector(tensors);
   const auto regions = sections(0, region_count);
   const auto others = sections(region_count, sections_.size());
-  const auto source = builder.CreateVector(content_.source.data(), content_.source.size());
-  const auto writer = builder.CreateString(content_.writer);
   const pack::Section keys(keys_.offset, keys_.bytes, keys_.checksum);
-  builder.Finish(pack::CreatePack(builder, kPackLayout, source, &keys, content_.key_count,
-                                  tensors_offset, regions, others, writer));
+  builder.Finish(pack::CreatePack(builder, kPackLayout, &keys, content_.key_count, tensors_offset,
+                                  regions, others));
   const std::span<const uint8_t> bytes = builder.GetBufferSpan();
   return {bytes.begin(), bytes.end()};
+}
+
+Status PackWriter::Check() const {
+  const uint64_t header_bytes = BuildHeader().size();
+  if (header_bytes <= kMostHeaderBytes && content_.keys.size() <= kMostKeyBytes) return {};
+  return Fail(Code::kUnsupported, "a pack with a header of " + std::to_string(header_bytes) +
+                                      " bytes and keys of " + std::to_string(content_.keys.size()) +
+                                      "; at most " + std::to_string(kMostHeaderBytes) + " and " +
+                                      std::to_string(kMostKeyBytes) + " can be read");
 }
 
 Status PackWriter::WriteSection(size_t index, std::span<const std::byte> bytes) {
@@ -348,9 +376,6 @@ Status PackWriter::Finish() {
   prelude.minor = kPackMinor;
   prelude.header_bytes = static_cast<uint32_t>(header.size());
   prelude.checksum = ChecksumOf(BytesOf(header));
-  if (header.size() > kMostHeaderBytes)
-    return Fail(Code::kUnsupported, "a pack's header of " + std::to_string(header.size()) +
-                                        " bytes; at most " + std::to_string(kMostHeaderBytes));
   MIRAGE_TRY(sink_(kPreludeBytes, BytesOf(header)));
   return sink_(0, std::as_bytes(std::span(&prelude, 1)));
 }

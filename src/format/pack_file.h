@@ -16,7 +16,6 @@
 //
 // A reader of untrusted bytes, as gguf.h.
 
-#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -27,7 +26,6 @@
 #include "base/byte_source.h"
 #include "base/result.h"
 #include "format/model_file.h"
-#include "format/session_file.h"
 
 namespace mirage::format {
 
@@ -57,8 +55,6 @@ struct PackContent {
     Place place;
   };
 
-  std::string writer;
-  Fingerprint source{};         // XXH3-128 of the files that are packed, one after the other
   std::vector<std::byte> keys;  // EncodeMetadata, metadata_io.h
   uint64_t key_count = 0;
   std::vector<Tensor> tensors;
@@ -78,6 +74,9 @@ class PackWriter {
   [[nodiscard]] uint64_t file_bytes() const { return file_bytes_; }
   // Of that, what is there for alignment alone.
   [[nodiscard]] uint64_t padding_bytes() const { return padding_bytes_; }
+
+  // Whether it can be read again: kUnsupported naming the limit.
+  [[nodiscard]] Status Check() const;
 
   // All bytes of a section: regions and others together, in any order, each once.
   [[nodiscard]] Status WriteSection(size_t section, std::span<const std::byte> bytes);

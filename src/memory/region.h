@@ -34,10 +34,12 @@ struct RegionInfo {
   uint64_t bytes = 0;
 };
 
-// At most this many bytes in a region of a dense model.
+// At most this many bytes in a region of a dense model. Larger regions are aligned to more in a
+// pack: they begin where that is little of their size.
 [[nodiscard]] constexpr uint64_t MaxRegionBytes(uint64_t model_bytes) {
-  constexpr uint64_t kLeast = uint64_t{1} << 20;
-  return model_bytes / 256 > kLeast ? model_bytes / 256 : kLeast;
+  constexpr uint64_t kSmall = uint64_t{1} << 20;
+  constexpr uint64_t kLarge = uint64_t{8} << 20;
+  return model_bytes / 256 > kLarge ? model_bytes / 256 : kSmall;
 }
 
 // Where a model's regions come from: the only way weights enter memory.

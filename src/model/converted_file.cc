@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/file_error.h"
 #include "model/weight_source.h"
 #include "tensor/dequantize.h"
 #include "tensor/quantize.h"
@@ -43,6 +44,7 @@ class ConvertedSource final : public ByteSource {
     TensorSlice rows{static_cast<int32_t>(index), static_cast<int64_t>(within / to_bytes),
                      static_cast<int64_t>(out.size() / to_bytes)};
     if (from.dtype == to.dtype) return ReadWeightRows(file_, rows, from_bytes, out);
+    const std::span<const std::byte> whole = out;
     std::vector<std::byte> raw(from_bytes);
     std::vector<float> values(static_cast<size_t>(to.shape.cols()));
     for (rows.rows = 1; !out.empty(); out = out.subspan(to_bytes), ++rows.row0) {
@@ -50,7 +52,11 @@ class ConvertedSource final : public ByteSource {
       tensor::DequantizeRow(from.dtype, raw.data(), values.data(), to.shape.cols());
       tensor::QuantizeRow(to.dtype, values.data(), out.data(), to.shape.cols());
     }
-    return {};
+    if (!tensor::FindNonFinite(to.dtype, whole)) return {};
+    return Fail(file_.Locate(
+        TensorError(Code::kUnsupported, to.name,
+                    "has weights that are too large for " + std::string(tensor::Name(to.dtype)))
+            .value()));
   }
 
  private:

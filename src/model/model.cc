@@ -111,6 +111,7 @@ struct Model::Impl {
   std::vector<std::vector<double>> rope_frequencies;
   std::vector<memory::RegionIndex> pass_order;  // every region, the head's last
   uint32_t first_head_region = 0;
+  bool mapped = false;  // regions are read in place
 };
 
 Host CpuHost(platform::Device& device, memory::Arena& arena, memory::TransferEngine& transfer) {
@@ -209,14 +210,14 @@ Status Model::Impl::Load(const LoadOptions& options) {
     infos.push_back(region.info);
   }
   first_head_region = layout.output_norm_region;
-  MIRAGE_TRY(file.CheckOthers());
   // Read in place while everything fits; under a limit regions come and go in the arena.
-  const bool mapped = layout.stored && std::find(plan.resident.begin(), plan.resident.end(),
-                                                 false) == plan.resident.end();
+  mapped = layout.stored &&
+           std::find(plan.resident.begin(), plan.resident.end(), false) == plan.resident.end();
+  const auto source = std::make_shared<WeightSource>(file, layout);
+  MIRAGE_TRY(source->CheckUnfilled(table.tensor, plan.resident));
   MIRAGE_TRY_ASSIGN(store,
                     memory::RegionStore::Create(
-                        host.arena, host.transfer, host.device.clock(), infos,
-                        std::make_shared<WeightSource>(file, layout),
+                        host.arena, host.transfer, host.device.clock(), infos, source,
                         {.slots = plan.slots, .mapped = mapped, .promise = load_promise.get()}));
   MIRAGE_TRY(store->Load(
       plan.resident,
@@ -289,6 +290,7 @@ Status Model::Forward(std::span<const Slice> slices, const std::function<bool()>
   Step step;
   Drain drain(*impl.stream);
   MIRAGE_TRY(impl.CheckSlices(slices));
+  if (impl.mapped) MIRAGE_TRY(impl.file.shards()[0]->CheckMapping());
   impl.Announce(wanted);
   MIRAGE_TRY(impl.RunLayers(slices, cancelled, &step));
   // Scores first: they work where the logits will be.

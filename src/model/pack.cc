@@ -69,22 +69,35 @@ std::vector<DType> ChooseTypes(const format::ModelFile& file, const TensorMap& m
   return types;
 }
 
-// The keys of the source, without those about its being split, with the type it has now.
-Result<format::Metadata> PackMetadata(const format::Metadata& source, std::optional<DType> quant) {
-  constexpr std::string_view kFileType = "general.file_type";
+constexpr std::string_view kFileType = "general.file_type";
+constexpr std::string_view kWriter = "mirage.pack.writer";
+constexpr std::string_view kSourceHash = "mirage.pack.source_xxh3_128";
+
+format::MetadataEntry MakeEntry(std::string_view key, format::ValueType type, std::string payload) {
+  format::MetadataEntry entry;
+  entry.key = key;
+  entry.type = entry.element_type = type;
+  entry.payload = std::move(payload);
+  entry.bytes = entry.payload.size();
+  return entry;
+}
+
+// The keys of the source, without those about its being split, with the type it has now and where
+// it comes from.
+Result<format::Metadata> PackMetadata(const format::Metadata& source, const PackOptions& options,
+                                      const std::string& source_hash) {
   std::vector<format::MetadataEntry> entries;
   for (const format::MetadataEntry& entry : source.entries())
-    if (!entry.key.starts_with("split.") && !(quant && entry.key == kFileType))
+    if (!entry.key.starts_with("split.") && !entry.key.starts_with("mirage.pack.") &&
+        !(options.quant && entry.key == kFileType))
       entries.push_back(entry);
-  if (quant) {
-    const uint32_t type = FindPackType(*quant)->file_type;
-    format::MetadataEntry entry;
-    entry.key = kFileType;
-    entry.type = entry.element_type = format::ValueType::kU32;
-    entry.payload.assign(reinterpret_cast<const char*>(&type), sizeof type);
-    entry.bytes = entry.payload.size();
-    entries.push_back(std::move(entry));
+  if (options.quant) {
+    const uint32_t type = FindPackType(*options.quant)->file_type;
+    entries.push_back(MakeEntry(kFileType, format::ValueType::kU32,
+                                {reinterpret_cast<const char*>(&type), sizeof type}));
   }
+  entries.push_back(MakeEntry(kWriter, format::ValueType::kString, options.writer));
+  entries.push_back(MakeEntry(kSourceHash, format::ValueType::kString, source_hash));
   return format::Metadata::Make(std::move(entries), source.source());
 }
 
@@ -130,7 +143,19 @@ void PlaceTensors(const format::ModelFile& file, const ModelLayout& layout, Pack
   }
 }
 
-Result<format::Fingerprint> HashOf(const format::ModelFile& file) {
+uint64_t BytesOf(const format::ModelFile& file) {
+  uint64_t bytes = 0;
+  for (const auto& shard : file.shards()) bytes += shard->bytes();
+  return bytes;
+}
+
+// XXH3-128 of the files, one after the other, as xxh128sum prints it. Of a pack that of what it was
+// made of.
+Result<std::string> SourceHash(const format::ModelFile& file, PackProgress* progress) {
+  if (file.metadata().Has(kSourceHash)) {
+    MIRAGE_TRY(progress->Add(BytesOf(file)));
+    return file.metadata().Get<std::string>(kSourceHash);
+  }
   constexpr uint64_t kPieceBytes = 1 << 20;
   format::Checksum sum;
   std::vector<std::byte> piece;
@@ -139,25 +164,36 @@ Result<format::Fingerprint> HashOf(const format::ModelFile& file) {
       piece.resize(std::min(kPieceBytes, shard->bytes() - done));
       MIRAGE_TRY(shard->ReadAt(done, piece));
       sum.Add(piece);
+      MIRAGE_TRY(progress->Add(piece.size()));
     }
   }
-  return sum.Value128();
+  std::string hex;
+  for (const uint8_t byte : sum.Value128()) {
+    constexpr std::string_view kDigits = "0123456789abcdef";
+    hex += {kDigits[byte >> 4], kDigits[byte & 15]};
+  }
+  return hex;
 }
 
 // Fills sections on all threads, a few at a time, and writes them in order.
 class SectionPump {
  public:
-  SectionPump(const PackOptions& options, format::PackWriter& writer, uint64_t total)
-      : options_(options), writer_(writer), total_(total), pool_(options.threads) {}
+  SectionPump(int threads, format::PackWriter& writer, PackProgress* progress)
+      : threads_(threads), writer_(writer), progress_(progress), pool_(threads) {}
 
   // `fill(index, out)` makes section first + index, of bytes[index] bytes.
   template <typename Fill>
   Status Write(size_t first, const std::vector<uint64_t>& bytes, const Fill& fill) {
-    const size_t at_once = 2 * static_cast<size_t>(options_.threads);
+    const size_t at_once = 2 * static_cast<size_t>(threads_);
     std::vector<std::vector<std::byte>> buffers(at_once);
     std::vector<Status> filled(at_once);
-    for (size_t begin = 0; begin < bytes.size(); begin += at_once) {
-      const size_t count = std::min(at_once, bytes.size() - begin);
+    size_t count = 0;
+    for (size_t begin = 0; begin < bytes.size(); begin += count) {
+      uint64_t held = bytes[begin];
+      for (count = 1; count < at_once && begin + count < bytes.size(); ++count) {
+        held += bytes[begin + count];
+        if (held > kMostHeldBytes) break;
+      }
       pool_.ParallelFor(static_cast<int64_t>(count), [&](int64_t task, int) {
         const auto i = static_cast<size_t>(task);
         buffers[i].assign(bytes[begin + i], std::byte{});  // what lies between pieces is zero
@@ -166,20 +202,18 @@ class SectionPump {
       for (size_t i = 0; i < count; ++i) {
         MIRAGE_TRY(std::move(filled[i]));
         MIRAGE_TRY(writer_.WriteSection(first + begin + i, buffers[i]));
-        done_ += bytes[begin + i];
-        if (options_.progress && !options_.progress(done_, total_))
-          return Fail(Code::kCancelled, "packing was cancelled");
+        MIRAGE_TRY(progress_->Add(bytes[begin + i]));
       }
     }
     return {};
   }
 
  private:
-  const PackOptions& options_;
+  static constexpr uint64_t kMostHeldBytes = uint64_t{256} << 20;  // unless one section has more
+  const int threads_;
   format::PackWriter& writer_;
-  const uint64_t total_;
+  PackProgress* const progress_;
   platform::ThreadPool pool_;
-  uint64_t done_ = 0;
 };
 
 }  // namespace
@@ -195,10 +229,12 @@ DType FallbackType(DType dtype, int64_t cols) {
 }
 
 Result<PackSummary> WritePack(const format::ModelFile& file, const PackOptions& options,
-                              const format::PackWriter::Sink& sink) {
+                              const format::PackWriter::Sink& sink, PackProgress* progress) {
   if (options.quant && !CanPackAs(*options.quant))
     return Fail(Code::kUnsupported, "packing as " + std::string(tensor::Name(*options.quant)) +
                                         "; it can be F16, Q4_0, Q8_0, Q4_K or Q6_K");
+  // Damage must not get checksums that are right.
+  if (!file.regions().empty()) MIRAGE_TRY(CheckPack(file, nullptr));
   MIRAGE_TRY_ASSIGN(const int64_t context, SessionContext(file, 0));
   MIRAGE_TRY_ASSIGN(const Description described, Describe(file, context));
   const std::vector<DType> types = ChooseTypes(file, described.map, options.quant);
@@ -209,41 +245,57 @@ Result<PackSummary> WritePack(const format::ModelFile& file, const PackOptions& 
   PackContent content;
   std::vector<int32_t> others;
   PlaceTensors(converted, layout, &content, &others);
-  MIRAGE_TRY_ASSIGN(const format::Metadata metadata, PackMetadata(file.metadata(), options.quant));
-  MIRAGE_TRY_ASSIGN(content.keys, format::EncodeMetadata(metadata));
-  content.key_count = metadata.entries().size();
-  content.writer = options.writer;
-  MIRAGE_TRY_ASSIGN(content.source, HashOf(file));
-
   const std::vector<uint64_t> region_bytes = content.region_bytes;
   const std::vector<uint64_t> other_bytes = content.other_bytes;
+  progress->total = BytesOf(file);
+  for (const uint64_t bytes : region_bytes)
+    progress->total += 2 * bytes;  // written, and read again
+  for (const uint64_t bytes : other_bytes) progress->total += 2 * bytes;
+  MIRAGE_TRY_ASSIGN(const std::string source_hash, SourceHash(file, progress));
+  MIRAGE_TRY_ASSIGN(const format::Metadata metadata,
+                    PackMetadata(file.metadata(), options, source_hash));
+  MIRAGE_TRY_ASSIGN(content.keys, format::EncodeMetadata(metadata));
+  content.key_count = metadata.entries().size();
+
   format::PackWriter writer(std::move(content), sink);
-  SectionPump pump(options, writer, writer.file_bytes());
+  MIRAGE_TRY(writer.Check());
+  if (options.reserve) MIRAGE_TRY(options.reserve(writer.file_bytes()));
+  SectionPump pump(options.threads, writer, progress);
   const WeightSource source(converted, layout);
   MIRAGE_TRY(pump.Write(0, region_bytes, [&](size_t index, std::span<std::byte> out) {
     return source.Fill(static_cast<memory::RegionIndex>(index), out);
   }));
   MIRAGE_TRY(
       pump.Write(region_bytes.size(), other_bytes, [&](size_t index, std::span<std::byte> out) {
-        const format::TensorInfo& tensor = converted.tensors()[static_cast<size_t>(others[index])];
-        return converted.ReadTensor(tensor, 0, out);
+        const auto tensor = static_cast<size_t>(others[index]);
+        const format::TensorInfo& from = file.tensors()[tensor];
+        const format::TensorInfo& to = converted.tensors()[tensor];
+        return from.dtype == to.dtype ? file.ReadTensor(from, 0, out)
+                                      : converted.ReadTensor(to, 0, out);
       }));
   MIRAGE_TRY(writer.Finish());
   return PackSummary{writer.file_bytes(), writer.padding_bytes(), region_bytes.size()};
 }
 
-Status CheckPack(const format::ModelFile& pack) {
-  std::vector<std::byte> bytes;
+Status CheckPack(const format::ModelFile& pack, PackProgress* progress) {
   for (size_t i = 0; i < pack.regions().size(); ++i) {
     const format::StoredRegion& region = pack.regions()[i];
-    bytes.resize(region.bytes);
-    MIRAGE_TRY(pack.shards()[0]->ReadAt(region.offset, bytes));
-    if (format::ChecksumOf(bytes) != region.checksum)
+    MIRAGE_TRY_ASSIGN(const bool sound, pack.IsSound(region));
+    if (!sound)
       return Fail(Code::kCorrupt, pack.shards()[0]->name() + ": byte " +
                                       std::to_string(region.offset) + ": the checksum of region " +
                                       std::to_string(i) + " is wrong");
+    if (progress != nullptr) MIRAGE_TRY(progress->Add(region.bytes));
   }
-  return pack.CheckOthers();
+  MIRAGE_TRY(pack.CheckOthers());
+  if (progress == nullptr) return {};
+  return progress->Add(progress->total - progress->done);
+}
+
+Status PackProgress::Add(uint64_t bytes) {
+  done += bytes;
+  if (report && !report(done, total)) return Fail(Code::kCancelled, "packing was cancelled");
+  return {};
 }
 
 }  // namespace mirage::model

@@ -25,9 +25,18 @@ struct PackOptions {
   // or Q4_K gets Q6_K. None: every tensor keeps its own.
   std::optional<tensor::DType> quant;
   int threads = 1;
-  std::string writer;  // names the program, in the header
-  // Of the bytes to write; false cancels.
-  std::function<bool(uint64_t done_bytes, uint64_t total_bytes)> progress;
+  std::string writer;  // names the program, in the pack's keys
+  // Told the length of the file before anything is written; may be empty.
+  std::function<Status(uint64_t bytes)> reserve;
+};
+
+// How far packing has come: bytes of the source that were read for its hash, and of the pack that
+// were written, and read again by CheckPack.
+struct PackProgress {
+  std::function<bool(uint64_t done_bytes, uint64_t total_bytes)> report;  // false cancels
+  uint64_t done = 0;
+  uint64_t total = 0;
+  [[nodiscard]] Status Add(uint64_t bytes);
 };
 
 struct PackSummary {
@@ -41,12 +50,15 @@ struct PackSummary {
 // What rows of `cols` columns get where `dtype` was asked for.
 [[nodiscard]] tensor::DType FallbackType(tensor::DType dtype, int64_t cols);
 
-// Fails as loading the model would, and with kUnsupported for a type that it cannot be packed in.
+// Fails as loading the model would, and with kUnsupported for a type that it cannot be packed in or
+// that cannot hold its weights. Holds 256 MiB of regions, or one tensor where that is more.
 [[nodiscard]] Result<PackSummary> WritePack(const format::ModelFile& file,
                                             const PackOptions& options,
-                                            const format::PackWriter::Sink& sink);
+                                            const format::PackWriter::Sink& sink,
+                                            PackProgress* progress);
 
-// Reads all of a pack and compares it with its checksums: kCorrupt naming the region and the byte.
-[[nodiscard]] Status CheckPack(const format::ModelFile& pack);
+// Reads all of a pack and compares it with its checksums: kCorrupt naming the region and the byte,
+// or the tensor. `progress` may be null.
+[[nodiscard]] Status CheckPack(const format::ModelFile& pack, PackProgress* progress);
 
 }  // namespace mirage::model

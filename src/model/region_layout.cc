@@ -92,11 +92,12 @@ bool HoldsPiece(const format::ModelFile& file, const Piece& piece, uint64_t offs
   if (piece.floats)
     return !tensor.packed() && tensor.dtype == tensor::DType::kF32 &&
            tensor.extent.offset == offset;
-  return piece.source.rows == 0 ||
-         std::any_of(tensor.runs.begin(), tensor.runs.end(), [&](const format::PackedRun& run) {
-           return run.row0 == piece.source.row0 && run.rows == piece.source.rows &&
-                  run.offset == offset;
-         });
+  if (piece.source.rows == 0) return true;
+  const auto run = std::lower_bound(
+      tensor.runs.begin(), tensor.runs.end(), piece.source.row0,
+      [](const format::PackedRun& candidate, int64_t row) { return candidate.row0 < row; });
+  return run != tensor.runs.end() && run->row0 == piece.source.row0 &&
+         run->rows == piece.source.rows && run->offset == offset;
 }
 
 // A pack made by another version may be cut otherwise: then it is read as any other file.

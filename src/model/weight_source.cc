@@ -104,14 +104,36 @@ Status WeightSource::FillStored(memory::RegionIndex index, std::byte* dst) const
 Status WeightSource::CheckStored(memory::RegionIndex index, const std::byte* bytes) const {
   if (checked_[index]) return {};
   const format::StoredRegion& stored = file_.regions()[index];
-  if (format::ChecksumOf({bytes, stored.bytes}) != stored.checksum) {
-    const memory::RegionId& id = layout_.regions[index].info.id;
-    return Fail(Code::kCorrupt, file_.shards()[0]->name() + ": byte " +
-                                    std::to_string(stored.offset) + ": the checksum of region " +
-                                    std::to_string(index) + " (layer " + std::to_string(id.layer) +
-                                    ", part " + std::to_string(id.part) + ") is wrong");
-  }
+  if (format::ChecksumOf({bytes, stored.bytes}) != stored.checksum)
+    return Fail(WrongChecksum(index));
   checked_[index] = true;
+  return {};
+}
+
+Error WeightSource::WrongChecksum(memory::RegionIndex index) const {
+  std::string message = file_.shards()[0]->name() + ": byte " +
+                        std::to_string(file_.regions()[index].offset) +
+                        ": the checksum of region " + std::to_string(index);
+  if (layout_.stored) {
+    const memory::RegionId& id = layout_.regions[index].info.id;
+    message += " (layer " + std::to_string(id.layer) + ", part " + std::to_string(id.part) + ")";
+  }
+  return Error{Code::kCorrupt, message + " is wrong"};
+}
+
+Status WeightSource::CheckUnfilled(int32_t gathered_tensor,
+                                   const std::vector<bool>& resident) const {
+  MIRAGE_TRY(file_.CheckOthers());
+  const auto gathered = [&](memory::RegionIndex index) {
+    const std::vector<Piece>& pieces = layout_.regions[index].pieces;
+    return std::any_of(pieces.begin(), pieces.end(),
+                       [&](const Piece& piece) { return piece.source.tensor == gathered_tensor; });
+  };
+  for (memory::RegionIndex i = 0; i < file_.regions().size(); ++i) {
+    if (layout_.stored && (resident[i] || !gathered(i))) continue;
+    MIRAGE_TRY_ASSIGN(const bool sound, file_.IsSound(file_.regions()[i]));
+    if (!sound) return Fail(WrongChecksum(i));
+  }
   return {};
 }
 
@@ -124,8 +146,12 @@ const std::byte* WeightSource::Mapped(memory::RegionIndex index) const {
   return mapping.data() + file_.regions()[index].offset;
 }
 
+// By reading, since an error of the device would be a signal when it is met in place.
 Status WeightSource::CheckMapped(memory::RegionIndex index) const {
-  return CheckStored(index, Mapped(index));
+  MIRAGE_TRY_ASSIGN(const bool sound, file_.IsSound(file_.regions()[index]));
+  if (!sound) return Fail(WrongChecksum(index));
+  checked_[index] = true;
+  return {};
 }
 
 void WeightSource::DropMapped(memory::RegionIndex index) const {

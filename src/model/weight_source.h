@@ -5,9 +5,11 @@
 //
 // From a pack Fill is one read, and regions can be read in place. From any other file it reads the
 // covering extent of each piece into a bounce buffer and repacks it for the kernels. Gather reads
-// rows in the file's own layout. Neither keeps state but the file, a few bounce
-// buffers, which regions were found sound and a small cache of gathered rows, so any worker may
-// call them at any time.
+// single rows. Neither keeps state but the file, a few bounce buffers, which regions were found
+// sound and a small cache of gathered rows, so any worker may call them at any time.
+//
+// That weights are numbers is looked at once, when they are first read from a file that was not
+// packed; for a pack it was looked at when it was made, and its checksums stand for it.
 
 #include <atomic>
 #include <cstddef>
@@ -39,11 +41,18 @@ class WeightSource final : public memory::RegionSource {
   [[nodiscard]] Status CheckMapped(memory::RegionIndex region) const override;
   void DropMapped(memory::RegionIndex region) const override;
 
+  // Reads what of a pack is used without a Fill having found it sound: tensors outside of its
+  // regions, rows that are gathered from regions that do not stay, everything where its regions are
+  // not those of this layout. Nothing of other files.
+  [[nodiscard]] Status CheckUnfilled(int32_t gathered_tensor,
+                                     const std::vector<bool>& resident) const;
+
   // The most bytes Fill holds besides its destination, per worker.
   [[nodiscard]] static uint64_t BounceBytes(const ModelLayout& layout);
 
  private:
   class Bounce;
+  [[nodiscard]] Error WrongChecksum(memory::RegionIndex region) const;
   [[nodiscard]] Status FillStored(memory::RegionIndex region, std::byte* dst) const;
   [[nodiscard]] Status CheckStored(memory::RegionIndex region, const std::byte* bytes) const;
   [[nodiscard]] Status FillPiece(const Piece& piece, bool checked, std::span<std::byte> bounce,

@@ -37,6 +37,11 @@ Result<uint64_t> LengthOf(int fd, const std::string& name) {
   return static_cast<uint64_t>(facts.st_size);
 }
 
+Error BecameShorter(const std::string& name, uint64_t now, uint64_t before) {
+  return {Code::kCorrupt, name + ": ends at " + std::to_string(now) + ", had " +
+                              std::to_string(before) + " bytes when it was opened"};
+}
+
 }  // namespace
 
 void Descriptor::Reset() {
@@ -78,9 +83,7 @@ Status File::ReadAt(uint64_t offset, std::span<std::byte> out) const {
         pread(fd_.get(), out.data(), std::min(out.size(), kMostAtOnce), static_cast<off_t>(offset));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return Fail(OsError(name_ + ": reading at " + std::to_string(offset), errno));
-    if (got == 0)
-      return Fail(Code::kCorrupt, name_ + ": ends at " + std::to_string(offset) + ", had " +
-                                      std::to_string(bytes_) + " bytes when it was opened");
+    if (got == 0) return Fail(BecameShorter(name_, offset, bytes_));
     out = out.subspan(static_cast<size_t>(got));
     offset += static_cast<uint64_t>(got);
   }
@@ -95,13 +98,16 @@ std::span<const std::byte> File::Mapping() const {
   return map_.data();
 }
 
+Status File::CheckMapping() const {
+  MIRAGE_TRY_ASSIGN(const uint64_t now, LengthOf(fd_.get(), name_));
+  return now >= bytes_ ? Status() : Fail(BecameShorter(name_, now, bytes_));
+}
+
 void File::DropMapping(uint64_t offset, uint64_t count) const { map_.Drop(offset, count); }
 
 Result<MappedFile> MappedFile::Map(int fd, const std::string& name, uint64_t bytes) {
   MIRAGE_TRY_ASSIGN(const uint64_t now, LengthOf(fd, name));
-  if (now < bytes)
-    return Fail(Code::kCorrupt, name + ": ends at " + std::to_string(now) + ", had " +
-                                    std::to_string(bytes) + " bytes when it was opened");
+  if (now < bytes) return Fail(BecameShorter(name, now, bytes));
   MappedFile mapped;
   if (bytes == 0) return mapped;
   void* const data = mmap(nullptr, bytes, PROT_READ, MAP_SHARED, fd, 0);
@@ -109,6 +115,13 @@ Result<MappedFile> MappedFile::Map(int fd, const std::string& name, uint64_t byt
   mapped.data_ = static_cast<const std::byte*>(data);
   mapped.bytes_ = bytes;
   return mapped;
+}
+
+bool SameFile(const std::string& a, const std::string& b) {
+  struct stat first;
+  struct stat second;
+  return stat(a.c_str(), &first) == 0 && stat(b.c_str(), &second) == 0 &&
+         first.st_dev == second.st_dev && first.st_ino == second.st_ino;
 }
 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {

@@ -82,6 +82,7 @@ class File final : public ByteSource {
 
   // Mapped when it is first asked for; empty where the system refuses.
   [[nodiscard]] std::span<const std::byte> Mapping() const override;
+  [[nodiscard]] Status CheckMapping() const override;
   void DropMapping(uint64_t offset, uint64_t count) const override;
 
   [[nodiscard]] int descriptor() const { return fd_.get(); }
@@ -97,5 +98,8 @@ class File final : public ByteSource {
   mutable std::once_flag map_once_;
   mutable MappedFile map_;
 };
+
+// Whether two paths name one file that is there.
+[[nodiscard]] bool SameFile(const std::string& a, const std::string& b);
 
 }  // namespace mirage::platform

@@ -5,8 +5,9 @@
 //
 // Bytes go to a file without a name in the same folder until Commit syncs it and gives it the name,
 // in place of one that was there. Destroyed before that, or with the process killed, it leaves
-// nothing behind; where the file system knows no files without a name, a process killed leaves
-// "PATH.XXXXXX". One thread at a time.
+// nothing behind; where the file system knows no files without a name, and in the moment between
+// naming the file and replacing another, a process killed leaves ".mirage-XXXXXX" in the folder. A
+// symbolic link is followed. One thread at a time.
 
 #include <cstddef>
 #include <cstdint>
@@ -24,7 +25,7 @@ class OutputFile {
  public:
   enum class Readers : uint8_t { kOwner, kAsUsual };  // the owner alone, or as the umask says
 
-  // kNotFound, kIo.
+  // kNotFound, kIo, kUnsupported for what is there and no file.
   [[nodiscard]] static Result<OutputFile> Create(const std::string& path,
                                                  Readers readers = Readers::kOwner);
   ~OutputFile() { Discard(); }
@@ -34,7 +35,9 @@ class OutputFile {
   // At the end of what was written by Write.
   [[nodiscard]] Status Write(std::span<const std::byte> bytes);
   [[nodiscard]] Status WriteAt(uint64_t offset, std::span<const std::byte> bytes);
-  // What was written so far, to be read.
+  // Takes the room for so many bytes now, where the file system can: kIo when there is none.
+  [[nodiscard]] Status Reserve(uint64_t bytes);
+  // What was written so far, on the device, to be read from it.
   [[nodiscard]] Result<std::unique_ptr<File>> Reopen() const;
   [[nodiscard]] Status Commit();
 

@@ -10,6 +10,7 @@
 
 #include "base/half.h"
 #include "tensor/quant/blocks.h"
+#include "tensor/scale_search.h"
 
 namespace mirage::tensor {
 namespace {
@@ -93,10 +94,9 @@ struct AffineGroups {
     float wanted_scale[kGroups];
     float wanted_min[kGroups];
     for (int g = 0; g < kGroups; ++g) {
-      const auto [min, max] =
-          std::minmax_element(x + g * kGroupElements, x + (g + 1) * kGroupElements);
-      wanted_min[g] = std::max(0.0f, -*min);
-      wanted_scale[g] = (std::max(0.0f, *max) + wanted_min[g]) / static_cast<float>(q_max);
+      const AffineFit fit = FitAffine({x + g * kGroupElements, kGroupElements}, q_max);
+      wanted_min[g] = fit.min;
+      wanted_scale[g] = fit.scale;
     }
     const auto limit = static_cast<float>(scale_max);
     d = HalfScale(*std::max_element(wanted_scale, wanted_scale + kGroups) / limit);
@@ -153,8 +153,10 @@ struct SignedGroups {
   SignedGroups(const float* x, int q_least, int scale_least) : d(0) {
     constexpr int kGroupElements = 256 / kGroups;
     float wanted[kGroups];
-    for (int g = 0; g < kGroups; ++g)
-      wanted[g] = Extreme({x + g * kGroupElements, kGroupElements}) / static_cast<float>(q_least);
+    for (int g = 0; g < kGroups; ++g) {
+      const std::span<const float> group(x + g * kGroupElements, kGroupElements);
+      wanted[g] = FitSigned(group, Extreme(group), q_least);
+    }
     d = HalfScale(Extreme(wanted) / static_cast<float>(scale_least));
     for (int g = 0; g < kGroups; ++g)
       scale[g] = Code(wanted[g], d.value, scale_least, -scale_least - 1);

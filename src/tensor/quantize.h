@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// QuantizeRow: floats into any supported type by simple rounding.
+// QuantizeRow: floats into any supported type.
 //
-// Every scale is set by the extremes of its block or group and every code is the nearest; no search
-// for a better scale is made. It writes what DequantizeRow reads. Stateless: any thread.
+// The scale of a block of 32 is set by its extremes, those of the groups of a block of 256 by
+// search (scale_search.h), and every code is the nearest. It writes what DequantizeRow reads.
+// Stateless: any thread.
 
 #include <cstddef>
 #include <cstdint>

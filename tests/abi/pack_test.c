@@ -97,6 +97,7 @@ static int32_t stop_at_once(uint64_t done, uint64_t total, void* calls) {
 static void what_cannot_be_packed_leaves_what_was_there(void** state) {
   const folder* f = *state;
   mirage_tools_pack_options options;
+  mirage_tools_pack_report report;
   int calls = 0;
   assert_ok(mirage_tools_pack(f->in, f->out, NULL, NULL, &last_error));
   mirage_tools_pack_options_init(&options, sizeof options);
@@ -120,6 +121,17 @@ static void what_cannot_be_packed_leaves_what_was_there(void** state) {
   assert_message_has("/no/such/out.mirage");
   assert_status(MIRAGE_INVALID_ARGUMENT, mirage_tools_pack(NULL, f->out, NULL, NULL, &last_error));
   assert_status(MIRAGE_INVALID_ARGUMENT, mirage_tools_pack(f->in, NULL, NULL, NULL, &last_error));
+  /* The weights as they were are not written over, nor the name of one of several files used. */
+  options.progress = NULL;
+  options.quant = "F16";
+  assert_status(MIRAGE_INVALID_ARGUMENT,
+                mirage_tools_pack(f->in, f->in, &options, NULL, &last_error));
+  assert_message_has(f->in);
+  assert_status(MIRAGE_INVALID_ARGUMENT, mirage_tools_pack(f->in, "/tmp/m-00001-of-00002.gguf",
+                                                           &options, NULL, &last_error));
+  report.struct_size = 0;
+  assert_status(MIRAGE_INVALID_ARGUMENT,
+                mirage_tools_pack(f->in, f->out, NULL, &report, &last_error));
   options.struct_size = 4;
   assert_status(MIRAGE_INVALID_ARGUMENT,
                 mirage_tools_pack(f->in, f->out, &options, NULL, &last_error));

@@ -51,15 +51,20 @@ Result<format::ModelFile> OpenMapped(const std::vector<std::byte>& bytes) {
 }
 
 Result<std::vector<std::byte>> Pack(const format::ModelFile& file, const PackOptions& options = {},
-                                    PackSummary* summary = nullptr) {
+                                    PackSummary* summary = nullptr,
+                                    PackProgress* watched = nullptr) {
+  PackProgress unwatched;
+  PackProgress* const progress = watched != nullptr ? watched : &unwatched;
   std::vector<std::byte> out;
-  MIRAGE_TRY_ASSIGN(
-      const PackSummary written,
-      WritePack(file, options, [&](uint64_t offset, std::span<const std::byte> bytes) -> Status {
-        if (out.size() < offset + bytes.size()) out.resize(offset + bytes.size());
-        std::copy(bytes.begin(), bytes.end(), out.begin() + offset);
-        return {};
-      }));
+  MIRAGE_TRY_ASSIGN(const PackSummary written,
+                    WritePack(
+                        file, options,
+                        [&](uint64_t offset, std::span<const std::byte> bytes) -> Status {
+                          if (out.size() < offset + bytes.size()) out.resize(offset + bytes.size());
+                          std::copy(bytes.begin(), bytes.end(), out.begin() + offset);
+                          return {};
+                        },
+                        progress));
   if (summary != nullptr) *summary = written;
   return out;
 }
@@ -251,10 +256,13 @@ TEST(Pack, ADamagedByteIsNamedByItsRegion) {
                   std::string::npos)
             << logits.error().message;
       }
-      EXPECT_FALSE(CheckPack(OpenMapped(bad).value()));
+      EXPECT_FALSE(CheckPack(OpenMapped(bad).value(), nullptr));
+      const auto repacked = Pack(OpenMapped(bad).value());  // would get checksums that are right
+      ASSERT_FALSE(repacked);
+      EXPECT_EQ(repacked.error().code, Code::kCorrupt);
     }
   }
-  EXPECT_TRUE(CheckPack(pack));
+  EXPECT_TRUE(CheckPack(pack, nullptr));
 }
 
 // Of all other bytes, those that mean anything are found when the file is opened or loaded.
@@ -321,12 +329,17 @@ TEST(Pack, CutOtherwiseItIsReadAsAnyFile) {
   parts.tensors.assign(pack.tensors().begin(), pack.tensors().end());
   parts.shards.assign(pack.shards().begin(), pack.shards().end());
   parts.regions.assign(pack.regions().begin(), pack.regions().end());
-  parts.regions[0].bytes += 1;
+  parts.regions.pop_back();
   memory::StoreStats stats;
-  const auto got = LogitsOf(format::ModelFile::Make(std::move(parts)).value(), 5003, &stats);
+  const auto got = LogitsOf(format::ModelFile::Make(parts).value(), 5003, &stats);
   ASSERT_TRUE(got) << got.error().message;
   EXPECT_EQ(*got, LogitsOf(OpenBytes(file).value(), 5003).value());
   EXPECT_EQ(stats.bytes_mapped, 0u);
+  // Its checksums hold all the same.
+  parts.regions[2].checksum ^= 1;
+  const auto damaged = LogitsOf(format::ModelFile::Make(parts).value(), 5003);
+  ASSERT_FALSE(damaged);
+  EXPECT_NE(damaged.error().message.find("region 2"), std::string::npos) << damaged.error().message;
 }
 
 TEST(Pack, QuantizesWithTheErrorOfTheType) {
@@ -398,27 +411,99 @@ TEST(Pack, OfWeightsThatAreNoNumbersIsRefusedByTheirName) {
   }
 }
 
-TEST(Pack, CanBeCancelled) {
-  PackOptions options;
-  uint64_t last = 0;
-  options.progress = [&](uint64_t done, uint64_t total) {
-    EXPECT_GT(done, last);
-    EXPECT_LE(done, total);
-    last = done;
-    return false;
-  };
-  const auto packed = Pack(OpenBytes(TinyModel().Build()).value(), options);
-  ASSERT_FALSE(packed);
-  EXPECT_EQ(packed.error().code, Code::kCancelled);
+TEST(Pack, CanBeCancelledAtAnyPointAndSaysHowFarItIs) {
+  const format::ModelFile file = OpenBytes(TinyModel().Build()).value();
+  for (int stop_at = 0;; ++stop_at) {
+    PackProgress progress;
+    uint64_t last = 0;
+    int reports = 0;
+    progress.report = [&](uint64_t done, uint64_t total) {
+      EXPECT_GE(done, last);
+      EXPECT_LE(done, total);
+      last = done;
+      return reports++ < stop_at;
+    };
+    const auto packed = Pack(file, {}, nullptr, &progress);
+    if (packed) {
+      const auto checked = CheckPack(OpenMapped(*packed).value(), &progress);
+      if (!checked) continue;
+      EXPECT_EQ(last, progress.total);
+      EXPECT_GT(stop_at, 3);
+      break;
+    }
+    EXPECT_EQ(packed.error().code, Code::kCancelled);
+  }
 }
 
 TEST(Pack, SinkErrorsAreHandedOn) {
   const format::ModelFile file = OpenBytes(TinyModel().Build()).value();
-  const auto packed = WritePack(file, {}, [](uint64_t, std::span<const std::byte>) -> Status {
-    return Fail(Code::kIo, "the disk is full");
-  });
+  PackProgress progress;
+  const auto packed = WritePack(
+      file, {},
+      [](uint64_t, std::span<const std::byte>) -> Status {
+        return Fail(Code::kIo, "the disk is full");
+      },
+      &progress);
   ASSERT_FALSE(packed);
   EXPECT_EQ(packed.error().code, Code::kIo);
+}
+
+TEST(Pack, WeightsThatTheTypeCannotHoldAreNamed) {
+  std::vector<std::byte> file = TinyModel().Build();
+  for (const char* name : {"blk.1.ffn_up.weight", "token_embd.weight"}) {
+    std::vector<std::byte> large = file;
+    const format::TensorInfo tensor = *OpenBytes(file)->FindTensor(name);
+    const float value = 1e6f;
+    std::memcpy(large.data() + tensor.extent.offset + 400, &value, sizeof value);
+    const auto packed = Pack(OpenBytes(large).value(), {.quant = DType::kF16});
+    ASSERT_FALSE(packed);
+    EXPECT_EQ(packed.error().code, Code::kUnsupported);
+    EXPECT_NE(packed.error().message.find(name), std::string::npos) << packed.error().message;
+    EXPECT_NE(packed.error().message.find("F16"), std::string::npos) << packed.error().message;
+  }
+}
+
+// A row of an embedding that is no number is the failure of the texts that have its token.
+TEST(Pack, AnEmbeddingRowThatIsNoNumberIsKeptAsItIs) {
+  std::vector<std::byte> file = TinyModel().Build();
+  const format::TensorInfo tensor = *OpenBytes(file)->FindTensor("token_embd.weight");
+  const float nan = std::nanf("");
+  std::memcpy(file.data() + tensor.extent.offset + 95 * 64 * sizeof(float), &nan, sizeof nan);
+  const auto got = LogitsOf(OpenMapped(PackOf(file)).value(), 90);
+  ASSERT_TRUE(got) << got.error().message;
+  EXPECT_EQ(*got, LogitsOf(OpenBytes(file).value(), 90).value());
+}
+
+// Rows of a tied embedding are gathered from the head's regions, which may be streamed later.
+TEST(Pack, DamageInWhatIsGatheredIsFoundBeforeItIs) {
+  TinyModel tiny = ModelOfManyRegions();
+  tiny.tied = true;
+  const std::vector<std::byte> good = PackOf(tiny.Build());
+  const format::ModelFile pack = OpenMapped(good).value();
+  std::vector<std::byte> bad = good;
+  bad[pack.FindTensor("token_embd.weight")->runs[0].offset] ^= std::byte{1};
+  TestHost ample;
+  LoadOptions options;
+  options.plan.context = 256;
+  const auto whole = Model::Load(ample.host(), OpenMapped(good).value(), options);
+  ASSERT_TRUE(whole);
+  const uint64_t limit = (*whole)->plan().least_bytes + (1 << 20);
+  TestHost small({.limit_bytes = limit});
+  ASSERT_TRUE(Model::Load(small.host(), OpenMapped(good).value(), options));
+  const auto loaded = Model::Load(small.host(), OpenMapped(bad).value(), options);
+  ASSERT_FALSE(loaded);
+  EXPECT_EQ(loaded.error().code, Code::kCorrupt);
+}
+
+TEST(Pack, DamageOutsideOfTheRegionsNamesTheTensor) {
+  const std::vector<std::byte> good = PackOf(TinyModel().Build());
+  std::vector<std::byte> bad = good;
+  bad[OpenMapped(good)->FindTensor("token_embd.weight")->extent.offset + 5] ^= std::byte{1};
+  const auto logits = LogitsOf(OpenMapped(bad).value(), 96);
+  ASSERT_FALSE(logits);
+  EXPECT_EQ(logits.error().code, Code::kCorrupt);
+  EXPECT_NE(logits.error().message.find("token_embd.weight"), std::string::npos)
+      << logits.error().message;
 }
 
 TEST(Pack, KeepsTheKeysThatSayNothingOfTheFile) {
@@ -434,6 +519,11 @@ TEST(Pack, KeepsTheKeysThatSayNothingOfTheFile) {
   EXPECT_EQ(pack.metadata().Get<uint32_t>("general.file_type").value(), 1u);
   EXPECT_EQ(pack.metadata().Get<StringTable>("tokenizer.ggml.long")->count(), 3000u);
   EXPECT_FALSE(pack.metadata().Has("split.count"));
+  // Where it comes from, also through another pack.
+  const std::string hash = pack.metadata().Get<std::string>("mirage.pack.source_xxh3_128").value();
+  EXPECT_EQ(hash.size(), 32u);
+  const format::ModelFile again = OpenMapped(Pack(pack).value()).value();
+  EXPECT_EQ(again.metadata().Get<std::string>("mirage.pack.source_xxh3_128").value(), hash);
 }
 
 }  // namespace

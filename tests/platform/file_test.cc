@@ -132,6 +132,31 @@ TEST(MappedFile, ShowsTheFilesBytesAlsoAfterADrop) {
   EXPECT_EQ(std::memcmp(mapped->data().data(), text.data(), text.size()), 0);
 }
 
+TEST(File, IsMappedAndTellsWhenItBecameShorter) {
+  const TempFolder folder;
+  const std::string path = folder.Write("f", std::string(10000, 'x'));
+  const auto file = File::Open(path);
+  ASSERT_TRUE(file);
+  const auto mapping = (*file)->Mapping();
+  ASSERT_EQ(mapping.size(), 10000u);
+  EXPECT_EQ(mapping[9999], std::byte{'x'});
+  EXPECT_EQ((*file)->Mapping().data(), mapping.data());
+  EXPECT_TRUE((*file)->CheckMapping());
+  (*file)->DropMapping(0, 10000);
+  EXPECT_EQ(mapping[5000], std::byte{'x'});
+  ASSERT_EQ(truncate(path.c_str(), 100), 0);
+  EXPECT_EQ((*file)->CheckMapping().error().code, Code::kCorrupt);
+}
+
+TEST(File, TwoPathsMayBeOneFile) {
+  const TempFolder folder;
+  const std::string a = folder.Write("a", "x");
+  const std::string b = folder.Write("b", "x");
+  EXPECT_TRUE(SameFile(a, folder.path() + "/./a"));
+  EXPECT_FALSE(SameFile(a, b));
+  EXPECT_FALSE(SameFile(a, folder.path() + "/none"));
+}
+
 TEST(MappedFile, OfAnEmptyFileIsEmpty) {
   const TempFolder folder;
   const auto file = File::Open(folder.Write("empty", ""));

@@ -114,6 +114,29 @@ TEST(OutputFile, OfAProcessThatIsKilledLeavesTheOldFile) {
   EXPECT_EQ(FilesIn(folder.path()), 1u);
 }
 
+TEST(OutputFile, FollowsASymbolicLink) {
+  const TempFolder folder;
+  const std::string target = folder.Write("target", "old");
+  const std::string link = folder.path() + "/link";
+  std::filesystem::create_symlink(target, link);
+  auto file = OutputFile::Create(link);
+  ASSERT_TRUE(file);
+  ASSERT_TRUE(file->Write(Bytes("new")));
+  ASSERT_TRUE(file->Commit());
+  EXPECT_TRUE(std::filesystem::is_symlink(link));
+  EXPECT_EQ(TextOf(target), "new");
+}
+
+TEST(OutputFile, ReservesItsRoomOrSaysThatThereIsNone) {
+  const TempFolder folder;
+  auto file = OutputFile::Create(folder.path() + "/out");
+  ASSERT_TRUE(file);
+  EXPECT_TRUE(file->Reserve(1 << 20));
+  const Status most = file->Reserve(uint64_t{1} << 60);
+  ASSERT_FALSE(most);
+  EXPECT_EQ(most.error().code, Code::kIo) << most.error().message;
+}
+
 TEST(OutputFile, WhereItCannotBeIsNamed) {
   const TempFolder folder;
   const auto nowhere = OutputFile::Create((folder.path() + "/" + "no/such/out"));
@@ -123,6 +146,7 @@ TEST(OutputFile, WhereItCannotBeIsNamed) {
   const auto over_folder = OutputFile::Create((folder.path() + "/" + ""));
   ASSERT_FALSE(over_folder);
   EXPECT_EQ(over_folder.error().code, Code::kUnsupported);
+  EXPECT_EQ(OutputFile::Create("").error().code, Code::kInvalidArgument);
 }
 
 TEST(OutputFile, APathThatIsADeviceIsRefused) {
