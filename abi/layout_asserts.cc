@@ -32,7 +32,8 @@ MIRAGE_FIELD(mirage_runtime_options, log_level, 40);
 MIRAGE_FIELD(mirage_runtime_options, reserved, 44);
 MIRAGE_FIELD(mirage_runtime_options, max_generations, 48);
 MIRAGE_FIELD(mirage_runtime_options, reserved2, 52);
-MIRAGE_SIZE(mirage_runtime_options, 56);
+MIRAGE_FIELD(mirage_runtime_options, policy, 56);
+MIRAGE_SIZE(mirage_runtime_options, 64);
 
 MIRAGE_FIELD(mirage_model_options, struct_size, 0);
 MIRAGE_FIELD(mirage_model_options, load, 4);
@@ -315,7 +316,9 @@ MIRAGE_FIELD(mirage_runtime_stats, prompt_tokens, 16);
 MIRAGE_FIELD(mirage_runtime_stats, output_tokens, 24);
 MIRAGE_FIELD(mirage_runtime_stats, rolled_back_steps, 32);
 MIRAGE_FIELD(mirage_runtime_stats, generations, 40);
-MIRAGE_SIZE(mirage_runtime_stats, 48);
+MIRAGE_FIELD(mirage_runtime_stats, weight_bytes_lent, 48);
+MIRAGE_FIELD(mirage_runtime_stats, weights_revived, 56);
+MIRAGE_SIZE(mirage_runtime_stats, 64);
 
 MIRAGE_FIELD(mirage_model_stats, struct_size, 0);
 MIRAGE_FIELD(mirage_model_stats, reserved, 4);

@@ -7,6 +7,8 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
+#include <utility>
 
 #include "abi/call_out.h"
 #include "abi/first_sizes.h"
@@ -45,6 +47,20 @@ std::optional<uint64_t> LimitOf(uint64_t bytes) {
   return bytes == 0 ? std::nullopt : std::optional<uint64_t>(bytes);
 }
 
+Result<engine::ShortagePolicy> ReadPolicy(const char* name) {
+  using engine::ShortagePolicy;
+  constexpr std::pair<std::string_view, ShortagePolicy> kPolicies[] = {
+      {"hybrid", ShortagePolicy::kHybrid},
+      {"recompute", ShortagePolicy::kRecompute},
+      {"remap", ShortagePolicy::kRemap},
+  };
+  if (name == nullptr) return ShortagePolicy::kHybrid;
+  for (const auto& [known, policy] : kPolicies)
+    if (name == known) return policy;
+  return Fail(Code::kUnsupported,
+              "policy '" + std::string(name) + "': hybrid, recompute or remap is expected");
+}
+
 Result<session::RuntimeOptions> ReadRuntimeOptions(const mirage_runtime_options* given) {
   MIRAGE_TRY_ASSIGN(
       const mirage_runtime_options options,
@@ -61,6 +77,7 @@ Result<session::RuntimeOptions> ReadRuntimeOptions(const mirage_runtime_options*
   read.threads = options.threads;
   read.memory_limit = LimitOf(options.memory_limit);
   read.max_generations = options.max_generations;
+  MIRAGE_TRY_ASSIGN(read.policy, ReadPolicy(options.policy));
   read.log = MakeLogSink(options);
   return read;
 }
@@ -166,6 +183,8 @@ mirage_status mirage_runtime_get_stats(const mirage_runtime* runtime, mirage_run
     filled.output_tokens = runtime->runtime->delivered_tokens();
     filled.rolled_back_steps = engine.rolled_back_steps;
     filled.generations = engine.running;
+    filled.weight_bytes_lent = engine.bytes_lent;
+    filled.weights_revived = engine.revivals;
     return WriteOut(stats, filled, "stats");
   });
 }

@@ -43,6 +43,7 @@ constexpr std::string_view kFeatures[] = {
     "lora",
     "infill",
     "pack",
+    "policy",
 };
 
 struct StatusRow {

@@ -121,7 +121,8 @@ void ModelFlags::AddRunning(CLI::App& command) {
   command.add_option("--memory", memory, "Memory limit, such as 300M");
   command.add_option("--kv-type", kv_type, "Type of cached keys and values: f16, q8_0 or q4_0");
   command.add_option("--device", device, "Where to run: cpu");
-  AddAbsentOptions(command, {"--policy"});
+  command.add_option("--policy", policy,
+                     "What gives way when memory runs out: hybrid, recompute or remap");
 }
 
 int32_t ModelFlags::KvType() const {
@@ -136,6 +137,7 @@ RuntimeHandle ModelFlags::Open() const {
   mirage_runtime_options_init(&options, sizeof options);
   options.threads = threads;
   options.device = device.c_str();
+  options.policy = policy.c_str();
   if (memory) options.memory_limit = ParseBytes(*memory, "--memory");
   return OpenRuntime(options);
 }

@@ -28,6 +28,7 @@ struct ModelFlags {
   std::optional<std::string> memory;
   std::string kv_type = "f16";
   std::string device = "cpu";
+  std::string policy = "hybrid";
   LoraFlags lora;
 
   void AddModel(CLI::App& command);

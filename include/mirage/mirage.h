@@ -103,7 +103,7 @@ MIRAGE_API const char* mirage_version_string(void);
  * "plan", "memory-limit", "allocator", "saved-sessions", "fork", "prefix-sharing", "draft-tokens",
  * "draft-model", "grammar-check", "grammar", "trace", "samples", "overflow", "echo",
  * "prompt-logprobs", "tool-calls", "embed", "score-choices", "classify", "lora", "infill",
- * "pack".
+ * "pack", "policy".
  * Threads: any. Since 0.1. */
 MIRAGE_API int32_t mirage_has_feature(const char* name);
 
@@ -188,6 +188,11 @@ typedef struct mirage_runtime_options {
   int32_t max_generations; /* computed at once, each sample as one; the others wait for their turn.
                               0: as many as there are */
   uint32_t reserved2;
+  const char* policy; /* what gives way when keys and values want more memory than is free and
+                         nothing is left that is only kept to be found again. "recompute": a
+                         generation that came later, to be computed again. "remap": weights, which
+                         are then read from the file in every step until there is room for them
+                         again. "hybrid" or NULL: the cheaper of the two, or waiting */
 } mirage_runtime_options;
 
 /* mirage_runtime_options_init: defaults into the first `struct_size` bytes of `options`.
@@ -264,7 +269,8 @@ MIRAGE_API void mirage_model_options_init(mirage_model_options* options, size_t 
 
 /* mirage_model_open: loads a model from a file.
  *
- *   path     a .gguf file; the first part of a split one, whose other parts lie beside it.
+ *   path     a .gguf file, the first part of a split one, whose other parts lie beside it, or a
+ *            pack.
  *   options  NULL for defaults.
  *   out      the model; close with mirage_model_close().
  *
@@ -1432,7 +1438,9 @@ typedef struct mirage_runtime_stats {
   uint64_t prompt_tokens; /* computed */
   uint64_t output_tokens; /* read, or given to a callback: counted when their event is */
   uint64_t rolled_back_steps;
-  uint64_t generations; /* started and without a DONE event to read yet; each sample is one */
+  uint64_t generations;       /* started and without a DONE event to read yet; each sample is one */
+  uint64_t weight_bytes_lent; /* to keys and values since the runtime was opened, in all */
+  uint64_t weights_revived;   /* how many times a part of them came back */
 } mirage_runtime_stats;
 
 MIRAGE_API mirage_status mirage_runtime_get_stats(const mirage_runtime* runtime,

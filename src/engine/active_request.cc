@@ -259,12 +259,18 @@ bool ActiveRequest::Follows(const ActiveRequest& other) const {
   return mine_end - mine.tokens_.begin() >= wanted;
 }
 
-Status ActiveRequest::CheckCanFit() const {
+int64_t ActiveRequest::most_left() const {
+  const int64_t room = runner().max_context() - static_cast<int64_t>(sequence().tokens_.size());
+  const int64_t wanted = options_.max_tokens < 0 ? room : options_.max_tokens - produced_;
+  return std::clamp<int64_t>(wanted, 0, std::max<int64_t>(0, room));
+}
+
+Status ActiveRequest::CheckCanFit(uint64_t lendable) const {
   const auto tokens = static_cast<int64_t>(sequence().tokens_.size());
   uint64_t needed = 0;
   for (const kv::LayerGroup& group : runner().pages().geometry())
     needed += static_cast<uint64_t>(kv::LeastPagesFor(group, tokens)) * group.bytes_per_page();
-  const uint64_t most = runner().pages().most_bytes();
+  const uint64_t most = runner().pages().most_bytes() + lendable;
   if (needed <= most) return {};
   return OutOfMemory("keys and values of " + std::to_string(tokens) + " tokens need " +
                          std::to_string(needed) + " bytes; at most " + std::to_string(most) +

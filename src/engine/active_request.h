@@ -76,8 +76,11 @@ class ActiveRequest {
   // It may as well wait for what `other` is about to compute of their common beginning.
   [[nodiscard]] bool Follows(const ActiveRequest& other) const;
 
-  // kOutOfMemory with the numbers when its tokens need more pages than there could ever be.
-  [[nodiscard]] Status CheckCanFit() const;
+  // Tokens that it may still produce.
+  [[nodiscard]] int64_t most_left() const;
+  // kOutOfMemory with the numbers when its tokens need more pages than there could ever be, with
+  // `lendable` bytes of weights.
+  [[nodiscard]] Status CheckCanFit(uint64_t lendable) const;
   // Pages for `count` pending tokens and the first `guesses` guesses. All or nothing.
   [[nodiscard]] Status Reserve(int64_t count, int64_t guesses, kv::Snapshots snapshots);
   // Gives back what was reserved.

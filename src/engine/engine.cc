@@ -76,6 +76,11 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
                                   const std::vector<ActiveRequest*>& kept);
   void ReserveGuesses(const std::vector<ActiveRequest*>& candidates, std::vector<Grant>* grants);
   [[nodiscard]] bool EvictFor(const kv::PagePool& pages, uint64_t bytes);
+  [[nodiscard]] bool LendFor(const ActiveRequest* request, uint64_t bytes,
+                             const ActiveRequest* victim);
+  [[nodiscard]] int64_t StepsUntilSomebodyEnds() const;
+  [[nodiscard]] uint64_t LendableBytes() const;
+  [[nodiscard]] bool ComeHome();
   [[nodiscard]] bool MakeRoomFor(ActiveRequest* request, const kv::PagePool& pages, uint64_t bytes,
                                  const std::vector<ActiveRequest*>& kept);
   [[nodiscard]] bool AnyoneElseHoldsPages(const ActiveRequest* request, const TextJob* job,
@@ -122,6 +127,8 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   sample::Workspace workspace;
   std::vector<float> draft_row;  // of a model's vocabulary
   bool starved = false;          // somebody waits for pages that a thread outside may give back
+  bool weights_lent = false;     // since all were last at home
+  int64_t calm_steps = 0;        // since pages last ran out
 };
 
 Engine::Engine(const Clock& clock, EngineOptions options)
@@ -290,8 +297,9 @@ void Engine::Impl::Run() {
     }
     const Status status = Guarded([&]() -> Status {
       const bool worked = Round();
+      const bool revived = ComeHome();
       if (options.check_invariants) MIRAGE_TRY(CheckInvariants());
-      if (!worked) WaitForWork();
+      if (!worked && !revived) WaitForWork();
       return {};
     });
     if (!status) EndEverything(Finish::kError, status.error());
@@ -531,7 +539,7 @@ std::vector<Grant> Engine::Impl::Reserve(const std::vector<ActiveRequest*>& cand
     request.state().UpdateStats([](RequestStats& s) { ++s.waits_for_pages; });
     trace.Add(Instant(request, "waits for pages", clock.NowNs()));
     starved = true;
-    if (Status fits = request.CheckCanFit(); !fits)
+    if (Status fits = request.CheckCanFit(LendableBytes()); !fits)
       EndRequest(request, Finish::kError, std::move(fits).error());
     else if (alone)
       EndRequest(request, Finish::kError, std::move(reserved).error());
@@ -608,6 +616,13 @@ bool Engine::Impl::MakeRoomFor(ActiveRequest* request, const kv::PagePool& pages
     return &other != request && other.cache().length() > 0 && helps(other.runner()) &&
            std::find(kept.begin(), kept.end(), &other) == kept.end();
   };
+  const ActiveRequest* victim = nullptr;  // whose pages would be taken below
+  bool younger = request != nullptr;
+  for (auto it = active.rbegin(); it != active.rend() && victim == nullptr; ++it) {
+    younger = younger && it->get() != request;
+    if (takeable(**it) && (younger || (*it)->paused())) victim = it->get();
+  }
+  if (LendFor(request, bytes, victim)) return true;
   for (auto it = active.rbegin(); it != active.rend(); ++it) {
     if (!takeable(**it) || !(*it)->paused()) continue;
     trace.Add(Instant(**it, "preempted", clock.NowNs()));
@@ -620,6 +635,92 @@ bool Engine::Impl::MakeRoomFor(ActiveRequest* request, const kv::PagePool& pages
     if (!takeable(**it)) continue;
     trace.Add(Instant(**it, "preempted", clock.NowNs()));
     (*it)->Preempt();
+    return true;
+  }
+  return false;
+}
+
+// Weights of models that nobody uses now go first, then the request's own, then those of others.
+// `victim` would have to give up its pages instead.
+bool Engine::Impl::LendFor(const ActiveRequest* request, uint64_t bytes,
+                           const ActiveRequest* victim) {
+  if (options.policy == ShortagePolicy::kRecompute) return false;
+  if (request != nullptr && !request->CheckCanFit(LendableBytes())) return false;
+  std::vector<std::shared_ptr<ModelRunner>> runners = prefixes.Runners();
+  const auto rank = [&](const std::shared_ptr<ModelRunner>& runner) {
+    const bool used = std::any_of(active.begin(), active.end(), [&](const auto& other) {
+      return &other->runner() == runner.get() || other->draft_runner() == runner.get();
+    });
+    if (!used) return 0;
+    return request != nullptr && &request->runner() == runner.get() ? 1 : 2;
+  };
+  std::stable_sort(runners.begin(), runners.end(),
+                   [&](const auto& a, const auto& b) { return rank(a) < rank(b); });
+  const auto others = std::count_if(active.begin(), active.end(), [&](const auto& other) {
+    return other.get() != request && other->cache().length() > 0;
+  });
+  for (const std::shared_ptr<ModelRunner>& runner : runners) {
+    if (runner->lendable_bytes() == 0) continue;
+    ShortageCosts costs;
+    costs.fill_ns = rank(runner) == 0 ? 0 : runner->FillNs(bytes);
+    costs.step_ns = runner->step_cost.PassNs(static_cast<int64_t>(active.size()));
+    costs.token_ns = runner->step_cost.token_ns();
+    costs.steps = StepsUntilSomebodyEnds();
+    costs.others = others;
+    costs.victim_tokens = victim == nullptr ? 0 : victim->cache().length();
+    if (options.policy == ShortagePolicy::kHybrid && !LendingIsCheaper(costs)) continue;
+    const uint64_t freed = runner->LendWeights(bytes);
+    if (freed == 0) continue;
+    calm_steps = 0;
+    weights_lent = true;
+    const std::lock_guard lock(mutex);
+    stats.bytes_lent += freed;
+    return true;
+  }
+  return false;
+}
+
+uint64_t Engine::Impl::LendableBytes() const {
+  uint64_t bytes = 0;
+  if (options.policy == ShortagePolicy::kRecompute) return 0;
+  for (const std::shared_ptr<ModelRunner>& runner : prefixes.Runners())
+    bytes += runner->lendable_bytes();
+  return bytes;
+}
+
+// Of requests that end at unlike times, the first of n ends after about 1/(n + 1) of the longest.
+int64_t Engine::Impl::StepsUntilSomebodyEnds() const {
+  int64_t longest = 0;
+  int64_t count = 0;
+  for (const auto& request : active) {
+    longest = std::max(longest, request->most_left());
+    ++count;
+  }
+  return longest / (count + 1) + 1;
+}
+
+// Brings lent weights home, a region at a time, once there has been room for a while or nobody
+// computes. Pages that are only kept to be found again give way to them: weights are read in every
+// pass.
+bool Engine::Impl::ComeHome() {
+  constexpr int64_t kCalmSteps = 16;
+  if (!weights_lent) return false;
+  if (starved) calm_steps = 0;
+  if (!active.empty() && ++calm_steps < kCalmSteps) return false;
+  uint64_t spare = 0;  // two pages more for everybody, so that what comes home stays there
+  for (const auto& request : active)
+    for (const kv::LayerGroup& group : request->runner().pages().geometry())
+      spare += 2 * group.bytes_per_page();
+  weights_lent = false;
+  for (const std::shared_ptr<ModelRunner>& runner : prefixes.Runners()) {
+    const uint64_t lent = runner->lent_bytes();
+    if (lent == 0) continue;
+    weights_lent = true;
+    bool revived = runner->ReviveWeights(spare);
+    if (!revived && EvictFor(runner->pages(), lent)) revived = runner->ReviveWeights(spare);
+    if (!revived) continue;
+    const std::lock_guard lock(mutex);
+    ++stats.revivals;
     return true;
   }
   return false;

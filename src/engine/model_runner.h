@@ -53,6 +53,14 @@ class ModelRunner {
   // [hidden_width] of the index-th hidden state that was wanted, as the logits.
   [[nodiscard]] virtual std::span<const float> Hidden(int32_t index) = 0;
 
+  // Weights lent to keys and values, between passes (memory/weight_lender.h). A model that cannot
+  // has none.
+  [[nodiscard]] virtual uint64_t lendable_bytes() const { return 0; }
+  [[nodiscard]] virtual uint64_t lent_bytes() const { return 0; }
+  [[nodiscard]] virtual uint64_t LendWeights(uint64_t /*bytes*/) { return 0; }
+  [[nodiscard]] virtual bool ReviveWeights(uint64_t /*spare*/) { return false; }
+  [[nodiscard]] virtual double FillNs(uint64_t /*bytes*/) const { return 0; }
+
   // An error about the model with its file's name (format::ModelFile::Locate).
   [[nodiscard]] virtual Error Locate(Error error) const { return error; }
 };

@@ -14,7 +14,7 @@ namespace mirage::engine {
 class RealRunner final : public ModelRunner {
  public:
   explicit RealRunner(std::unique_ptr<model::Model> model)
-      : model_(std::move(model)), prefixes_(model_->pages()) {}
+      : model_(std::move(model)), prefixes_(model_->pages()), lender_(model_->MakeLender()) {}
 
   [[nodiscard]] int32_t vocabulary() const override { return model_->config().vocabulary; }
   [[nodiscard]] int64_t max_context() const override { return model_->plan().context; }
@@ -31,6 +31,11 @@ class RealRunner final : public ModelRunner {
   [[nodiscard]] std::span<const float> Hidden(int32_t index) override {
     return model_->Hidden(index);
   }
+  [[nodiscard]] uint64_t lendable_bytes() const override { return lender_.lendable_bytes(); }
+  [[nodiscard]] uint64_t lent_bytes() const override { return lender_.lent_bytes(); }
+  [[nodiscard]] uint64_t LendWeights(uint64_t bytes) override { return lender_.Lend(bytes); }
+  [[nodiscard]] bool ReviveWeights(uint64_t spare) override { return lender_.Revive(spare); }
+  [[nodiscard]] double FillNs(uint64_t bytes) const override { return lender_.FillNs(bytes); }
   [[nodiscard]] Error Locate(Error error) const override {
     return model_->file().Locate(std::move(error));
   }
@@ -40,6 +45,7 @@ class RealRunner final : public ModelRunner {
  private:
   std::unique_ptr<model::Model> model_;
   kv::PrefixCache prefixes_;
+  memory::WeightLender lender_;
 };
 
 }  // namespace mirage::engine

@@ -44,6 +44,10 @@ class StepCost {
     const double step = PassNs(rows);
     return step <= 0 ? 0 : PerTokenShare(rows) + guessing.PassNs(rows) / step;
   }
+  // Of a pass over so many tokens; 0 while nothing is known.
+  [[nodiscard]] double PassNs(int64_t rows) const {
+    return fixed_ns_ + token_ns_ * static_cast<double>(rows);
+  }
   // Of a token among many; a millisecond while nothing is known.
   [[nodiscard]] double token_ns() const {
     const double known = token_ns_;
@@ -52,9 +56,6 @@ class StepCost {
 
  private:
   static constexpr int64_t kFewTokens = 4;
-  [[nodiscard]] double PassNs(int64_t rows) const {
-    return fixed_ns_ + token_ns_ * static_cast<double>(rows);
-  }
   static double Blended(double average, double value) {
     return average == 0 ? value : 0.8 * average + 0.2 * value;
   }

@@ -111,25 +111,52 @@ void RegionStore::Impl::SetState(Region& region, RegionState state) {
 
 // ---- lending and coming home ----
 
-Status RegionStore::Impl::Lend(RegionIndex index) {
+Status RegionStore::Impl::CheckLendable(RegionIndex index) const {
   MIRAGE_TRY(CheckIndex(index));
+  const Region& region = regions_[index];
+  if (region.state == RegionState::kLent || region.home.leases == 0) return {};
+  return Fail(Code::kBusy, RegionName(index, region.info.id) + " has " +
+                               std::to_string(region.home.leases) + " live leases");
+}
+
+// The home, or the mapping, is somebody else's from now on.
+void RegionStore::Impl::GiveUpPlace(RegionIndex index) {
   Region& region = regions_[index];
-  if (region.state == RegionState::kLent) return {};
-  if (region.state == RegionState::kMapped)
-    return Fail(Code::kInvalidArgument,
-                RegionName(index, region.info.id) + " is mapped: it has nothing to lend");
-  if (region.home.leases > 0)
-    return Fail(Code::kBusy, RegionName(index, region.info.id) + " has " +
-                                 std::to_string(region.home.leases) + " live leases");
-  MIRAGE_TRY(EnsureSlots());
   region.home.AwaitIdle();
-  arena_.Unback(homes_, region.home_offset, region.info.bytes);
-  region.home.fill = Event();
-  region.home.uses.clear();
+  if (region.state == RegionState::kMapped) {
+    source_->DropMapped(index);
+    arena_.ledger().Give(Owner::kMapped, region.info.bytes, options_.promise);
+    region.mapped = nullptr;
+  } else {
+    arena_.Unback(homes_, region.home_offset, region.info.bytes);
+    region.home.fill = Event();
+    region.home.uses.clear();
+  }
   SetState(region, RegionState::kLent);
+}
+
+Status RegionStore::Impl::Lend(std::span<const RegionIndex> regions) {
+  for (const RegionIndex index : regions) MIRAGE_TRY(CheckLendable(index));
+  std::vector<RegionIndex> given;
+  given.reserve(regions.size());
+  for (const RegionIndex index : regions) {
+    if (regions_[index].state == RegionState::kLent) continue;
+    GiveUpPlace(index);
+    given.push_back(index);
+  }
+  // The slots may need what was just freed.
+  if (Status slots = EnsureSlots(); !slots) {
+    for (const RegionIndex index : given) MIRAGE_TRY(Revive(index));
+    return slots;
+  }
   prefetched_to_ = order_.position();
   Prefetch();
   return {};
+}
+
+uint64_t RegionStore::Impl::CostToRevive(RegionIndex index) const {
+  const Region& region = regions_[index];
+  return arena_.CostToBack(homes_, region.home_offset, region.info.bytes);
 }
 
 Status RegionStore::Impl::Revive(RegionIndex index) {
@@ -170,11 +197,7 @@ Status RegionStore::Impl::Unmap(RegionIndex index, bool resident) {
     return Fail(Code::kBusy, RegionName(index, region.info.id) + " has " +
                                  std::to_string(region.home.leases) + " live leases");
   if (!resident) MIRAGE_TRY(EnsureSlots());
-  region.home.AwaitIdle();
-  source_->DropMapped(index);
-  arena_.ledger().Give(Owner::kMapped, region.info.bytes, options_.promise);
-  region.mapped = nullptr;
-  SetState(region, RegionState::kLent);
+  GiveUpPlace(index);
   if (!resident) return {};
   MIRAGE_TRY(Revive(index));
   Status filled = region.home.fill.Wait();
@@ -247,7 +270,8 @@ Result<Lease> RegionStore::Acquire(RegionIndex region, Stream& stream) {
 void RegionStore::EndLease(RegionIndex region, int slot, Stream& stream, const Event& ended) {
   impl_->EndLease(region, slot, stream, ended);
 }
-Status RegionStore::Lend(RegionIndex region) { return impl_->Lend(region); }
+Status RegionStore::Lend(std::span<const RegionIndex> regions) { return impl_->Lend(regions); }
+uint64_t RegionStore::CostToRevive(RegionIndex region) const { return impl_->CostToRevive(region); }
 Status RegionStore::Revive(RegionIndex region) { return impl_->Revive(region); }
 Status RegionStore::LeaveMapping() { return LeaveMapping(std::vector<bool>(region_count(), true)); }
 Status RegionStore::LeaveMapping(const std::vector<bool>& resident) {

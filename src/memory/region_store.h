@@ -108,9 +108,13 @@ class RegionStore {
   // lease.
   [[nodiscard]] Result<Lease> Acquire(RegionIndex region, platform::Stream& stream);
 
-  // RESIDENT -> LENT. Waits for the last lease's event. kBusy while a lease is live. The first one
-  // backs the slots.
-  [[nodiscard]] Status Lend(RegionIndex region);
+  // RESIDENT or MAPPED -> LENT. Waits for the last lease's event. kBusy while a lease is live. The
+  // first one backs the slots.
+  [[nodiscard]] Status Lend(RegionIndex region) { return Lend({&region, 1}); }
+  // All of them or, when a lease is live or the slots cannot be backed from what they free, none.
+  [[nodiscard]] Status Lend(std::span<const RegionIndex> regions);
+  // What Revive takes from the ledger now.
+  [[nodiscard]] uint64_t CostToRevive(RegionIndex region) const;
   // LENT -> RESIDENT: backs the home and starts its fill; kOutOfMemory changes nothing.
   [[nodiscard]] Status Revive(RegionIndex region);
   // MAPPED -> RESIDENT for every mapped region, one at a time, never holding the model twice.

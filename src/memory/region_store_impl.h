@@ -65,8 +65,11 @@ struct RegionStore::Impl {
 
   // region_store.cc: making and ending, lending and coming home
   Status Reserve(std::vector<RegionInfo> infos);
-  Status Lend(RegionIndex index);
+  Status Lend(std::span<const RegionIndex> regions);
+  Status CheckLendable(RegionIndex index) const;
+  void GiveUpPlace(RegionIndex index);
   Status Revive(RegionIndex index);
+  uint64_t CostToRevive(RegionIndex index) const;
   Status LeaveMapping(const std::vector<bool>& resident);
   Status Unmap(RegionIndex index, bool resident);
   StoreStats Stats() const;

@@ -542,5 +542,6 @@ const memory::Promise& Model::adapter_promise() const { return *impl_->adapter_p
 const format::ModelFile& Model::file() const { return impl_->file; }
 kv::PagePool& Model::pages() { return *impl_->pages; }
 memory::RegionStore& Model::regions() { return *impl_->store; }
+memory::WeightLender Model::MakeLender() { return {*impl_->store, impl_->host.arena.ledger()}; }
 
 }  // namespace mirage::model

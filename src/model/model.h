@@ -24,6 +24,7 @@
 #include "memory/arena.h"
 #include "memory/region_store.h"
 #include "memory/transfer.h"
+#include "memory/weight_lender.h"
 #include "model/adapter_set.h"
 #include "model/config.h"
 #include "model/plan.h"
@@ -115,6 +116,8 @@ class Model {
   [[nodiscard]] const format::ModelFile& file() const;
   [[nodiscard]] kv::PagePool& pages();
   [[nodiscard]] memory::RegionStore& regions();
+  // Of its weights; the model outlives it.
+  [[nodiscard]] memory::WeightLender MakeLender();
 
  private:
   Model();

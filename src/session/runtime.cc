@@ -37,6 +37,7 @@ Result<std::shared_ptr<Runtime>> Runtime::Create(RuntimeOptions options) {
   const int threads = options.threads == 0 ? platform::UsableCores() : options.threads;
   engine::EngineOptions engine_options;
   engine_options.max_running = options.max_generations;
+  engine_options.policy = options.policy;
   std::shared_ptr<Runtime> runtime(new Runtime(threads, engine_options, std::move(options.log)));
   MIRAGE_TRY(runtime->SetMemoryLimit(options.memory_limit));
   return runtime;

@@ -33,6 +33,7 @@ struct RuntimeOptions {
   int threads = 0;                       // 0: one per physical core the process may use
   std::optional<uint64_t> memory_limit;  // bytes; nothing: what the machine allows
   int32_t max_generations = 0;           // computed at once; 0: no bound
+  engine::ShortagePolicy policy = engine::ShortagePolicy::kHybrid;
   LogSink log;
 };
 

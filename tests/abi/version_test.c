@@ -25,6 +25,7 @@ static void features_are_known_by_name(void** state) {
   assert_int_equal(mirage_has_feature("samples"), 1);
   assert_int_equal(mirage_has_feature("lora"), 1);
   assert_int_equal(mirage_has_feature("pack"), 1);
+  assert_int_equal(mirage_has_feature("policy"), 1);
   assert_int_equal(mirage_has_feature("time-travel"), 0);
   assert_int_equal(mirage_has_feature(""), 0);
   assert_int_equal(mirage_has_feature(NULL), 0);

@@ -2,7 +2,10 @@
 
 // What many sessions at once see, each asking again as soon as it has its answer:
 //
-//   sessions_bench MODEL.gguf SESSIONS REQUESTS PROMPT_TOKENS ANSWER_TOKENS THREADS
+//   sessions_bench MODEL.gguf SESSIONS REQUESTS PROMPT_TOKENS ANSWER_TOKENS THREADS [MEMORY POLICY]
+//
+// Memory for all of them is planned, or with MEMORY (bytes) for one, the others sharing what there
+// is by POLICY (see policy in mirage_runtime_options).
 //
 // Prints JSON: seconds of the whole, the time to the first token of every request, the times
 // between tokens, and what a session holds when it is idle. Prompts are random tokens, none like
@@ -101,17 +104,24 @@ mirage_memory MemoryOf(mirage_runtime* runtime) {
   return memory;
 }
 
-void Measure(const char* path, const Shape& shape, int threads) {
+struct Memory {
+  uint64_t limit = 0;
+  const char* policy = nullptr;
+};
+
+void Measure(const char* path, const Shape& shape, int threads, const Memory& memory) {
   mirage_error error = MIRAGE_ERROR_INIT;
   mirage_runtime_options runtime_options;
   mirage_runtime_options_init(&runtime_options, sizeof runtime_options);
   runtime_options.threads = threads;
+  runtime_options.memory_limit = memory.limit;
+  runtime_options.policy = memory.policy;
   mirage_runtime* runtime = nullptr;
   Check(mirage_runtime_open(&runtime_options, &runtime, &error), error);
   mirage_model_options model_options;
   mirage_model_options_init(&model_options, sizeof model_options);
   model_options.context = shape.prompt_tokens + shape.answer_tokens + 1;
-  model_options.sessions = shape.sessions;
+  model_options.sessions = memory.limit > 0 ? 1 : shape.sessions;
   mirage_model* model = nullptr;
   Check(mirage_model_open(runtime, path, &model_options, &model, &error), error);
 
@@ -131,7 +141,14 @@ void Measure(const char* path, const Shape& shape, int threads) {
   const double seconds = Seconds(Clock::now() - begin);
 
   const mirage_memory idle = MemoryOf(runtime);
+  mirage_runtime_stats stats{};
+  stats.struct_size = sizeof stats;
+  Check(mirage_runtime_get_stats(runtime, &stats, &error), error);
   std::printf("{\"seconds\": %.3f,\n", seconds);
+  std::printf("\"steps\": %llu, \"prompt_tokens\": %llu, \"weight_bytes_lent\": %llu,\n",
+              static_cast<unsigned long long>(stats.steps),
+              static_cast<unsigned long long>(stats.prompt_tokens),
+              static_cast<unsigned long long>(stats.weight_bytes_lent));
   times.Print();
   std::printf("\"idle_session_bytes\": %.0f, \"idle_kv_bytes\": %.0f}\n",
               static_cast<double>(idle.sessions_bytes) / shape.sessions,
@@ -144,16 +161,17 @@ void Measure(const char* path, const Shape& shape, int threads) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 7) {
+  if (argc != 7 && argc != 9) {
     std::fprintf(stderr,
                  "usage: sessions_bench MODEL.gguf SESSIONS REQUESTS PROMPT_TOKENS ANSWER_TOKENS "
-                 "THREADS\n");
+                 "THREADS [MEMORY POLICY]\n");
     return 1;
   }
   try {
     Measure(argv[1],
             {std::atoi(argv[2]), std::atoi(argv[3]), std::atoll(argv[4]), std::atoll(argv[5])},
-            std::atoi(argv[6]));
+            std::atoi(argv[6]),
+            argc == 9 ? Memory{std::strtoull(argv[7], nullptr, 10), argv[8]} : Memory{});
   } catch (const std::exception& error) {
     std::fprintf(stderr, "sessions_bench: %s\n", error.what());
     return 1;

@@ -28,6 +28,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/checked.h"
 #include "base/clock.h"
 #include "engine/engine.h"
 #include "engine/model_runner.h"
@@ -43,7 +44,11 @@ struct FakeHost {
   explicit FakeHost(uint64_t limit = UINT64_MAX)
       : ledger(limit), device(clock, Options()), arena(device, ledger) {}
 
-  [[nodiscard]] uint64_t used() const { return ledger.Snapshot().used; }
+  // All but weights.
+  [[nodiscard]] uint64_t used() const {
+    const memory::LedgerSnapshot held = ledger.Snapshot();
+    return held.used - held.by_owner[static_cast<size_t>(memory::Owner::kWeights)];
+  }
 
   VirtualClock clock;
   memory::Ledger ledger;
@@ -71,6 +76,8 @@ class FakeModel final : public ModelRunner {
     int32_t logit_rows = 16;
     kv::Geometry geometry = DefaultGeometry();
     memory::Promise* promise = nullptr;  // its pages draw on it
+    uint64_t weights = 0;                // bytes, in parts of kPageBytes that can be lent
+    double fill_ns = 1;                  // of a byte of them
     // Called at the start of a pass, before each layer, and at the end; a failure fails the pass.
     std::function<Status(std::span<const Slice>)> begin;
     std::function<Status(int layer)> layer;
@@ -111,6 +118,7 @@ class FakeModel final : public ModelRunner {
                 .value())) {
     for (const kv::LayerGroup& group : options_.geometry)
       layers_ += static_cast<int>(group.layers.size());
+    TakeWeights(arena.ledger(), options_.weights);
   }
   static std::shared_ptr<FakeModel> Make(FakeHost& host) { return Make(host, Options()); }
   static std::shared_ptr<FakeModel> Make(FakeHost& host, Options options) {
@@ -125,6 +133,21 @@ class FakeModel final : public ModelRunner {
   kv::PagePool& pages() override { return *pages_; }
   kv::PrefixCache& prefixes() override { return prefixes_; }
   [[nodiscard]] int layers() const { return layers_; }
+
+  uint64_t lendable_bytes() const override { return weights_.bytes(); }
+  uint64_t lent_bytes() const override { return options_.weights - weights_.bytes(); }
+  uint64_t LendWeights(uint64_t bytes) override {
+    const uint64_t lent = std::min(weights_.bytes(), CeilDiv(bytes, kPageBytes) * kPageBytes);
+    weights_.Shrink(weights_.bytes() - lent);
+    return lent;
+  }
+  bool ReviveWeights(uint64_t spare) override {
+    return lent_bytes() > 0 && ledger_->available() >= kPageBytes + spare &&
+           TakeWeights(*ledger_, kPageBytes);
+  }
+  double FillNs(uint64_t bytes) const override {
+    return options_.fill_ns * static_cast<double>(bytes);
+  }
 
   Status Forward(std::span<const Slice> slices, const std::function<bool()>& cancelled) override {
     if (running_.exchange(true)) ++overlapping_passes;
@@ -359,8 +382,21 @@ class FakeModel final : public ModelRunner {
     if (next != states.after.size()) ++broken_pages;  // the step does not come to where it ends
   }
 
+  bool TakeWeights(memory::Ledger& ledger, uint64_t bytes) {
+    ledger_ = &ledger;
+    auto taken = memory::Holding::Take(ledger, memory::Owner::kWeights, bytes, "weights");
+    if (!taken) return false;
+    if (weights_.bytes() == 0)
+      weights_ = *std::move(taken);
+    else
+      weights_.Join(*std::move(taken));
+    return true;
+  }
+
   const Options options_;
   const std::unique_ptr<kv::PagePool> pages_;
+  memory::Ledger* ledger_ = nullptr;
+  memory::Holding weights_;
   kv::PrefixCache prefixes_{*pages_};
   int layers_ = 0;
   std::vector<float> logits_;

@@ -119,12 +119,21 @@ void RunSchedule(unsigned seed, Alone& repeating, Alone& varied) {
   options.geometry = geometry();
   options.step_tokens = 16 << dice.Below(4);
   options.logit_rows = 1 + dice.Below(12);
+  // Under a limit some of it is weights, which may be lent.
+  options.weights = host.ledger.limit() == UINT64_MAX || dice.OneIn(2)
+                        ? 0
+                        : static_cast<uint64_t>(dice.Below(10)) * FakeModel::kPageBytes;
+  options.fill_ns = dice.OneIn(2) ? 0 : 1e6;
+  host.ledger.SetLimit(host.ledger.limit() == UINT64_MAX ? UINT64_MAX
+                                                         : host.ledger.limit() + options.weights);
   const auto model = FakeModel::Make(host, options);
+  options.weights = 0;
   options.errs = static_cast<uint64_t>(2 + dice.Below(6));
   options.geometry = geometry();
   const auto draft = FakeModel::Make(host, options);
   EngineOptions engine_options;
   engine_options.max_running = dice.OneIn(3) ? 1 + dice.Below(4) : 0;
+  engine_options.policy = static_cast<ShortagePolicy>(dice.Below(3));
   engine_options.check_invariants = true;
   Engine engine(host.clock, engine_options);
 

@@ -633,8 +633,23 @@ TEST_F(MappedStoreTest, RegionsAreReadInPlaceAndCounted) {
   EXPECT_EQ(source_->fills, 0);
   EXPECT_EQ(Held(host_, Owner::kMapped), 6 * 256 * kKib);
   EXPECT_EQ(Held(host_, Owner::kWeights), 0u);
-  EXPECT_EQ(store_->Lend(0).error().code, Code::kInvalidArgument);
   EXPECT_EQ(store_->Stats().bytes_mapped, 6 * 256 * kKib);
+  store_.reset();
+  EXPECT_EQ(host_.ledger.Snapshot().used, 0u);
+}
+
+TEST_F(MappedStoreTest, ARegionIsLentAndComesHomeWhileOthersStayMapped) {
+  LoadMapped();
+  auto stream = host_.Stream();
+  ASSERT_TRUE(store_->Lend(3));
+  EXPECT_EQ(store_->state(3), RegionState::kLent);
+  EXPECT_EQ(store_->state(2), RegionState::kMapped);
+  EXPECT_EQ(source_->dropped, std::vector<RegionIndex>{3});
+  EXPECT_EQ(Held(host_, Owner::kMapped), 5 * 256 * kKib);
+  EXPECT_TRUE(HoldsRegion(store_->Acquire(3, *stream)->data(), 1, 3, regions_[3].bytes));
+  ASSERT_TRUE(store_->Revive(3));
+  EXPECT_EQ(store_->state(3), RegionState::kResident);
+  EXPECT_TRUE(HoldsRegion(store_->Acquire(3, *stream)->data(), 1, 3, regions_[3].bytes));
   store_.reset();
   EXPECT_EQ(host_.ledger.Snapshot().used, 0u);
 }

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "memory/weight_lender.h"
+
+#include <algorithm>
+
+#include "memory/policy/lend_order.h"
+
+namespace mirage::memory {
+namespace {
+
+std::vector<RegionIndex> OrderOf(const RegionStore& store) {
+  std::vector<uint64_t> bytes;
+  for (RegionIndex i = 0; i < store.region_count(); ++i) bytes.push_back(store.info(i).bytes);
+  return LendOrder(bytes);
+}
+
+}  // namespace
+
+WeightLender::WeightLender(RegionStore& store, const Ledger& ledger)
+    : store_(store), ledger_(ledger), order_(OrderOf(store)) {}
+
+bool WeightLender::lent(RegionIndex region) const {
+  const RegionState state = store_.state(region);
+  return state == RegionState::kLent || state == RegionState::kStreaming;
+}
+
+uint64_t WeightLender::Lend(uint64_t bytes) {
+  const uint64_t before = ledger_.available();
+  const StoreStats stats = store_.Stats();
+  const uint64_t wanted = bytes + (stats.slot_bytes == 0 ? store_.slot_bytes() : 0);
+  std::vector<RegionIndex> chosen;
+  uint64_t sum = 0;
+  for (const RegionIndex region : order_) {
+    if (sum >= wanted) break;
+    if (lent(region)) continue;
+    chosen.push_back(region);
+    sum += store_.info(region).bytes;
+  }
+  // Less than the slots take would give nothing.
+  if (chosen.empty() || sum + bytes <= wanted) return 0;
+  if (!store_.Lend(chosen)) return 0;
+  const uint64_t after = ledger_.available();
+  return after > before ? after - before : 0;
+}
+
+bool WeightLender::Revive(uint64_t spare) {
+  for (auto it = order_.rbegin(); it != order_.rend(); ++it) {
+    if (!lent(*it)) continue;
+    if (ledger_.available() < store_.CostToRevive(*it) + spare) return false;
+    return store_.Revive(*it).has_value();
+  }
+  return false;
+}
+
+uint64_t WeightLender::lendable_bytes() const {
+  const StoreStats stats = store_.Stats();
+  const uint64_t here = stats.bytes_resident + stats.bytes_mapped;
+  const uint64_t slots = stats.slot_bytes == 0 ? store_.slot_bytes() : 0;
+  return here > slots ? here - slots : 0;
+}
+
+double WeightLender::FillNs(uint64_t bytes) const {
+  const StoreStats stats = store_.Stats();
+  const auto filled = static_cast<double>(stats.bytes_total + stats.bytes_streamed);
+  const auto time = static_cast<double>(stats.load_ns + stats.hidden_ns + stats.unhidden_ns);
+  return filled > 0 ? time / filled * static_cast<double>(bytes) : 0;
+}
+
+}  // namespace mirage::memory

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// WeightLender: lends a model's weights while it runs, and brings them home.
+//
+// How many regions are lent is somebody else's decision; which ones is LendOrder's. The bytes go to
+// the ledger, for whoever takes them next. The engine thread.
+
+#include <cstdint>
+#include <vector>
+
+#include "memory/ledger.h"
+#include "memory/region_store.h"
+
+namespace mirage::memory {
+
+class WeightLender {
+ public:
+  // Both outlive the object.
+  WeightLender(RegionStore& store, const Ledger& ledger);
+
+  // Lends regions until the ledger has `bytes` more, or all are lent: what it has more by now, 0
+  // when nothing could be. The first time the staging slots take their part of it.
+  [[nodiscard]] uint64_t Lend(uint64_t bytes);
+  // Brings one region home, the last that would be lent, where the ledger then still has `spare`
+  // bytes. False when none is lent or there is no room.
+  [[nodiscard]] bool Revive(uint64_t spare);
+
+  // What Lend could give at most.
+  [[nodiscard]] uint64_t lendable_bytes() const;
+  [[nodiscard]] uint64_t lent_bytes() const { return store_.Stats().bytes_lent; }
+  // About how long it takes to fill so many bytes, learnt from all fills since the model was
+  // loaded, and from the load.
+  [[nodiscard]] double FillNs(uint64_t bytes) const;
+
+ private:
+  [[nodiscard]] bool lent(RegionIndex region) const;
+
+  RegionStore& store_;
+  const Ledger& ledger_;
+  const std::vector<RegionIndex> order_;
+};
+
+}  // namespace mirage::memory

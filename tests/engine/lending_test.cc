@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+// Weights lent to keys and values when pages run out: whose pages are kept for it, and when the
+// weights come home. The tokens are the same whatever gives way.
+
+#include "engine/shortage_policy.h"
+#include "tests/engine/blocker.h"
+#include "tests/engine/engine_test.h"
+
+namespace mirage::engine {
+namespace {
+
+// Room for six pages beside ten pages of weights.
+constexpr uint64_t kWeights = 10 * kPage;
+
+FakeModel::Options WithWeights(double fill_ns = 1) {
+  FakeModel::Options options = OneLayer();
+  options.weights = kWeights;
+  options.fill_ns = fill_ns;
+  return options;
+}
+
+EngineOptions With(ShortagePolicy policy) {
+  EngineOptions options;
+  options.policy = policy;
+  return options;
+}
+
+struct Ran {
+  int64_t preemptions = 0;
+  EngineStats stats;
+};
+
+// Two requests that fit at first and then grow until one of them does.
+Ran RunTwo(ShortagePolicy policy, double fill_ns = 1) {
+  FakeHost host(6 * kPage + kWeights);
+  auto model = FakeModel::Make(host, WithWeights(fill_ns));
+  FakeHost elsewhere;
+  Engine engine(host.clock, With(policy));
+  Blocker blocker(elsewhere, engine);
+  auto older = MustSubmit(engine, Greedy(model, Prompt(1, 30), 150));
+  auto younger = MustSubmit(engine, Greedy(model, Prompt(2, 30), 100));
+  blocker.gate.Open();
+  EXPECT_EQ(Collect(*older).tokens, model->Continue(Prompt(1, 30), 150));
+  EXPECT_EQ(Collect(*younger).tokens, model->Continue(Prompt(2, 30), 100));
+  EXPECT_EQ(model->broken_pages, 0);
+  return {older->stats().preemptions + younger->stats().preemptions, engine.Stats()};
+}
+
+TEST(Lending, RecomputeLendsNothing) {
+  const Ran ran = RunTwo(ShortagePolicy::kRecompute);
+  EXPECT_GE(ran.preemptions, 1);
+  EXPECT_EQ(ran.stats.bytes_lent, 0u);
+}
+
+TEST(Lending, RemapTakesNobodysPages) {
+  const Ran ran = RunTwo(ShortagePolicy::kRemap);
+  EXPECT_EQ(ran.preemptions, 0);
+  EXPECT_GT(ran.stats.bytes_lent, 0u);
+}
+
+TEST(Lending, HybridDoesWhatCostsLess) {
+  const Ran cheap = RunTwo(ShortagePolicy::kHybrid, 0);
+  EXPECT_EQ(cheap.preemptions, 0);
+  EXPECT_GT(cheap.stats.bytes_lent, 0u);
+  const Ran dear = RunTwo(ShortagePolicy::kHybrid, 1e9);
+  EXPECT_GE(dear.preemptions, 1);
+}
+
+TEST(Lending, OneAloneThatDoesNotFitBesideTheWeightsIsNotRefused) {
+  for (const ShortagePolicy policy : {ShortagePolicy::kHybrid, ShortagePolicy::kRemap}) {
+    FakeHost host(6 * kPage + kWeights);
+    auto model = FakeModel::Make(host, WithWeights(1e9));
+    Engine engine(host.clock, With(policy));
+    EXPECT_EQ(Collect(*MustSubmit(engine, Greedy(model, Prompt(1, 300), 20))).tokens,
+              model->Continue(Prompt(1, 300), 20));
+    EXPECT_GT(engine.Stats().bytes_lent, 0u);
+  }
+}
+
+TEST(Lending, WhatDoesNotFitWithAllWeightsLentIsToldAtOnce) {
+  FakeHost host(6 * kPage + kWeights);
+  auto model = FakeModel::Make(host, WithWeights());
+  Engine engine(host.clock, With(ShortagePolicy::kHybrid));
+  const Outcome outcome = Collect(*MustSubmit(engine, Greedy(model, Prompt(1, 32 * 17), 20)));
+  EXPECT_EQ(outcome.error.code, Code::kOutOfMemory);
+  EXPECT_EQ(outcome.error.available_bytes, 16 * kPage);
+  EXPECT_EQ(engine.Stats().bytes_lent, 0u);
+}
+
+TEST(Lending, WeightsComeHomeWhenNobodyComputes) {
+  FakeHost host(6 * kPage + kWeights);
+  auto model = FakeModel::Make(host, WithWeights());
+  Engine engine(host.clock, With(ShortagePolicy::kRemap));
+  {
+    auto request = MustSubmit(engine, Greedy(model, Prompt(1, 300), 20));
+    Collect(*request);
+  }
+  const auto until = std::chrono::steady_clock::now() + kHang;
+  while (host.ledger.Snapshot().by_owner[static_cast<size_t>(memory::Owner::kWeights)] < kWeights)
+    ASSERT_LT(std::chrono::steady_clock::now(), until) << "the weights stay away";
+  EXPECT_GT(engine.Stats().revivals, 0u);
+}
+
+TEST(Lending, AModelThatNobodyUsesLendsFirst) {
+  FakeHost host(6 * kPage + 2 * kWeights);
+  FakeModel::Options other = WithWeights();
+  other.salt = 7;
+  auto idle = FakeModel::Make(host, other);
+  auto model = FakeModel::Make(host, WithWeights());
+  Engine engine(host.clock, With(ShortagePolicy::kRemap));
+  Collect(*MustSubmit(engine, Greedy(idle, Prompt(1, 10), 2)));  // known to the engine
+  auto large = MustSubmit(engine, Greedy(model, Prompt(1, 300), 60));
+  std::optional<Output> first = large->Next(kHang);
+  ASSERT_TRUE(first);
+  EXPECT_GT(idle->lent_bytes(), 0u);
+  EXPECT_EQ(Collect(*large).finish, Finish::kLength);
+}
+
+// ---- the decision ----
+
+TEST(ShortagePolicy, LendingPaysForLongPastsAndShortFutures) {
+  ShortageCosts costs;
+  costs.fill_ns = 1000;
+  costs.token_ns = 1000;
+  costs.steps = 10;
+  costs.others = 3;
+  costs.victim_tokens = 5;
+  EXPECT_FALSE(LendingIsCheaper(costs));
+  costs.victim_tokens = 50;
+  EXPECT_TRUE(LendingIsCheaper(costs));
+  costs.steps = 100;
+  EXPECT_FALSE(LendingIsCheaper(costs));
+}
+
+TEST(ShortagePolicy, WhereNobodyElseComputesThereIsNoChoice) {
+  ShortageCosts costs;
+  costs.fill_ns = 1e12;
+  costs.steps = 1000;
+  EXPECT_TRUE(LendingIsCheaper(costs));
+}
+
+}  // namespace
+}  // namespace mirage::engine

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "memory/weight_lender.h"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <vector>
+
+#include "fakes.h"
+#include "platform/host_stream.h"
+
+namespace mirage::memory {
+namespace {
+
+constexpr uint64_t kMib = 1 << 20;
+constexpr size_t kRegions = 12;
+
+// Twelve regions of a MiB, all at home, and not a byte more.
+class WeightLenderTest : public testing::Test {
+ protected:
+  WeightLenderTest() {
+    EXPECT_TRUE(store_->Load(std::vector<bool>(kRegions, true), nullptr));
+    host_.ledger.SetLimit(host_.ledger.Snapshot().used);
+  }
+  void ExpectAllReadable() {
+    auto stream = host_.Stream();
+    for (RegionIndex i = 0; i < kRegions; ++i)
+      EXPECT_TRUE(HoldsRegion(store_->Acquire(i, *stream)->data(), 1, i, kMib));
+  }
+  [[nodiscard]] uint64_t slots() const { return store_->slot_bytes(); }
+
+  Host host_;
+  std::shared_ptr<FakeSource> source_ = std::make_shared<FakeSource>();
+  std::unique_ptr<RegionStore> store_ =
+      host_.Store(MakeRegions(std::vector<uint64_t>(kRegions, kMib)), source_, {3, false});
+  WeightLender lender_{*store_, host_.ledger};
+};
+
+// With nothing free the slots are backed from what is lent.
+TEST_F(WeightLenderTest, LendsUntilTheBytesAreThere) {
+  EXPECT_EQ(lender_.lendable_bytes(), kRegions * kMib - slots());
+  EXPECT_GE(lender_.Lend(2 * kMib), 2 * kMib);
+  EXPECT_GE(host_.ledger.available(), 2 * kMib);
+  EXPECT_LE(lender_.lent_bytes(), 2 * kMib + slots() + kMib);
+  ExpectAllReadable();
+}
+
+TEST_F(WeightLenderTest, LendingMoreMovesNothing) {
+  EXPECT_GT(lender_.Lend(kMib), 0u);
+  std::vector<RegionIndex> lent;
+  for (RegionIndex i = 0; i < kRegions; ++i)
+    if (store_->state(i) != RegionState::kResident) lent.push_back(i);
+  EXPECT_GT(lender_.Lend(3 * kMib), 0u);
+  for (const RegionIndex i : lent) EXPECT_NE(store_->state(i), RegionState::kResident);
+  ExpectAllReadable();
+}
+
+TEST_F(WeightLenderTest, EverythingComesHomeAgain) {
+  const uint64_t used = host_.ledger.Snapshot().used;
+  EXPECT_GT(lender_.Lend(5 * kMib), 0u);
+  ExpectAllReadable();
+  int revived = 0;
+  while (lender_.Revive(0)) ++revived;
+  EXPECT_GE(revived, 5);
+  // The slots stay where they are: as many regions have no room.
+  EXPECT_LE(lender_.lent_bytes(), slots());
+  host_.ledger.SetLimit(used + slots());
+  while (lender_.Revive(0)) ++revived;
+  EXPECT_EQ(lender_.lent_bytes(), 0u);
+  ExpectAllReadable();
+}
+
+TEST_F(WeightLenderTest, NothingComesHomeIntoWhatIsToStayFree) {
+  EXPECT_GT(lender_.Lend(2 * kMib), 0u);
+  EXPECT_FALSE(lender_.Revive(2 * kMib));
+  EXPECT_TRUE(lender_.Revive(0));
+}
+
+TEST_F(WeightLenderTest, MoreThanAllIsNotHad) {
+  EXPECT_EQ(lender_.Lend(kRegions * kMib), lender_.lendable_bytes());
+  ExpectAllReadable();
+  EXPECT_EQ(lender_.Lend(1), 0u);
+}
+
+TEST_F(WeightLenderTest, LearnsHowLongAFillTakes) {
+  EXPECT_GE(lender_.FillNs(kMib), 0.0);
+  EXPECT_DOUBLE_EQ(lender_.FillNs(2 * kMib), 2 * lender_.FillNs(kMib));
+}
+
+}  // namespace
+}  // namespace mirage::memory
