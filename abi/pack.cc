@@ -57,8 +57,9 @@ Result<model::PackOptions> ReadPackOptions(const mirage_tools_pack_options& opti
   return read;
 }
 
-// What is lost by it is not written over: one file of several, or the weights as they were.
-Status CheckOutput(const char* in, const char* out, bool changes_types) {
+// A file that is read is not written over: it may be the only one that holds the weights as they
+// were, or one of several.
+Status CheckOutput(const char* in, const char* out) {
   MIRAGE_TRY_ASSIGN(const std::vector<std::string> parts, format::ShardPaths(in));
   MIRAGE_TRY_ASSIGN(const std::vector<std::string> names, format::ShardPaths(out));
   if (names.size() > 1)
@@ -66,7 +67,7 @@ Status CheckOutput(const char* in, const char* out, bool changes_types) {
                 std::string(out) + ": a pack is one file, and that is the name of one of " +
                     std::to_string(names.size()));
   for (const std::string& part : parts)
-    if (platform::SameFile(part, out) && (parts.size() > 1 || changes_types))
+    if (platform::SameFile(part, out))
       return Fail(Code::kInvalidArgument,
                   std::string(out) + " is a file that is read: give another name");
   return {};
@@ -74,7 +75,7 @@ Status CheckOutput(const char* in, const char* out, bool changes_types) {
 
 Result<model::PackSummary> Pack(const char* in, const char* out, model::PackOptions options,
                                 model::PackProgress* progress) {
-  MIRAGE_TRY(CheckOutput(in, out, options.quant.has_value()));
+  MIRAGE_TRY(CheckOutput(in, out));
   MIRAGE_TRY_ASSIGN(ModelParts parts, OpenModelParts(in));
   MIRAGE_TRY_ASSIGN(const format::ModelFile source, format::OpenModel(std::move(parts)));
   MIRAGE_TRY_ASSIGN(platform::OutputFile file,

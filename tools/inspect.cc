@@ -5,6 +5,7 @@
 #define FMT_HEADER_ONLY
 #include <fmt/format.h>
 
+#include <cmath>
 #include <map>
 #include <memory>
 #include <optional>
@@ -160,6 +161,11 @@ std::string MiB(uint64_t bytes) {
   return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / (1 << 20));
 }
 
+// A limit that does: rounded up.
+std::string LeastMiB(uint64_t bytes) {
+  return fmt::format("{:.1f} MiB", std::ceil(static_cast<double>(bytes) / (1 << 20) * 10) / 10);
+}
+
 std::string PlanText(const mirage_plan& plan) {
   std::string text = fmt::format("plan: context {}, limit {}, fits: {}\n", plan.context,
                                  MiB(plan.limit_bytes), FitsName(plan.fits));
@@ -171,10 +177,13 @@ std::string PlanText(const mirage_plan& plan) {
       {"workspace", plan.workspace_bytes},
       {"sessions", plan.sessions_bytes},
       {"total", plan.total_bytes},
-      {"least limit that works", plan.least_bytes},
       {"read again for each token", plan.streamed_bytes_per_token},
   };
-  for (const auto& [name, bytes] : rows) text += fmt::format("  {:26} {:>12}\n", name, MiB(bytes));
+  const auto add = [&](const char* name, const std::string& size) {
+    text += fmt::format("  {:26} {:>12}\n", name, size);
+  };
+  for (const auto& [name, bytes] : rows) add(name, MiB(bytes));
+  add("least limit that works", LeastMiB(plan.least_bytes));
   return text;
 }
 

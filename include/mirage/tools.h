@@ -71,7 +71,7 @@ typedef struct mirage_tools_pack_report {
  * or F16, and the vocabulary's matrices Q6_K for Q4_0 and Q4_K. Vectors become F32.
  *
  * Fails as opening the model does, with UNSUPPORTED for another `quant` or one that cannot hold a
- * weight, INVALID_ARGUMENT where `out` is a file that is read and would be lost by it, IO,
+ * weight, INVALID_ARGUMENT where `out` is a file that is read, or named as one of several, IO,
  * CANCELLED. A report is looked at first.
  * Threads: any; blocks for as long as it takes, with 256 MiB of regions in memory, or one tensor
  * where that is more. */

@@ -254,6 +254,14 @@ Result<ModelFile::Parts> PackReader::Read() {
     if (by_offset_[i - 1].offset + by_offset_[i - 1].bytes > by_offset_[i].offset)
       return Fail(Malformed("two sections overlap at byte " + std::to_string(by_offset_[i].offset))
                       .error());
+  uint64_t end = pack_->keys()->offset() + pack_->keys()->bytes();
+  for (const StoredRegion& section : by_offset_)
+    end = std::max(end, section.offset + section.bytes);
+  if (source_->bytes() != RoundUp(end, kAlignment))
+    return Fail(Corrupt(std::min(end, source_->bytes()),
+                        "the file has " + std::to_string(source_->bytes()) + " bytes, expected " +
+                            std::to_string(RoundUp(end, kAlignment)))
+                    .error());
   const size_t tensors = pack_->tensors() ? pack_->tensors()->size() : 0;
   if (tensors > kMostTensors)
     return Fail(Code::kUnsupported, source_->name() + ": pack: " + std::to_string(tensors) +

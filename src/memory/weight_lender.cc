@@ -24,23 +24,34 @@ bool WeightLender::lent(RegionIndex region) const {
   return state == RegionState::kLent || state == RegionState::kStreaming;
 }
 
+// Small regions share chunks of the arena with their neighbours, so that a few of them, lying
+// apart, may free less than their bytes, also less than the slots take: then more are lent
+// together.
 uint64_t WeightLender::Lend(uint64_t bytes) {
   const uint64_t before = ledger_.available();
-  const StoreStats stats = store_.Stats();
-  const uint64_t wanted = bytes + (stats.slot_bytes == 0 ? store_.slot_bytes() : 0);
+  const auto gained = [&] {
+    const uint64_t now = ledger_.available();
+    return now > before ? now - before : 0;
+  };
+  uint64_t wanted = bytes + (store_.Stats().slot_bytes == 0 ? store_.slot_bytes() : 0);
   std::vector<RegionIndex> chosen;
   uint64_t sum = 0;
   for (const RegionIndex region : order_) {
-    if (sum >= wanted) break;
     if (lent(region)) continue;
     chosen.push_back(region);
     sum += store_.info(region).bytes;
+    if (sum < wanted) continue;
+    if (!store_.Lend(chosen)) {
+      wanted = 2 * sum;
+      continue;
+    }
+    if (gained() >= bytes) return gained();
+    chosen.clear();
+    sum = 0;
+    wanted = bytes - gained();
   }
-  // Less than the slots take would give nothing.
-  if (chosen.empty() || sum + bytes <= wanted) return 0;
-  if (!store_.Lend(chosen)) return 0;
-  const uint64_t after = ledger_.available();
-  return after > before ? after - before : 0;
+  if (!chosen.empty()) static_cast<void>(store_.Lend(chosen));
+  return gained();
 }
 
 bool WeightLender::Revive(uint64_t spare) {

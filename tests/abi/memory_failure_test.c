@@ -579,25 +579,36 @@ static mirage_session* session_of(fixture* f, char letter) {
   return session;
 }
 
-/* Two answers for which there is not memory at once: one gives up its keys and values, to be
- * computed again. */
-static void computing_with_preemption(void** state) {
-  fixture* f = (fixture*)*state;
+/* Two answers for which there is not memory at once: by the policy one gives up its keys and
+ * values, to be computed again, or weights are lent. */
+static mirage_runtime_stats two_short_of_memory(const char* policy, uint32_t layers, long step,
+                                                uint64_t* preemptions) {
+  const tiny_model file = tiny_model_of_layers(layers);
+  fixture own = {file, NULL, NULL, NULL};
+  fixture* f = &own;
+  mirage_runtime_options with_policy;
+  mirage_runtime_stats stats;
   mirage_generation_options options = greedy(60);
   answer expected[2], read;
-  uint64_t preemptions = 0;
   int failures = 0;
   long count, left;
   int i;
   mirage_memory held;
   held.struct_size = sizeof held;
-  assert_ok(mirage_session_clear(f->session, &last_error));
+  stats.struct_size = sizeof stats;
+  *preemptions = 0;
+  mirage_runtime_options_init(&with_policy, sizeof with_policy);
+  with_policy.threads = 1;
+  with_policy.policy = policy;
+  assert_ok(mirage_runtime_open(&with_policy, &f->runtime, &last_error));
+  assert_ok(mirage_model_open_memory(f->runtime, file.data, file.bytes, NULL, NULL, NULL, &f->model,
+                                     &last_error));
   for (i = 0; i < 2; ++i) {
     mirage_session* session = session_of(f, "uv"[i]);
     expected[i] = generate(session, &options);
     mirage_session_close(session);
   }
-  for (count = 0, left = 0; left == 0; count += 11) {
+  for (count = 0, left = 0; left == 0; count += step) {
     mirage_session* sessions[2];
     mirage_generation* generations[2];
     assert_ok(
@@ -607,7 +618,7 @@ static void computing_with_preemption(void** state) {
     assert_ok(mirage_runtime_get_memory(f->runtime, &held, &last_error));
     /* Text and tokens of two answers, and a piece of the arena in each layer: 512 positions. */
     assert_ok(mirage_runtime_set_memory_limit(
-        f->runtime, held.used_bytes + (4 << 20) + 400000 + TINY_LAYERS * 65536, &last_error));
+        f->runtime, held.used_bytes + (4 << 20) + 400000 + layers * 65536, &last_error));
     spend(OF_OTHER_THREADS, count);
     for (i = 0; i < 2; ++i) generations[i] = start(sessions[i], &options);
     for (i = 0; i < 2; ++i) {
@@ -618,7 +629,7 @@ static void computing_with_preemption(void** state) {
       } else {
         check_same_answer(&expected[i], &read);
       }
-      preemptions += stats_of_generation(generations[i]).preemptions;
+      *preemptions += stats_of_generation(generations[i]).preemptions;
     }
     left = stop_spending();
     for (i = 0; i < 2; ++i) {
@@ -627,8 +638,26 @@ static void computing_with_preemption(void** state) {
     }
   }
   assert_true(failures > 10);
+  assert_ok(mirage_runtime_get_stats(f->runtime, &stats, &last_error));
+  mirage_model_close(f->model);
+  mirage_runtime_close(f->runtime);
+  tiny_model_free(&own.file);
+  return stats;
+}
+
+static void computing_with_preemption(void** state) {
+  uint64_t preemptions;
+  (void)state;
+  assert_int_equal(
+      two_short_of_memory("recompute", TINY_LAYERS, 11, &preemptions).weight_bytes_lent, 0);
   assert_true(preemptions > 0);
-  assert_ok(mirage_runtime_set_memory_limit(f->runtime, 0, &last_error));
+}
+
+static void computing_with_weights_lent(void** state) {
+  uint64_t preemptions;
+  (void)state;
+  assert_true(two_short_of_memory("remap", 12, 2003, &preemptions).weight_bytes_lent >
+              0);
 }
 
 /* The same in a context that shifts over what an answer before had computed. */
@@ -760,6 +789,7 @@ int main(void) {
       cmocka_unit_test(computing_with_a_draft_model),
       cmocka_unit_test(with_adapters),
       cmocka_unit_test(computing_with_preemption),
+      cmocka_unit_test(computing_with_weights_lent),
       cmocka_unit_test(shifting),
   };
   return cmocka_run_group_tests(tests, set_allocator, close_fixture);

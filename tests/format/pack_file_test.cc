@@ -64,7 +64,7 @@ std::vector<std::byte> OneRegion(const AddTensors& add_tensors) {
   const auto tensors_offset = builder.CreateVector(tensors);
   builder.Finish(pack::CreatePack(builder, kPackLayout, &keys, 0, tensors_offset, regions_offset));
   std::vector<std::byte> file = FileWith(builder);
-  file.resize(std::max<size_t>(file.size(), base + 4096));
+  file.resize(base + 4096);
   return file;
 }
 
