@@ -77,7 +77,7 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   void ReserveGuesses(const std::vector<ActiveRequest*>& candidates, std::vector<Grant>* grants);
   [[nodiscard]] bool EvictFor(const kv::PagePool& pages, uint64_t bytes);
   [[nodiscard]] bool LendFor(const ActiveRequest* request, uint64_t bytes,
-                             const ActiveRequest* victim);
+                             const ActiveRequest* victim, const std::vector<ActiveRequest*>& kept);
   [[nodiscard]] int64_t StepsUntilSomebodyEnds() const;
   [[nodiscard]] uint64_t LendableBytes() const;
   [[nodiscard]] bool ComeHome();
@@ -128,7 +128,8 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   std::vector<float> draft_row;  // of a model's vocabulary
   bool starved = false;          // somebody waits for pages that a thread outside may give back
   bool weights_lent = false;     // since all were last at home
-  int64_t calm_steps = 0;        // since pages last ran out
+  uint64_t lent_at_step = 0;
+  int64_t calm_steps = 0;  // since pages last ran out
 };
 
 Engine::Engine(const Clock& clock, EngineOptions options)
@@ -622,7 +623,7 @@ bool Engine::Impl::MakeRoomFor(ActiveRequest* request, const kv::PagePool& pages
     younger = younger && it->get() != request;
     if (takeable(**it) && (younger || (*it)->paused())) victim = it->get();
   }
-  if (LendFor(request, bytes, victim)) return true;
+  if (LendFor(request, bytes, victim, kept)) return true;
   for (auto it = active.rbegin(); it != active.rend(); ++it) {
     if (!takeable(**it) || !(*it)->paused()) continue;
     trace.Add(Instant(**it, "preempted", clock.NowNs()));
@@ -640,10 +641,17 @@ bool Engine::Impl::MakeRoomFor(ActiveRequest* request, const kv::PagePool& pages
   return false;
 }
 
+uint64_t BytesPerToken(const kv::PagePool& pages) {
+  uint64_t bytes = 0;
+  for (const kv::LayerGroup& group : pages.geometry())
+    if (group.kind != kv::CacheKind::kState) bytes += group.bytes_per_page();
+  return std::max<uint64_t>(1, bytes / kernels::kPageTokens);
+}
+
 // Weights of models that nobody uses now go first, then the request's own, then those of others.
 // `victim` would have to give up its pages instead.
 bool Engine::Impl::LendFor(const ActiveRequest* request, uint64_t bytes,
-                           const ActiveRequest* victim) {
+                           const ActiveRequest* victim, const std::vector<ActiveRequest*>& kept) {
   if (options.policy == ShortagePolicy::kRecompute) return false;
   if (request != nullptr && !request->CheckCanFit(LendableBytes())) return false;
   std::vector<std::shared_ptr<ModelRunner>> runners = prefixes.Runners();
@@ -657,7 +665,9 @@ bool Engine::Impl::LendFor(const ActiveRequest* request, uint64_t bytes,
   std::stable_sort(runners.begin(), runners.end(),
                    [&](const auto& a, const auto& b) { return rank(a) < rank(b); });
   const auto others = std::count_if(active.begin(), active.end(), [&](const auto& other) {
-    return other.get() != request && other->cache().length() > 0;
+    return other.get() != request &&
+           (other->cache().length() > 0 ||
+            std::find(kept.begin(), kept.end(), other.get()) != kept.end());
   });
   for (const std::shared_ptr<ModelRunner>& runner : runners) {
     if (runner->lendable_bytes() == 0) continue;
@@ -665,13 +675,25 @@ bool Engine::Impl::LendFor(const ActiveRequest* request, uint64_t bytes,
     costs.fill_ns = rank(runner) == 0 ? 0 : runner->FillNs(bytes);
     costs.step_ns = runner->step_cost.PassNs(static_cast<int64_t>(active.size()));
     costs.token_ns = runner->step_cost.token_ns();
-    costs.steps = StepsUntilSomebodyEnds();
+    // What has lasted is likely to last as long again.
+    const auto lasted = weights_lent ? static_cast<int64_t>(step_number - lent_at_step) : 0;
+    costs.steps = std::max(StepsUntilSomebodyEnds(), lasted);
     costs.others = others;
-    costs.victim_tokens = victim == nullptr ? 0 : victim->cache().length();
+    if (victim != nullptr)
+      costs.victim_tokens =
+          std::clamp<int64_t>(static_cast<int64_t>(bytes / BytesPerToken(victim->runner().pages())),
+                              1, victim->cache().length());
+    if (const ActiveRequest* waits = victim != nullptr ? victim : request) {
+      const int64_t tokens = waits->cache().length() + waits->pending() + waits->most_left();
+      const uint64_t whole = BytesPerToken(waits->runner().pages()) * static_cast<uint64_t>(tokens);
+      costs.waiting_share = std::min(
+          1.0, static_cast<double>(bytes) / static_cast<double>(std::max<uint64_t>(1, whole)));
+    }
     if (options.policy == ShortagePolicy::kHybrid && !LendingIsCheaper(costs)) continue;
     const uint64_t freed = runner->LendWeights(bytes);
     if (freed == 0) continue;
     calm_steps = 0;
+    if (!weights_lent) lent_at_step = step_number;
     weights_lent = true;
     const std::lock_guard lock(mutex);
     stats.bytes_lent += freed;

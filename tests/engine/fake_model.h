@@ -139,6 +139,7 @@ class FakeModel final : public ModelRunner {
   uint64_t LendWeights(uint64_t bytes) override {
     const uint64_t lent = std::min(weights_.bytes(), CeilDiv(bytes, kPageBytes) * kPageBytes);
     weights_.Shrink(weights_.bytes() - lent);
+    bytes_lent += static_cast<int64_t>(lent);
     return lent;
   }
   bool ReviveWeights(uint64_t spare) override {
@@ -221,6 +222,7 @@ class FakeModel final : public ModelRunner {
   std::atomic<int64_t> passes{0};
   std::atomic<int64_t> layers_run{0};
   std::atomic<int64_t> tokens_computed{0};
+  std::atomic<int64_t> bytes_lent{0};          // of weights, each time
   std::atomic<int64_t> overlapping_passes{0};  // two threads in one model
   std::atomic<int64_t> broken_pages{0};        // layers that disagree on a sequence's past
 
