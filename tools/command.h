@@ -35,8 +35,4 @@ CLI::App* AddCommand(CLI::App& app, Action& chosen, const char* name, const char
   return command;
 }
 
-// Options that are named in the documentation but that this build does not have: using one fails
-// and says so.
-void AddAbsentOptions(CLI::App& command, std::initializer_list<const char*> names);
-
 }  // namespace mirage::cli

@@ -91,20 +91,6 @@ uint64_t ParseBytes(const std::string& text, const std::string& option) {
   return static_cast<uint64_t>(bytes);
 }
 
-void AddAbsentOptions(CLI::App& command, std::initializer_list<const char*> names) {
-  for (const char* name : names)
-    command
-        .add_option_function<std::string>(
-            name,
-            [name](const std::string&) {
-              throw Failure(kBadInput,
-                            fmt::format("the option '{}' is not part of this build", name));
-            },
-            "not part of this build")
-        ->expected(0, 1)
-        ->group("");
-}
-
 void ModelFlags::AddModel(CLI::App& command) {
   command.add_option("-m,--model", model, "Model file (.gguf)")
       ->required()

@@ -23,6 +23,14 @@ namespace mirage::engine {
 
 namespace {
 
+// Of keys and values, over all layers.
+uint64_t BytesPerToken(const kv::PagePool& pages) {
+  uint64_t bytes = 0;
+  for (const kv::LayerGroup& group : pages.geometry())
+    if (group.kind != kv::CacheKind::kState) bytes += group.bytes_per_page();
+  return std::max<uint64_t>(1, bytes / kernels::kPageTokens);
+}
+
 constexpr int64_t kStarvedPollNs = 2'000'000;
 constexpr int64_t kLongestWaitNs = int64_t{3600} * 1'000'000'000;
 constexpr int64_t kLeastPartOfGrant = 32;
@@ -639,13 +647,6 @@ bool Engine::Impl::MakeRoomFor(ActiveRequest* request, const kv::PagePool& pages
     return true;
   }
   return false;
-}
-
-uint64_t BytesPerToken(const kv::PagePool& pages) {
-  uint64_t bytes = 0;
-  for (const kv::LayerGroup& group : pages.geometry())
-    if (group.kind != kv::CacheKind::kState) bytes += group.bytes_per_page();
-  return std::max<uint64_t>(1, bytes / kernels::kPageTokens);
 }
 
 // Weights of models that nobody uses now go first, then the request's own, then those of others.
