@@ -379,7 +379,8 @@ void Engine::Impl::WaitForWork() {
   if (until) wait_ns = std::clamp<int64_t>(*until - clock.NowNs(), 0, kLongestWaitNs);
   if (starved) wait_ns = std::min(wait_ns, kStarvedPollNs);
   std::unique_lock lock(mutex);
-  work.wait_for(lock, std::chrono::nanoseconds(wait_ns), [&] { return woken; });
+  // TakeIn may have taken a call to stop for one to work.
+  work.wait_for(lock, std::chrono::nanoseconds(wait_ns), [&] { return woken || closed; });
 }
 
 bool Engine::Impl::StepOf(ModelRunner& runner) {
