@@ -55,6 +55,9 @@ std::optional<SymbolMerger::Merge> MergeTable::Find(int32_t left, int32_t right)
 }
 
 Status BytePairModel::Encode(std::string_view text, bool, std::vector<int32_t>* ids) const {
+  std::optional<std::string> composed;
+  if (pre_tokenizer_.traits().composes) composed = ComposeUtf8(text);
+  if (composed) text = *composed;
   std::string unmarked;
   if (pre_tokenizer_.traits().space_mark && text.find(kSpaceMark) != std::string_view::npos) {
     unmarked = ReadSpaceMarks(text);

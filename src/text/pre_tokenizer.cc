@@ -106,6 +106,9 @@ constexpr PreTokenizer::Traits kPlain{};
 constexpr PreTokenizer::Traits kWholePieces{.ignore_merges = true};
 constexpr PreTokenizer::Traits kWholePiecesAndBos{.ignore_merges = true, .add_bos = true};
 constexpr PreTokenizer::Traits kBos{.add_bos = true};
+// Those whose published tokenizers have an NFC normalizer: GPT-NeoX's, Qwen's and Cohere's. Not so
+// qwen35, for which the ids published with its GGUF vocabulary keep marks apart.
+constexpr PreTokenizer::Traits kComposes{.composes = true};
 // Gemma 4 files say that no bos is added, and mean that it is.
 constexpr PreTokenizer::Traits kGemma4{
     .add_bos = true, .forces_bos = true, .space_mark = true, .newline_runs = true};
@@ -119,16 +122,19 @@ struct Family {
 
 constexpr Family kFamilies[] = {
     {"default", {kDefaultPunctuation, kGpt2, kNumberRun, kThreeAsciiDigits}},
-    {"gpt-2 phi-2 mpt olmo jais trillion granite-docling exaone4 gigachat a.x-4.0 mellum "
-     "modern-bert roberta-bpe jina-es jina-de jina-v1-en jina-v2-es jina-v2-de jina-v2-code",
+    {"gpt-2 phi-2 jais trillion granite-docling exaone4 gigachat a.x-4.0 mellum "
+     "roberta-bpe jina-es jina-de jina-v1-en jina-v2-es jina-v2-de jina-v2-code",
      {kGpt2}},
-    {"smollm starcoder refact command-r codeshell exaone minerva-7b mellum2", {kDigits, kGpt2}},
+    {"mpt olmo modern-bert", {kGpt2}, kComposes},
+    {"smollm starcoder refact codeshell exaone minerva-7b mellum2", {kDigits, kGpt2}},
+    {"command-r", {kDigits, kGpt2}, kComposes},
     {"llama3 llama-v3 llama-bpe falcon3 falcon-h1 pixtral midm-2.0 lfm2 jina-v5-nano",
      {kLlama3},
      kWholePiecesAndBos},
     {"dbrx smaug-bpe chatglm-bpe", {kLlama3}},
     {"glm4 glm5", {kLlama3}, kWholePieces},
-    {"qwen2 deepseek-r1-qwen kormo f2llmv2 megrez stablelm2 hunyuan solar-open grok-2", {kQwen2}},
+    {"kormo solar-open grok-2", {kQwen2}},
+    {"qwen2 deepseek-r1-qwen f2llmv2 megrez stablelm2 hunyuan", {kQwen2}, kComposes},
     {"qwen35", {kQwen35}},
     {"ufakzeka", {kUfakzeka}},
     {"laguna", {kLines, kQwen2}},
@@ -136,7 +142,7 @@ constexpr Family kFamilies[] = {
     {"jais-2", {kJais2}},
     {"gpt-4o llama4 kanana2 talkie minimax-m2", {kGpt4o}},
     {"granite-embed-multi-97m", {kGpt4o}, kWholePieces},
-    {"tiny_aya cohere2moe", {&kTinyAyaGroups, kGpt4o}},
+    {"tiny_aya cohere2moe", {&kTinyAyaGroups, kGpt4o}, kComposes},
     {"tekken", {kTekken}, kWholePiecesAndBos},
     {"kimi-k2", {kKimiK2}},
     {"youtu", {kYoutuScripts, kYoutu}, kWholePieces},

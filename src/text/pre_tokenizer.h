@@ -37,6 +37,7 @@ class PreTokenizer {
     bool space_mark =
         false;  // tokens hold plain UTF-8 with U+2581 for spaces, not the byte alphabet
     bool newline_runs = false;  // a run of newlines that is a token is that token
+    bool composes = false;      // text is brought into Unicode's normalization form C before
   };
 
   // An unknown name gives the "default" family; known() then says so.

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 namespace mirage::text {
 namespace {
@@ -17,6 +18,10 @@ struct LowerRun {
 struct Decomposition {
   uint32_t code_point;
   uint16_t offset, count;
+};
+// What a starter and what follows it compose to.
+struct Composition {
+  uint32_t first, second, composed;
 };
 // Code points whose canonical combining class is not 0.
 struct CombiningRun {
@@ -47,15 +52,10 @@ uint8_t CombiningClass(char32_t code_point) {
 // Hangul syllables decompose by arithmetic (The Unicode Standard, section 3.12).
 constexpr char32_t kHangulSyllables = 0xAC00, kHangulCount = 11172;
 constexpr char32_t kLeading = 0x1100, kVowels = 0x1161, kTrailing = 0x11A7;
-constexpr char32_t kVowelCount = 21, kTrailingCount = 28;
-
-bool IsNewToBert(char32_t code_point) {
-  const BertRun* run = code_point < 0x80 ? nullptr : FindRun(kBertRuns, code_point);
-  return run && run->category == Category::kCn;
-}
+constexpr char32_t kLeadingCount = 19, kVowelCount = 21, kTrailingCount = 28;
 
 void AppendDecomposed(char32_t code_point, std::u32string* out) {
-  if (code_point < 0xC0 || IsNewToBert(code_point)) {
+  if (code_point < 0xC0) {
     out->push_back(code_point);
     return;
   }
@@ -73,6 +73,49 @@ void AppendDecomposed(char32_t code_point, std::u32string* out) {
     out->push_back(code_point);
   else
     out->append(kDecomposed + found->offset, found->count);
+}
+
+// 0 where they do not compose.
+char32_t Composed(char32_t first, char32_t second) {
+  if (first - kLeading < kLeadingCount && second - kVowels < kVowelCount)
+    return kHangulSyllables +
+           ((first - kLeading) * kVowelCount + second - kVowels) * kTrailingCount;
+  const char32_t syllable = first - kHangulSyllables;
+  if (syllable < kHangulCount && syllable % kTrailingCount == 0 && second > kTrailing &&
+      second < kTrailing + kTrailingCount)
+    return first + second - kTrailing;
+  const auto* found =
+      std::lower_bound(std::begin(kCompositions), std::end(kCompositions), std::pair(first, second),
+                       [](const Composition& c, const std::pair<char32_t, char32_t>& wanted) {
+                         return std::pair<char32_t, char32_t>(c.first, c.second) < wanted;
+                       });
+  const bool known =
+      found != std::end(kCompositions) && found->first == first && found->second == second;
+  return known ? found->composed : 0;
+}
+
+// The Unicode Standard, section 3.11, D117: a character composes with the last starter unless one
+// between them, of its own class or a higher one, blocks it.
+void Compose(std::u32string* decomposed) {
+  std::u32string& text = *decomposed;
+  size_t kept = 0;
+  std::optional<size_t> starter;
+  uint8_t previous_class = 0;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char32_t code_point = text[i];
+    const uint8_t combining_class = CombiningClass(code_point);
+    const bool adjacent = starter && *starter + 1 == kept;
+    if (starter && (adjacent || previous_class < combining_class)) {
+      if (const char32_t composed = Composed(text[*starter], code_point)) {
+        text[*starter] = composed;
+        continue;
+      }
+    }
+    if (combining_class == 0) starter = kept;
+    previous_class = combining_class;
+    text[kept++] = code_point;
+  }
+  text.resize(kept);
 }
 
 bool IsContinuation(char byte) { return (static_cast<unsigned char>(byte) & 0xC0) == 0x80; }
@@ -178,7 +221,7 @@ void AppendLower(char32_t code_point, std::u32string* out) {
   out->push_back(code_point);
 }
 
-std::u32string BertDecompose(std::u32string_view text) {
+std::u32string Decompose(std::u32string_view text) {
   std::u32string out;
   out.reserve(text.size());
   for (const char32_t code_point : text) AppendDecomposed(code_point, &out);
@@ -195,6 +238,25 @@ std::u32string BertDecompose(std::u32string_view text) {
                      [](char32_t a, char32_t b) { return CombiningClass(a) < CombiningClass(b); });
     begin = end;
   }
+  return out;
+}
+
+std::optional<std::string> ComposeUtf8(std::string_view text) {
+  // Nothing below U+0300 composes with what is before it, or is decomposed and left so.
+  constexpr char kFirstLead = '\xCC';
+  const auto leads_more = [](char byte) {
+    return static_cast<unsigned char>(byte) >= static_cast<unsigned char>(kFirstLead);
+  };
+  if (std::none_of(text.begin(), text.end(), leads_more)) return std::nullopt;
+  std::u32string code_points;
+  code_points.reserve(text.size());
+  for (size_t at = 0; at < text.size();) code_points.push_back(DecodeUtf8(text, &at));
+  std::u32string composed = Decompose(code_points);
+  Compose(&composed);
+  if (composed == code_points) return std::nullopt;
+  std::string out;
+  out.reserve(text.size());
+  for (const char32_t code_point : composed) AppendUtf8(code_point, &out);
   return out;
 }
 

@@ -93,7 +93,12 @@ void AppendLower(char32_t code_point, std::u32string* out);
 // What BERT's tokenizers know: they stand on Unicode 8.0, and later letters and marks are nothing
 // to them.
 [[nodiscard]] Category BertCategory(char32_t code_point);
-// Canonical decomposition with canonical order.
-[[nodiscard]] std::u32string BertDecompose(std::u32string_view text);
+
+// Canonical normalization (Unicode Standard Annex #15) as the `tokenizers` library knows it, by
+// Unicode 9.0: what is newer stays as it is.
+// Canonical decomposition with canonical order (form D).
+[[nodiscard]] std::u32string Decompose(std::u32string_view text);
+// Nothing when the text is in form C already; otherwise a copy that is.
+[[nodiscard]] std::optional<std::string> ComposeUtf8(std::string_view text);
 
 }  // namespace mirage::text

@@ -49,7 +49,7 @@ std::u32string WordPieceModel::Normalize(std::string_view text) const {
     clean.push_back(PropertiesOf(code_point).white_space() ? U' ' : code_point);
   }
   if (options_.strip_accents) {
-    clean = BertDecompose(clean);
+    clean = Decompose(clean);
     std::erase_if(clean, [](char32_t c) { return BertCategory(c) == Category::kMn; });
   }
   if (!options_.lowercase) return clean;

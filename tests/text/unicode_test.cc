@@ -62,11 +62,25 @@ TEST(Unicode, LowerCaseIsPerCodePoint) {
 }
 
 TEST(Unicode, DecompositionIsCanonicalAndOrdered) {
-  EXPECT_TRUE(BertDecompose(U"é") == U"e\u0301");
-  EXPECT_TRUE(BertDecompose(U"한") == U"\u1112\u1161\u11AB");
-  EXPECT_TRUE(BertDecompose(U"\u1E69") == U"s\u0323\u0307");
-  EXPECT_TRUE(BertDecompose(U"a\u0301\u0323") == U"a\u0323\u0301");  // by combining class
-  EXPECT_TRUE(BertDecompose(U"abc") == U"abc");
+  EXPECT_TRUE(Decompose(U"é") == U"e\u0301");
+  EXPECT_TRUE(Decompose(U"한") == U"\u1112\u1161\u11AB");
+  EXPECT_TRUE(Decompose(U"\u1E69") == U"s\u0323\u0307");
+  EXPECT_TRUE(Decompose(U"a\u0301\u0323") == U"a\u0323\u0301");  // by combining class
+  EXPECT_TRUE(Decompose(U"abc") == U"abc");
+}
+
+TEST(Unicode, CompositionIsFormC) {
+  EXPECT_EQ(ComposeUtf8("plain \u00E9"), std::nullopt);
+  EXPECT_EQ(ComposeUtf8("\u6F22\uAC01"), std::nullopt);  // is looked at, and is composed already
+  EXPECT_EQ(ComposeUtf8("e\u0301x"), "\u00E9x");
+  EXPECT_EQ(ComposeUtf8("\u1112\u1161\u11AB"), "\uD55C");
+  EXPECT_EQ(ComposeUtf8("\uD558\u11AB\u11AB"), "\uD55C\u11AB");  // no third trailing consonant
+  EXPECT_EQ(ComposeUtf8("s\u0307\u0323"), "\u1E69");             // put in order first
+  EXPECT_EQ(ComposeUtf8("a\u0305\u0301"), std::nullopt);         // of one class: blocked
+  EXPECT_EQ(ComposeUtf8("a\u200D\u0301"), std::nullopt);         // by a starter
+  EXPECT_EQ(ComposeUtf8("\u0301e\u0301"), "\u0301\u00E9");       // nothing before the first
+  EXPECT_EQ(ComposeUtf8("\u212B\u2126"), "\u00C5\u03A9");        // singletons
+  EXPECT_EQ(ComposeUtf8("\u0958"), "\u0915\u093C");              // excluded from composition
 }
 
 TEST(Unicode, BertDoesNotKnowWhatCameAfterVersion8) {
