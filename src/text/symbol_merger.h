@@ -46,23 +46,24 @@ class SymbolMerger {
   void Run(Find&& find) {
     heap_.clear();
     for (size_t i = 0; i + 1 < symbols_.size(); ++i) Consider(static_cast<int32_t>(i), find);
-    std::make_heap(heap_.begin(), heap_.end(), Worse);
+    std::make_heap(heap_.begin(), heap_.end(), Worse{});
     while (!heap_.empty()) {
-      std::pop_heap(heap_.begin(), heap_.end(), Worse);
+      std::pop_heap(heap_.begin(), heap_.end(), Worse{});
       const Candidate best = heap_.back();
       heap_.pop_back();
-      Symbol& left = symbols_[static_cast<size_t>(best.left)];
+      Symbol& left = symbols_[best.left()];
       if (left.bytes == 0 || left.next < 0) continue;
       Symbol& right = symbols_[static_cast<size_t>(left.next)];
       if (left.bytes + right.bytes != best.bytes) continue;  // one of them has grown since
+      const auto index = static_cast<int32_t>(best.left());
       left.bytes = best.bytes;
       left.id = best.id;
       left.next = right.next;
       right.bytes = 0;
-      if (right.next >= 0) symbols_[static_cast<size_t>(right.next)].previous = best.left;
+      if (right.next >= 0) symbols_[static_cast<size_t>(right.next)].previous = index;
       if (left.previous >= 0 && Consider(left.previous, find))
-        std::push_heap(heap_.begin(), heap_.end(), Worse);
-      if (Consider(best.left, find)) std::push_heap(heap_.begin(), heap_.end(), Worse);
+        std::push_heap(heap_.begin(), heap_.end(), Worse{});
+      if (Consider(index, find)) std::push_heap(heap_.begin(), heap_.end(), Worse{});
     }
   }
 
@@ -74,15 +75,16 @@ class SymbolMerger {
 
  private:
   struct Candidate {
-    uint32_t rank;
-    int32_t left;
+    uint64_t order;  // the rank, then the left symbol's index
     uint32_t bytes;  // of both symbols: tells a stale candidate
     int32_t id;
+
+    [[nodiscard]] size_t left() const { return order & 0xFFFFFFFF; }
   };
 
-  static bool Worse(const Candidate& a, const Candidate& b) {
-    return a.rank != b.rank ? a.rank > b.rank : a.left > b.left;
-  }
+  struct Worse {  // a type, not a function: its calls are inlined into the heap's
+    bool operator()(const Candidate& a, const Candidate& b) const { return a.order > b.order; }
+  };
 
   template <typename Find>
   bool Consider(int32_t left, Find& find) {
@@ -90,7 +92,9 @@ class SymbolMerger {
     if (l.next < 0) return false;
     const Symbol& r = symbols_[static_cast<size_t>(l.next)];
     const std::optional<Merge> merge = find(l, r);
-    if (merge) heap_.push_back({merge->rank, left, l.bytes + r.bytes, merge->id});
+    if (merge)
+      heap_.push_back({uint64_t{merge->rank} << 32 | static_cast<uint32_t>(left), l.bytes + r.bytes,
+                       merge->id});
     return merge.has_value();
   }
 
