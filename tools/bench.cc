@@ -237,6 +237,9 @@ int Bench(const BenchFlags& flags) {
                               flags.prompt_tokens, flags.decode_tokens, needed));
   const int32_t largest = *std::max_element(flags.batches.begin(), flags.batches.end());
   const ModelHandle model = loading.Load(runtime.get(), flags.decode_tokens > 0 ? largest : 1);
+  const int64_t trained = ModelInfo(model.get()).trained_context;
+  if (trained > 0 && needed > trained)
+    fmt::print(stderr, "mirage: {} tokens are measured on a model made for {}\n", needed, trained);
 
   mirage_error error = MIRAGE_ERROR_INIT;
   mirage_runtime_stats stats{};

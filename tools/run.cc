@@ -98,7 +98,8 @@ void RequireChatTemplate(const mirage_model* model, const RunFlags& flags) {
                             flags.model.model));
 }
 
-// How many tokens of context an answer to the prompt wants, and the fewest that are worth a load.
+// How many tokens of context the prompt with its answer wants, and the fewest that will do: all of
+// an answer whose length was asked for, the beginning of another.
 struct Wanted {
   int64_t prompt = 0;
   int64_t least = 0;
@@ -109,12 +110,13 @@ Wanted WantedContext(const mirage_model* model, const RunFlags& flags,
                      const std::optional<std::string>& tools) {
   constexpr int64_t kAnswerTokens = 256;  // where none is asked for, the least to make room for
   constexpr int64_t kLeastAnswer = 16;    // cut short where there is no memory for more
-  const int64_t answer = flags.sampling.max_tokens >= 0 ? flags.sampling.max_tokens : kAnswerTokens;
+  const bool asked = flags.sampling.max_tokens >= 0;
+  const int64_t answer = asked ? flags.sampling.max_tokens : kAnswerTokens;
+  const int64_t least_answer = asked ? answer : kLeastAnswer;
   const int64_t trained = ModelInfo(model).trained_context;
   const int64_t most = trained > 0 ? trained : std::numeric_limits<int64_t>::max();
   const int64_t prompt = PromptTokens(model, flags, tools);
-  return {prompt, std::min(prompt + std::min(answer, kLeastAnswer) + 1, most),
-          std::min(prompt + answer + 1, most)};
+  return {prompt, std::min(prompt + least_answer + 1, most), std::min(prompt + answer + 1, most)};
 }
 
 // The longest context from `wanted.least` to `wanted.all` that there is memory for; the least where
@@ -165,7 +167,7 @@ ModelHandle LoadForPrompt(mirage_runtime* runtime, const RunFlags& flags,
     const int64_t context = ModelInfo(model.get()).context;
     if (wanted.all <= context) return model;
     longer.context = wanted.all;
-    const bool may_be_cut = wanted.prompt < context || flags.overflow.overflow != "error";
+    const bool may_be_cut = wanted.least <= context || flags.overflow.overflow != "error";
     if (may_be_cut && PlanOf(model.get(), longer.PlanOptions()).fits == 0) return model;
   }
   longer.context = LongestContext(model.get(), flags.model, wanted);

@@ -43,10 +43,10 @@
  *    library writes the smaller of the two sizes and zeroes the rest; above 4096 bytes is
  *    INVALID_ARGUMENT (an error struct is then left as it is). Fields are only ever added at the
  *    end.
- * 4. Strings are UTF-8. In messages and prompts, bytes that are not are taken as they are, as
- *    tokenizers do; in names, notations and stop strings they are INVALID_ARGUMENT. Those with a
- *    byte count need no terminating NUL and may contain NUL. The library keeps no pointer of the
- *    caller's after a call returns, unless its comment says so.
+ * 4. Strings are UTF-8. Of bytes that are not, each longest ill-formed part counts as U+FFFD in
+ *    messages and prompts, as for other tokenizers; in names, notations and stop strings they are
+ *    INVALID_ARGUMENT. Those with a byte count need no terminating NUL and may contain NUL. The
+ *    library keeps no pointer of the caller's after a call returns, unless its comment says so.
  * 5. A function that fills a buffer takes its capacity and gives the count needed through a
  *    pointer. With capacity 0 it only counts. A capacity above 0 but too small is INVALID_ARGUMENT;
  *    the count is set and nothing else is written.
@@ -1483,8 +1483,10 @@ typedef struct mirage_session_stats {
   uint64_t messages; /* of a conversation; an answer is one once its DONE event was read */
   uint64_t
       tokens; /* as mirage_session_get_tokens() gives them; of a conversation, as last computed */
-  uint64_t waiting_tokens; /* of these, those the next generation computes: appended since the last
-                              one started, or dropped by one that was rolled back or failed */
+  uint64_t waiting_tokens; /* of these, those given to no generation yet: appended since the last
+                              one started, or dropped by one that was rolled back or failed. The
+                              next one computes all but cached_tokens, so the rest of a prompt that
+                              was stopped too */
   uint64_t cached_tokens;  /* whose keys and values are there; grows while a prompt is computed */
   uint64_t context;        /* tokens it may hold */
 } mirage_session_stats;
