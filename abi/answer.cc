@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "abi/answer_format.h"
 #include "abi/first_sizes.h"
@@ -50,6 +51,15 @@ Result<text::AnswerOptions> ReadParseOptions(const mirage_model* model,
   return read;
 }
 
+std::vector<std::string_view> EndsOfGeneration(const mirage_model* model) {
+  std::vector<std::string_view> ends;
+  if (model == nullptr || model->model->tokenizer() == nullptr) return ends;
+  const text::Tokenizer& tokenizer = *model->model->tokenizer();
+  for (const int32_t id : tokenizer.special().end_of_generation)
+    if (tokenizer.is_control(id)) ends.push_back(tokenizer.TokenText(id));
+  return ends;
+}
+
 }  // namespace
 }  // namespace mirage::abi
 
@@ -69,8 +79,9 @@ mirage_status mirage_parse_answer(const mirage_model* model, const mirage_parse_
     if (model != nullptr) MIRAGE_TRY(CheckHandle(model, "model"));
     MIRAGE_TRY_ASSIGN(text::AnswerOptions read, ReadParseOptions(model, options));
     MIRAGE_TRY(CheckSpan(text, text_bytes, "text"));
-    const std::string json =
-        session::ReadAnswer(std::string_view(text, text_bytes), std::move(read)).ToJson();
+    const std::string json = session::ReadAnswer(std::string_view(text, text_bytes),
+                                                 std::move(read), EndsOfGeneration(model))
+                                 .ToJson();
     return WriteArray(json.data(), json.size(), message, capacity, message_bytes, "bytes");
   });
 }

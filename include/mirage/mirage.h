@@ -543,9 +543,10 @@ MIRAGE_API void mirage_parse_options_init(mirage_parse_options* options, size_t 
  * itself. A call's id is the one that the text gives, if that is one to 64 of the characters
  * A-Za-z0-9_.:- (MISTRAL: nine letters and digits), or else nine letters and digits made for it.
  *
- * Nothing that was written is left out but tags, white space next to them, and what a call's object
- * holds besides. What looks like a call and is none is content: arguments that are no object,
- * integers of more than 64 bits, nesting of more than 48, more than 1 MiB, a call without its end.
+ * Nothing that was written is left out but tags, white space next to them, the control token that
+ * ends the turn (of the format, or with a model of the model), and what a call's object holds
+ * besides. What looks like a call and is none is content: arguments that are no object, integers of
+ * more than 64 bits, nesting of more than 48, more than 1 MiB, a call without its end.
  * Reasoning begins where no content has come yet, or after a call; within it there are no calls.
  *
  *   model    for AUTO, and for the tags of reasoning; else it may be NULL.
@@ -1165,10 +1166,11 @@ MIRAGE_API mirage_status mirage_model_get_generation_options(const mirage_model*
  * Fails with INVALID_ARGUMENT (an option out of its range; nothing to answer; a grammar that allows
  * no text or is none: the message says where), UNSUPPORTED (also what a grammar has but this build
  * does not), REFUSED (by the chat template), CONTEXT_FULL (the prompt is longer than the session's
- * context, with MIRAGE_OVERFLOW_ERROR), OUT_OF_MEMORY (it can never fit), BUSY, CLOSED. A session
- * whose start failed is as it was. Threads: one at a time per session. After the close of an
- * unfinished generation it waits for the running step to be abandoned; inside a callback it returns
- * BUSY instead. Since 0.1. */
+ * context, with MIRAGE_OVERFLOW_ERROR), OUT_OF_MEMORY (keys and values of the prompt can never fit
+ * the limit as it is: needed_bytes is for the longest answer, too; or nothing is left now for what
+ * the generation keeps besides: sessions), BUSY, CLOSED. A session whose start failed is as it was.
+ * Threads: one at a time per session. After the close of an unfinished generation it waits for the
+ * running step to be abandoned; inside a callback it returns BUSY instead. Since 0.1. */
 MIRAGE_API mirage_status mirage_generation_start(mirage_session* session,
                                                  const mirage_generation_options* options,
                                                  mirage_generation** out, mirage_error* error);

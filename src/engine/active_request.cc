@@ -266,16 +266,17 @@ int64_t ActiveRequest::most_left() const {
 }
 
 Status ActiveRequest::CheckCanFit(uint64_t lendable) const {
+  const kv::PagePool& pages = runner().pages();
   const auto tokens = static_cast<int64_t>(sequence().tokens_.size());
-  uint64_t needed = 0;
-  for (const kv::LayerGroup& group : runner().pages().geometry())
-    needed += static_cast<uint64_t>(kv::LeastPagesFor(group, tokens)) * group.bytes_per_page();
-  const uint64_t most = runner().pages().most_bytes() + lendable;
+  const uint64_t needed = pages.LeastBytesFor(tokens);
+  const uint64_t most = pages.most_bytes() + lendable;
   if (needed <= most) return {};
+  const int64_t all = tokens + most_left();
   return OutOfMemory("keys and values of " + std::to_string(tokens) + " tokens need " +
-                         std::to_string(needed) + " bytes; at most " + std::to_string(most) +
-                         " could be had",
-                     needed, most);
+                         std::to_string(needed) + " bytes, of the " + std::to_string(all) +
+                         " they may become " + std::to_string(pages.LeastBytesFor(all)) +
+                         "; at most " + std::to_string(most) + " could be had",
+                     pages.LeastBytesFor(all), most);
 }
 
 Status ActiveRequest::Reserve(int64_t count, int64_t guesses, kv::Snapshots snapshots) {

@@ -136,8 +136,8 @@ class ActiveRequest {
   int64_t start_length_ = 0;  // of the sequence before the prompt
   int64_t output_begin_ = 0;  // of the output in the sequence
   int64_t produced_ = 0;
-  int64_t shifted_out_ = 0;            // tokens dropped of the sequence
-  std::optional<double> mirostat_mu_;  // after the newest token
+  int64_t shifted_out_ = 0;                       // tokens dropped of the sequence
+  std::optional<double> mirostat_mu_;             // after the newest token
   bool awaiting_accept_ = false;
   bool recomputing_ = false;
   std::optional<PromptScores> prompt_scores_;  // until the prompt is scored

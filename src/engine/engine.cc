@@ -186,9 +186,11 @@ Result<std::shared_ptr<Request>> Engine::Submit(RequestOptions options) {
       std::make_unique<ActiveRequest>(std::move(options), std::move(sampler), std::move(state)));
   ActiveRequest& active = *node.front();
   MIRAGE_TRY(active.Begin(impl_->clock.NowNs()));
-  if (Status enqueued = impl_->Enqueue(node); !enqueued) {
+  Status begun = active.CheckCanFit(impl_->LendableBytes());
+  if (begun) begun = impl_->Enqueue(node);
+  if (!begun) {
     active.Withdraw();
-    return Fail(std::move(enqueued).error());
+    return Fail(std::move(begun).error());
   }
   return request;
 }

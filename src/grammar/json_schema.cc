@@ -74,7 +74,7 @@ class Compiler {
       form.number = form.number.Minimized();
       if (spelling_ == Spelling::kBounded) MIRAGE_TRY(BoundDigits(&form.number));
       form.text = form.text.Minimized();
-      states += form.number.states().size() + form.text.states().size();
+      states += form.number.states().size() + form.text.set().states().size();
       if (states > kMaxTextStates)
         return Fail(Code::kUnsupported, "the schema's strings and numbers need more than " +
                                             std::to_string(kMaxTextStates) + " states");
@@ -178,19 +178,46 @@ class Compiler {
       MIRAGE_TRY_ASSIGN(const uint32_t start, builder_.EmitRule(plain, Encoding::kPlain));
       builder_.AddCall(starts_[rule], start, kNoState);
     }
-    if (!form.text.empty()) {
-      MIRAGE_TRY_ASSIGN(const std::vector<uint32_t> states,
-                        builder_.EmitText(form.text.states(), encoding_));
-      const uint32_t end = builder_.AddState();
-      builder_.Accept(end);
-      for (size_t i = 0; i < states.size(); ++i)
-        if (form.text.states()[i].accepts) builder_.AddEdge(states[i], '"', end);
-      builder_.AddEdge(starts_[rule], '"', states[0]);
-    }
+    if (form.text.counted())
+      MIRAGE_TRY(EmitCounted(rule, form.text));
+    else if (!form.text.empty())
+      MIRAGE_TRY(EmitSet(rule, form.text.set()));
     for (const ArrayForm& array : form.arrays)
       if (Possible(array)) EmitArray(rule, array);
     for (const ObjectForm& object : form.objects)
       if (Possible(object)) MIRAGE_TRY(EmitObject(rule, object));
+    return {};
+  }
+
+  Status EmitSet(uint32_t rule, const Dfa& set) {
+    MIRAGE_TRY_ASSIGN(const std::vector<uint32_t> states,
+                      builder_.EmitText(set.states(), encoding_));
+    const uint32_t end = builder_.AddState();
+    builder_.Accept(end);
+    for (size_t i = 0; i < states.size(); ++i)
+      if (set.states()[i].accepts) builder_.AddEdge(states[i], '"', end);
+    builder_.AddEdge(starts_[rule], '"', states[0]);
+    return {};
+  }
+
+  // Its characters are counted as the elements of an array are.
+  Status EmitCounted(uint32_t rule, const TextForm& text) {
+    if (text.low() == 0 && text.high() == UINT64_MAX) return EmitSet(rule, Dfa::Any());
+    if (character_ == kNoState) {
+      MIRAGE_TRY_ASSIGN(const Dfa one, Dfa::Length(1, 1));
+      MIRAGE_TRY_ASSIGN(character_, builder_.EmitRule(one, encoding_));
+    }
+    ArrayShape shape;
+    shape.low = text.low();
+    shape.high = text.high();
+    shape.rest = character_;
+    shape.after = builder_.AddState(Kind::kElement);
+    const uint32_t open =
+        builder_.AddState(Kind::kArray, static_cast<uint32_t>(builder_.arrays.size()));
+    const uint32_t close = AddClose();
+    for (const uint32_t state : {open, shape.after}) builder_.AddEdge(state, '"', close);
+    builder_.AddEdge(starts_[rule], '"', open);
+    builder_.arrays.push_back(std::move(shape));
     return {};
   }
 
@@ -336,7 +363,8 @@ class Compiler {
   SchemaReader reader_;
   const Spelling spelling_;
   const Encoding encoding_;
-  uint32_t blank_ = kNoState;  // where the rule of white space begins
+  uint32_t blank_ = kNoState;      // where the rule of white space begins
+  uint32_t character_ = kNoState;  // and that of one character of a string, where needed
   std::map<Demand, uint32_t> numbers_;
   std::vector<Demand> order_;
   std::vector<Form> rules_;

@@ -174,7 +174,7 @@ Result<Form> Anything() {
   Form form;
   form.constants = Form::kNull | Form::kFalse | Form::kTrue;
   MIRAGE_TRY_ASSIGN(form.number, AnyNumber());
-  form.text = Dfa::Any();
+  form.text = TextForm::Length(0, UINT64_MAX);
   form.arrays.emplace_back();
   form.objects.emplace_back();
   return form;
@@ -211,7 +211,7 @@ Result<Form> AndNot(const Form& a, const Form& b, Demands& demands) {
     MIRAGE_TRY_ASSIGN(const Dfa others, plain.And(b.number.Not(), &demands.work));
     MIRAGE_TRY_ASSIGN(out.number, a.number.And(others, &demands.work));
   }
-  MIRAGE_TRY_ASSIGN(out.text, a.text.And(b.text.Not(), &demands.work));
+  MIRAGE_TRY_ASSIGN(out.text, a.text.AndNot(b.text, &demands.work));
   MIRAGE_TRY_ASSIGN(out.arrays, Without(a.arrays, b.arrays, demands));
   MIRAGE_TRY_ASSIGN(out.objects, Without(a.objects, b.objects, demands));
   return out;

@@ -3,10 +3,10 @@
 
 // Form: the values that a schema allows, by type, in a shape that "and", "or" and "not" keep.
 //
-// Strings and numbers are regular sets of texts. Arrays and objects are alternatives, each with
-// what its elements and members must satisfy: a Demand, which is a set of schemas by number that
-// hold together. Numbers stand for schemas so that recursion ends: a Demand is looked into only
-// when its turn comes.
+// Numbers are regular sets of texts, strings those or all of some lengths. Arrays and objects are
+// alternatives, each with what its elements and members must satisfy: a Demand, which is a set of
+// schemas by number that hold together. Numbers stand for schemas so that recursion ends: a Demand
+// is looked into only when its turn comes.
 
 #include <cstdint>
 #include <map>
@@ -17,6 +17,7 @@
 
 #include "base/result.h"
 #include "grammar/dfa.h"
+#include "grammar/text_form.h"
 
 namespace mirage::grammar {
 
@@ -46,7 +47,8 @@ struct ObjectForm {
 struct Form {
   static constexpr uint8_t kNull = 1, kFalse = 2, kTrue = 4;
   uint8_t constants = 0;
-  Dfa number, text;
+  Dfa number;
+  TextForm text;
   std::vector<ArrayForm> arrays;
   std::vector<ObjectForm> objects;
 

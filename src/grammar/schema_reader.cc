@@ -203,7 +203,7 @@ Result<Form> SchemaReader::ExactValue(const JsonValue& value, const std::string&
       break;
     }
     case Type::kString:
-      form.text = Dfa::Literal(*CodePoints(value.text));
+      form.text = TextForm(Dfa::Literal(*CodePoints(value.text)));
       break;
     case Type::kArray: {
       ArrayForm& array = form.arrays.emplace_back();
@@ -282,23 +282,18 @@ Status SchemaReader::ReadNumbers(const JsonValue& schema, const std::string& poi
 Status SchemaReader::ReadTexts(const JsonValue& schema, const std::string& pointer, Form* form) {
   uint64_t low = 0, high = 0;
   MIRAGE_TRY(ReadRange(schema, pointer, "minLength", "maxLength", &low, &high));
-  if (low > 0 || high != UINT64_MAX) {
-    const std::string where = Below(pointer, high != UINT64_MAX ? "maxLength" : "minLength");
-    MIRAGE_TRY_ASSIGN(form->text, At(Dfa::Length(low, high), where));
-    MIRAGE_TRY(work.Spend(form->text.states().size() * kTextSteps));
-  }
+  form->text = TextForm::Length(low, high);
   for (const char* const keyword : {"pattern", "format"}) {
     const JsonValue* const value = schema.Find(keyword);
     if (value == nullptr) continue;
     const std::string where = Below(pointer, keyword);
     if (!value->is(Type::kString)) return Bad(where, "a string is expected");
-    MIRAGE_TRY_ASSIGN(const Dfa inside,
-                      At(std::string_view(keyword) == "format"
-                             ? StringFormat(value->text)
-                             : CompileRegex(value->text, Anchoring::kSearch, &work),
-                         where));
+    MIRAGE_TRY_ASSIGN(Dfa inside, At(std::string_view(keyword) == "format"
+                                         ? StringFormat(value->text)
+                                         : CompileRegex(value->text, Anchoring::kSearch, &work),
+                                     where));
     MIRAGE_TRY(work.Spend(inside.states().size() * kTextSteps));
-    MIRAGE_TRY_ASSIGN(form->text, At(form->text.And(inside, &work), where));
+    MIRAGE_TRY_ASSIGN(form->text, At(form->text.And(TextForm(std::move(inside)), &work), where));
   }
   return {};
 }

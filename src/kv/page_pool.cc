@@ -128,6 +128,15 @@ uint64_t PagePool::most_bytes() const {
   return ledger.limit > others ? ledger.limit - others : 0;
 }
 
+uint64_t PagePool::LeastBytesFor(int64_t tokens) const {
+  uint64_t bytes = 0;
+  for (const LayerGroup& group : geometry_) {
+    const auto pages = static_cast<uint64_t>(LeastPagesFor(group, tokens));
+    bytes += RoundUp(pages * group.page_bytes(), arena_.chunk_bytes()) * group.layers.size();
+  }
+  return bytes;
+}
+
 kernels::KvLayer PagePool::layer(int32_t layer) const {
   const size_t group = static_cast<size_t>(group_of_layer_[layer]);
   const LayerGroup& shape = geometry_[group];

@@ -67,6 +67,9 @@ class PagePool {
   // The most bytes this and every other pool could hold together, with what others than pools hold
   // now.
   [[nodiscard]] uint64_t most_bytes() const;
+  // What the ledger is asked for a sequence of so many tokens that has the pool to itself: in
+  // whole chunks of each layer.
+  [[nodiscard]] uint64_t LeastBytesFor(int64_t tokens) const;
 
   [[nodiscard]] const Geometry& geometry() const { return geometry_; }
   // Where a layer's pages are, for kernels.

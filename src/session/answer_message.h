@@ -6,6 +6,7 @@
 // One thread at a time.
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,7 +28,10 @@ struct AnswerMessage {
   [[nodiscard]] std::string ToJson() const;
 };
 
-// All of a text, which nothing has cut short. Bytes of it that are not UTF-8 become U+FFFD.
-[[nodiscard]] AnswerMessage ReadAnswer(std::string_view text, text::AnswerOptions options);
+// All of a text, which nothing has cut short, with its control tokens spelled out: one that ends a
+// turn in that format, or is among `ends`, is no part of it. Bytes of it that are not UTF-8 become
+// U+FFFD.
+[[nodiscard]] AnswerMessage ReadAnswer(std::string_view text, text::AnswerOptions options,
+                                       std::span<const std::string_view> ends = {});
 
 }  // namespace mirage::session

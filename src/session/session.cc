@@ -44,6 +44,10 @@ Status CheckCounts(const GenerationOptions& options) {
     return Fail(Code::kInvalidArgument,
                 "prompt_logprobs_first is " + std::to_string(options.prompt_logprobs_first) +
                     "; nothing comes before the first token, so it is at least 1");
+  if (options.prompt_logprobs == 0 && options.prompt_logprobs_first != 1)
+    return Fail(Code::kInvalidArgument, "prompt_logprobs_first is " +
+                                            std::to_string(options.prompt_logprobs_first) +
+                                            ", but prompt_logprobs is 0");
   if (options.samples < 1 || options.samples > kMostSamples)
     return Fail(Code::kInvalidArgument, "samples is " + std::to_string(options.samples) +
                                             "; 1 to " + std::to_string(kMostSamples) +

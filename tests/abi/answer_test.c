@@ -108,6 +108,26 @@ static void a_text_may_begin_in_reasoning(void** state) {
   assert_memory_equal(message, expected, bytes);
 }
 
+static void the_token_that_ends_the_turn_is_left_out(void** state) {
+  static const char kPlain[] = "{\"role\":\"assistant\",\"content\":\"Yes.\"}";
+  fixture* f = (fixture*)*state;
+  mirage_parse_options options;
+  char message[256];
+  size_t bytes = 0;
+  assert_string_equal(parsed(MIRAGE_ANSWER_HERMES, "Yes.<|im_end|>\n", NULL), kPlain);
+  assert_string_equal(parsed(MIRAGE_ANSWER_LLAMA3, "Yes.<|eot_id|>", NULL), kPlain);
+  assert_string_equal(parsed(MIRAGE_ANSWER_MISTRAL, "Yes.</s>", NULL), kPlain);
+  assert_null(strstr(parsed(MIRAGE_ANSWER_LLAMA3, "<|python_tag|>f()<|eom_id|>", NULL), "eom_id"));
+  assert_non_null(strstr(parsed(MIRAGE_ANSWER_PLAIN, "Yes.</s>", NULL), "Yes.</s>"));
+  /* With a model it is the model's, whatever the format. */
+  mirage_parse_options_init(&options, sizeof options);
+  options.answer_format = MIRAGE_ANSWER_PLAIN;
+  assert_ok(mirage_parse_answer(f->model, &options, "Yes.<|im_end|>", 14, message, sizeof message,
+                                &bytes, &last_error));
+  assert_int_equal(bytes, strlen(kPlain));
+  assert_memory_equal(message, kPlain, bytes);
+}
+
 static void the_models_format_is_told(void** state) {
   fixture* f = (fixture*)*state;
   mirage_model_info info;
@@ -165,9 +185,13 @@ static void bad_arguments_are_named(void** state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(an_answer_becomes_a_message),   cmocka_unit_test(every_format_is_read),
-      cmocka_unit_test(tools_tell_what_is_a_call),     cmocka_unit_test(ids_depend_on_the_seed),
-      cmocka_unit_test(a_text_may_begin_in_reasoning), cmocka_unit_test(the_models_format_is_told),
+      cmocka_unit_test(an_answer_becomes_a_message),
+      cmocka_unit_test(every_format_is_read),
+      cmocka_unit_test(tools_tell_what_is_a_call),
+      cmocka_unit_test(ids_depend_on_the_seed),
+      cmocka_unit_test(a_text_may_begin_in_reasoning),
+      cmocka_unit_test(the_models_format_is_told),
+      cmocka_unit_test(the_token_that_ends_the_turn_is_left_out),
       cmocka_unit_test(bad_arguments_are_named),
   };
   return cmocka_run_group_tests(tests, open_fixture, close_fixture);

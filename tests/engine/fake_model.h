@@ -39,10 +39,11 @@
 
 namespace mirage::engine {
 
-// What engines and fake models stand on: a ledger exact to the 4 KiB page and a clock of our own.
+// What engines and fake models stand on: a ledger exact to the chunk, which is the 4 KiB page
+// unless said otherwise, and a clock of our own.
 struct FakeHost {
-  explicit FakeHost(uint64_t limit = UINT64_MAX)
-      : ledger(limit), device(clock, Options()), arena(device, ledger) {}
+  explicit FakeHost(uint64_t limit = UINT64_MAX, uint64_t chunk_bytes = 4096)
+      : ledger(limit), device(clock, Options(chunk_bytes)), arena(device, ledger) {}
 
   // All but weights.
   [[nodiscard]] uint64_t used() const {
@@ -56,9 +57,9 @@ struct FakeHost {
   memory::Arena arena;
 
  private:
-  static platform::SimOptions Options() {
+  static platform::SimOptions Options(uint64_t chunk_bytes) {
     platform::SimOptions options;
-    options.chunk_bytes = 4096;
+    options.chunk_bytes = chunk_bytes;
     return options;
   }
 };

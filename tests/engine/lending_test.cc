@@ -81,9 +81,10 @@ TEST(Lending, WhatDoesNotFitWithAllWeightsLentIsToldAtOnce) {
   FakeHost host(6 * kPage + kWeights);
   auto model = FakeModel::Make(host, WithWeights());
   Engine engine(host.clock, With(ShortagePolicy::kHybrid));
-  const Outcome outcome = Collect(*MustSubmit(engine, Greedy(model, Prompt(1, 32 * 17), 20)));
-  EXPECT_EQ(outcome.error.code, Code::kOutOfMemory);
-  EXPECT_EQ(outcome.error.available_bytes, 16 * kPage);
+  const auto refused = engine.Submit(Greedy(model, Prompt(1, 32 * 17), 20));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::kOutOfMemory);
+  EXPECT_EQ(refused.error().available_bytes, 16 * kPage);
   EXPECT_EQ(engine.Stats().bytes_lent, 0u);
 }
 

@@ -45,28 +45,28 @@ TEST(Pages, ARequestThatCanNeverFitIsAnErrorWithTheBytesAndNobodyElseSuffers) {
   Engine engine(host.clock);
   auto sequence = std::make_shared<Sequence>(model);
   auto small = MustSubmit(engine, Greedy(model, Prompt(1, 20), 40));
-  auto large = MustSubmit(engine, GreedyOn(sequence, Prompt(2, 32 * 5 + 1), 5));
-  const Outcome outcome = Collect(*large);
-  EXPECT_EQ(outcome.finish, Finish::kError);
-  EXPECT_EQ(outcome.error.code, Code::kOutOfMemory);
-  EXPECT_GT(outcome.error.needed_bytes, outcome.error.available_bytes);
-  EXPECT_GT(outcome.error.needed_bytes, 0u);
+  const auto large = engine.Submit(GreedyOn(sequence, Prompt(2, 32 * 5 + 1), 65));
+  ASSERT_FALSE(large);
+  EXPECT_EQ(large.error().code, Code::kOutOfMemory);
+  EXPECT_EQ(large.error().needed_bytes, 8 * kPage);  // with all of the answer
+  EXPECT_EQ(large.error().available_bytes, 5 * kPage);
   EXPECT_EQ(Collect(*small).tokens, model->Continue(Prompt(1, 20), 40));
-  // The sequence is idle and can be used again, shorter.
+  // The sequence is as it was.
   EXPECT_FALSE(sequence->busy());
-  ASSERT_TRUE(sequence->Truncate(50));
-  EXPECT_EQ(Collect(*MustSubmit(engine, GreedyOn(sequence, {}, 5))).tokens,
+  EXPECT_EQ(sequence->length(), 0);
+  EXPECT_EQ(Collect(*MustSubmit(engine, GreedyOn(sequence, Prompt(2, 50), 5))).tokens,
             model->Continue(Prompt(2, 50), 5));
 }
 
-TEST(Pages, ARequestThatCanNeverFitIsToldAtOnceAndNotWhenOthersAreDone) {
-  FakeHost host(5 * kPage);
+TEST(Pages, ARequestThatCannotFitALoweredLimitIsToldAtOnceAndNotWhenOthersAreDone) {
+  FakeHost host(8 * kPage);
   auto model = FakeModel::Make(host, OneLayer());
   FakeHost elsewhere;
   Engine engine(host.clock);
   Blocker blocker(elsewhere, engine);
   auto small = MustSubmit(engine, Greedy(model, Prompt(1, 20), 60));
   auto large = MustSubmit(engine, Greedy(model, Prompt(2, 32 * 5 + 1), 5));
+  host.ledger.SetLimit(5 * kPage);
   blocker.gate.Open();
   const Outcome outcome = Collect(*large);
   EXPECT_EQ(outcome.error.code, Code::kOutOfMemory);
@@ -74,6 +74,22 @@ TEST(Pages, ARequestThatCanNeverFitIsToldAtOnceAndNotWhenOthersAreDone) {
   EXPECT_EQ(outcome.error.available_bytes, 5 * kPage);
   EXPECT_EQ(large->stats().waits_for_pages, 1);  // it did not wait for what cannot come
   EXPECT_EQ(Collect(*small).tokens, model->Continue(Prompt(1, 20), 60));
+}
+
+// A part of a chunk is no room for a page, in whose chunk others may lie.
+TEST(Pages, AreCountedInWholeChunksOfEachLayer) {
+  constexpr uint64_t kChunk = 4 * kPage;
+  FakeHost host(5 * kChunk + 3 * kPage, kChunk);
+  FakeModel::Options options;
+  options.geometry = {FakeModel::Full({0, 1})};
+  auto model = FakeModel::Make(host, options);
+  Engine engine(host.clock);
+  const auto outcome = engine.Submit(Greedy(model, Prompt(1, 32 * 8 + 1), 5));
+  ASSERT_FALSE(outcome);
+  EXPECT_EQ(outcome.error().needed_bytes, 6 * kChunk);
+  host.ledger.SetLimit(6 * kChunk);
+  EXPECT_EQ(Collect(*MustSubmit(engine, Greedy(model, Prompt(1, 32 * 8 + 1), 5))).tokens,
+            model->Continue(Prompt(1, 32 * 8 + 1), 5));
 }
 
 TEST(Pages, ARequestThatOutgrowsMemoryKeepsWhatItProduced) {

@@ -117,6 +117,46 @@ TEST(JsonSchema, ScalarsEnumsAndUnions) {
           {R"({"k":"b","x":1})", R"({"k":"c"})", "{}"}}});
 }
 
+// Lengths are counted, or states where they meet other sets of texts: both say the same.
+TEST(JsonSchema, LengthsOfStrings) {
+  Check({{R"({"type":"string","minLength":2,"maxLength":3})",
+          {R"("ab")", R"("abc")", "\"\xF0\x9F\x98\x80\u6f22\"", R"("\ud83d\ude00\n\"")"},
+          {R"("")", R"("a")", R"("abcd")", R"("\ud83d\ude00")", R"("a\ud83d")", "\"a\xF0\x9F\"",
+           "7"}},
+         {R"({"type":"string","maxLength":0})", {R"("")"}, {R"("a")"}},
+         {R"({"type":"string","minLength":4,"maxLength":3})", {}, {R"("abc")", R"("abcd")", "\""}},
+         {R"({"minLength":2})", {R"("ab")", R"("abcdefgh")", "1", "[]"}, {R"("a")"}},
+         {R"({"allOf":[{"maxLength":5},{"minLength":2},{"maxLength":3}],"type":"string"})",
+          {R"("ab")", R"("abc")"},
+          {R"("a")", R"("abcd")"}},
+         {R"({"type":"string","maxLength":3,"pattern":"^a"})",
+          {R"("a")", R"("abc")"},
+          {R"("")", R"("b")", R"("abcd")"}},
+         {R"({"type":"string","anyOf":[{"maxLength":1},{"minLength":4,"maxLength":5}]})",
+          {R"("")", R"("a")", R"("abcd")", R"("abcde")"},
+          {R"("ab")", R"("abc")", R"("abcdef")"}},
+         {R"({"type":"string","anyOf":[{"maxLength":2},{"minLength":3,"maxLength":4}]})",
+          {R"("")", R"("abcd")"},
+          {R"("abcde")"}},
+         {R"({"type":"string","not":{"minLength":2,"maxLength":3}})",
+          {R"("")", R"("a")", R"("abcd")"},
+          {R"("ab")", R"("abc")"}},
+         {R"({"type":"string","maxLength":3,"not":{"const":"ab"}})",
+          {R"("")", R"("abc")"},
+          {R"("ab")", R"("abcd")"}},
+         {R"({"oneOf":[{"type":"string","maxLength":2},{"type":"string","minLength":2}]})",
+          {R"("a")", R"("abc")"},
+          {R"("ab")"}},
+         {R"({"items":{"type":"string","maxLength":1},"minItems":2,"type":"array"})",
+          {R"(["a",""])", R"(["a","b","c"])"},
+          {R"(["a"])", R"(["a","bc"])"}}});
+  const Result<Grammar> large = Grammar::FromJsonSchema(R"({"type":"string","maxLength":20000})");
+  ASSERT_TRUE(large);
+  EXPECT_LT(large->automaton().nodes.size(), 1000u);
+  EXPECT_TRUE(Allows(*large, '"' + std::string(20000, 'a') + '"'));
+  EXPECT_FALSE(Allows(*large, '"' + std::string(20001, 'a') + '"'));
+}
+
 TEST(JsonSchema, ReferencesRecur) {
   Check({{R"({"$defs":{"node":{"type":"object","properties":{"v":{"type":"integer"},
               "next":{"anyOf":[{"$ref":"#/$defs/node"},{"type":"null"}]}},
@@ -147,7 +187,7 @@ TEST(JsonSchema, WhatIsNotKnownIsRefusedByNameAndPlace) {
       {R"({"items":[{}]})", "#/items: a list of schemas"},
       {R"({"allOf":[{"$ref":"#"}]})", "leads back to itself"},
       {R"({"multipleOf":123456789})", "#/multipleOf"},
-      {R"({"maxLength":1000000})", "#/maxLength"},
+      {R"({"maxLength":1000000,"pattern":"a"})", "#/pattern"},
       {R"({"$schema":"http://json-schema.org/draft-04/schema#"})", "#: the '$schema'"},
       {R"({"misspelt":1})", "#: the keyword 'misspelt'"},
   };

@@ -32,6 +32,11 @@ const ReasoningTags kThink = {"<think>", "</think>"};
 const ReasoningTags kSeedThink = {"<seed:think>", "</seed:think>"};
 const ReasoningTags kThinkWords = {"[THINK]", "[/THINK]"};  // Mistral's
 
+constexpr std::string_view kChatMlEnds[] = {"<|im_end|>", "<|endoftext|>", "<seed:eos>"};
+constexpr std::string_view kLlama3Ends[] = {"<|eot_id|>", "<|eom_id|>", "<|end_of_text|>"};
+constexpr std::string_view kMistralEnds[] = {"</s>"};
+constexpr std::string_view kDeepSeekEnds[] = {"<｜end▁of▁sentence｜>"};
+
 bool Has(std::string_view text, const Words& words) {
   for (const std::string_view word : words)
     if (text.find(word) == std::string_view::npos) return false;
@@ -60,6 +65,27 @@ AnswerFormat DetectAnswerFormat(std::string_view chat_template, const HasControl
 AnswerFormat AnswerFormatOf(CallFormat calls) {
   if (calls == CallFormat::kNone || calls == CallFormat::kHarmony) return {calls, {}};
   return {calls, calls == CallFormat::kMistral ? kThinkWords : kThink};
+}
+
+std::span<const std::string_view> EndsOfTurn(CallFormat calls) {
+  switch (calls) {
+    case CallFormat::kHermes:
+    case CallFormat::kQwenXml:
+    case CallFormat::kKimi:
+      return kChatMlEnds;
+    case CallFormat::kLlama3:
+    case CallFormat::kFunctionaryTags:
+    case CallFormat::kFunctionary:
+      return kLlama3Ends;
+    case CallFormat::kMistral:
+      return kMistralEnds;
+    case CallFormat::kDeepSeek:
+      return kDeepSeekEnds;
+    case CallFormat::kNone:
+    case CallFormat::kHarmony:
+      break;
+  }
+  return {};
 }
 
 const CallSyntax* SyntaxOf(CallFormat calls) {

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string_view>
 
 #include "text/answer/answer_reader.h"
@@ -48,5 +49,8 @@ using HasControl = std::function<bool(std::string_view spelling)>;
 // That of the calls, with the tags of reasoning that go with it.
 [[nodiscard]] AnswerFormat AnswerFormatOf(CallFormat calls);
 [[nodiscard]] const CallSyntax* SyntaxOf(CallFormat calls);
+// The control tokens with which models that write calls so end a turn; none of harmony's, which are
+// part of its marks.
+[[nodiscard]] std::span<const std::string_view> EndsOfTurn(CallFormat calls);
 
 }  // namespace mirage::text
