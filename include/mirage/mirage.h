@@ -903,8 +903,9 @@ MIRAGE_API mirage_status mirage_session_clear(mirage_session* session, mirage_er
 enum {
   MIRAGE_EVENT_NONE = 0,
   MIRAGE_EVENT_TOKENS = 1, /* tokens chosen, with their log probabilities if those were asked for */
-  MIRAGE_EVENT_TEXT =
-      2, /* text they complete: whole code points, without stop string or end token */
+  MIRAGE_EVENT_TEXT = 2,   /* text they complete: whole code points, without stop string or end
+                              token. Bytes that are none are U+FFFD; one that max_tokens cuts is left
+                              out */
   MIRAGE_EVENT_LOGITS = 3, /* MIRAGE_SAMPLER_EXTERNAL: choose, then mirage_generation_accept() */
   MIRAGE_EVENT_DONE = 4,   /* the last event, given again as often as it is asked for */
   MIRAGE_EVENT_SAMPLE_DONE = 5, /* one of several samples has ended; never when there is only one */

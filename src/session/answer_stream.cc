@@ -29,7 +29,7 @@ std::vector<text::AnswerPiece> AnswerStream::Push(int32_t token) {
 std::vector<text::AnswerPiece> AnswerStream::Flush(bool whole) {
   std::vector<text::AnswerPiece> pieces;
   if (text_.stopped()) controls_.clear();  // they stood in the stop string, or after it
-  Take(text_.Flush(), &pieces);
+  Take(text_.Flush(whole), &pieces);
   if (parser_ != nullptr) parser_->End(whole, &pieces);
   return pieces;
 }

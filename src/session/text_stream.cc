@@ -34,9 +34,9 @@ std::string TextStream::Push(int32_t token) {
   return matcher_.Push(piece);
 }
 
-std::string TextStream::Flush() {
+std::string TextStream::Flush(bool whole) {
   std::string piece;
-  detokenizer_.Flush(&piece);
+  if (whole) detokenizer_.Flush(&piece);
   if (unsearched_ > 0) return piece;
   return matcher_.Push(piece) + matcher_.Flush();
 }

@@ -37,8 +37,9 @@ class TextStream {
 
   // The text that `token` makes certain; often empty.
   [[nodiscard]] std::string Push(int32_t token);
-  // The end of the answer: what was held back, unless a stop string has been found.
-  [[nodiscard]] std::string Flush();
+  // The end of the answer: what was held back, unless a stop string has been found. Not `whole`: it
+  // was cut short, and so was a code point that is not complete, which is left out.
+  [[nodiscard]] std::string Flush(bool whole);
 
   [[nodiscard]] bool stopped() const { return matcher_.matched(); }
   // Bytes held back because they may begin a stop string.

@@ -212,6 +212,16 @@ TEST(AnswerStream, AControlTokensSpellingIsNotTheToken) {
             R"({"role":"assistant","content":"[TOOL_CALLS]f{}"})");
 }
 
+TEST(AnswerStream, ACutCodePointIsLeftOutOfAnAnswerThatWasCutShort) {
+  const Sample sample = {CallFormat::kHermes, {}, "a"};
+  const Tokens tokens(sample);
+  const std::vector<int32_t> cut = {'a', 0xE6, 0xBC};
+  EXPECT_EQ(Read(Stream(tokens, std::nullopt, {}), cut, false),
+            R"({"role":"assistant","content":"a"})");
+  EXPECT_EQ(Read(Stream(tokens, std::nullopt, {}), cut, true),
+            "{\"role\":\"assistant\",\"content\":\"a\uFFFD\"}");
+}
+
 TEST(AnswerStream, CodeIsACallWhereTheAnswerWasNotCutShort) {
   const Sample sample = {CallFormat::kLlama3, {"<|python_tag|>"}, "<|python_tag|>print(1)"};
   const Tokens tokens(sample);
