@@ -110,13 +110,15 @@ Wanted WantedContext(const mirage_model* model, const RunFlags& flags,
                      const std::optional<std::string>& tools) {
   constexpr int64_t kAnswerTokens = 256;  // where none is asked for, the least to make room for
   constexpr int64_t kLeastAnswer = 16;    // cut short where there is no memory for more
-  const bool asked = flags.sampling.max_tokens >= 0;
-  const int64_t answer = asked ? flags.sampling.max_tokens : kAnswerTokens;
-  const int64_t least_answer = asked ? answer : kLeastAnswer;
   const int64_t trained = ModelInfo(model).trained_context;
   const int64_t most = trained > 0 ? trained : std::numeric_limits<int64_t>::max();
   const int64_t prompt = PromptTokens(model, flags, tools);
-  return {prompt, std::min(prompt + least_answer + 1, most), std::min(prompt + answer + 1, most)};
+  const int64_t room = std::max<int64_t>(0, most - prompt - 1);
+  // More than the model was made for is a cap; nobody waits for an answer of that length.
+  const bool asked = flags.sampling.max_tokens >= 0 && flags.sampling.max_tokens <= room;
+  const int64_t answer = asked ? flags.sampling.max_tokens : std::min(kAnswerTokens, room);
+  const int64_t least = asked ? answer : std::min(kLeastAnswer, room);
+  return {prompt, prompt + least + 1, prompt + answer + 1};
 }
 
 // The longest context from `wanted.least` to `wanted.all` that there is memory for; the least where

@@ -544,9 +544,10 @@ MIRAGE_API void mirage_parse_options_init(mirage_parse_options* options, size_t 
  * A-Za-z0-9_.:- (MISTRAL: nine letters and digits), or else nine letters and digits made for it.
  *
  * Nothing that was written is left out but tags, white space next to them, the control token that
- * ends the turn (of the format, or with a model of the model), and what a call's object holds
- * besides. What looks like a call and is none is content: arguments that are no object, integers of
- * more than 64 bits, nesting of more than 48, more than 1 MiB, a call without its end.
+ * ends the turn (with a model one of the model's, whatever the format; else one of the format's),
+ * and what a call's object holds besides. What looks like a call and is none is content: arguments
+ * that are no object, integers of more than 64 bits, nesting of more than 48, more than 1 MiB, a
+ * call without its end.
  * Reasoning begins where no content has come yet, or after a call; within it there are no calls.
  *
  *   model    for AUTO, and for the tags of reasoning; else it may be NULL.
@@ -1128,7 +1129,8 @@ typedef struct mirage_generation_options {
                               from the token before the first one reported */
   int64_t prompt_logprobs_first; /* the first token reported, counted from 0 over all tokens that
                                     the answers follow; at least 1, as nothing comes before the
-                                    first token, and at most the number of tokens. Default 1 */
+                                    first token, and at most the number of tokens. Default 1,
+                                    and nothing else without prompt_logprobs */
   const mirage_adapter_use* adapters; /* of the session's model, each at most once: prompt and
                                          answer are computed with all of them. What the session has
                                          computed with others is computed again. They may be closed

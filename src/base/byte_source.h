@@ -5,7 +5,7 @@
 // descriptor, memory).
 //
 // Parsers and region sources read through it, so that neither knows about the operating system.
-// ReadAt is stateless: any thread, any number at a time.
+// Reading is stateless: any thread, any number at a time.
 
 #include <cstddef>
 #include <cstdint>
@@ -18,6 +18,9 @@
 
 namespace mirage {
 
+// Whether the system is to keep a copy of what is read.
+enum class Caching : uint8_t { kCached, kUncached };
+
 class ByteSource {
  public:
   virtual ~ByteSource() = default;
@@ -28,6 +31,17 @@ class ByteSource {
 
   // Fills all of `out` from `offset`, or fails with kCorrupt (past the end) or kIo.
   [[nodiscard]] virtual Status ReadAt(uint64_t offset, std::span<std::byte> out) const = 0;
+
+  // As ReadAt, without the system keeping a copy in its cache, where it can do that: for bytes that
+  // are read again and again since there is no memory to keep them. It can where out.data() and
+  // offset leave the same remainder by kUncachedAlignment.
+  static constexpr uint64_t kUncachedAlignment = 4096;
+  [[nodiscard]] virtual Status ReadUncached(uint64_t offset, std::span<std::byte> out) const {
+    return ReadAt(offset, out);
+  }
+  [[nodiscard]] Status Read(uint64_t offset, std::span<std::byte> out, Caching caching) const {
+    return caching == Caching::kCached ? ReadAt(offset, out) : ReadUncached(offset, out);
+  }
 
   // All bytes in place, for as long as the source is there; empty where they can only be read.
   [[nodiscard]] virtual std::span<const std::byte> Mapping() const { return {}; }

@@ -259,19 +259,31 @@ bool ActiveRequest::Follows(const ActiveRequest& other) const {
   return mine_end - mine.tokens_.begin() >= wanted;
 }
 
-int64_t ActiveRequest::most_left() const {
-  const int64_t room = runner().max_context() - static_cast<int64_t>(sequence().tokens_.size());
+int64_t ActiveRequest::MostAfter(int64_t tokens) const {
+  const int64_t room = sequence().context_limit() - tokens;
   const int64_t wanted = options_.max_tokens < 0 ? room : options_.max_tokens - produced_;
   return std::clamp<int64_t>(wanted, 0, std::max<int64_t>(0, room));
 }
 
+int64_t ActiveRequest::most_left() const {
+  return MostAfter(static_cast<int64_t>(sequence().tokens_.size()));
+}
+
 Status ActiveRequest::CheckCanFit(uint64_t lendable) const {
+  return CheckFits(static_cast<int64_t>(sequence().tokens_.size()), lendable);
+}
+
+Status ActiveRequest::CheckWillFit(uint64_t lendable) const {
+  const int64_t tokens = sequence().length() + static_cast<int64_t>(options_.prompt.size());
+  return tokens < sequence().context_limit() ? CheckFits(tokens, lendable) : Status();
+}
+
+Status ActiveRequest::CheckFits(int64_t tokens, uint64_t lendable) const {
   const kv::PagePool& pages = runner().pages();
-  const auto tokens = static_cast<int64_t>(sequence().tokens_.size());
   const uint64_t needed = pages.LeastBytesFor(tokens);
   const uint64_t most = pages.most_bytes() + lendable;
   if (needed <= most) return {};
-  const int64_t all = tokens + most_left();
+  const int64_t all = tokens + MostAfter(tokens);
   return OutOfMemory("keys and values of " + std::to_string(tokens) + " tokens need " +
                          std::to_string(needed) + " bytes, of the " + std::to_string(all) +
                          " they may become " + std::to_string(pages.LeastBytesFor(all)) +

@@ -81,6 +81,8 @@ class ActiveRequest {
   // kOutOfMemory with the numbers when its tokens need more pages than there could ever be, with
   // `lendable` bytes of weights.
   [[nodiscard]] Status CheckCanFit(uint64_t lendable) const;
+  // The same before it has begun: of the sequence with the prompt.
+  [[nodiscard]] Status CheckWillFit(uint64_t lendable) const;
   // Pages for `count` pending tokens and the first `guesses` guesses. All or nothing.
   [[nodiscard]] Status Reserve(int64_t count, int64_t guesses, kv::Snapshots snapshots);
   // Gives back what was reserved.
@@ -123,6 +125,9 @@ class ActiveRequest {
 
  private:
   [[nodiscard]] Sequence& sequence() const { return *options_.sequence; }
+  // The most tokens that may be produced when there are `tokens`.
+  [[nodiscard]] int64_t MostAfter(int64_t tokens) const;
+  [[nodiscard]] Status CheckFits(int64_t tokens, uint64_t lendable) const;
   // Where the next token is drawn.
   [[nodiscard]] sample::DrawContext DrawNext() const;
   // `complete`: by its constraint nothing may follow.
@@ -136,8 +141,8 @@ class ActiveRequest {
   int64_t start_length_ = 0;  // of the sequence before the prompt
   int64_t output_begin_ = 0;  // of the output in the sequence
   int64_t produced_ = 0;
-  int64_t shifted_out_ = 0;                       // tokens dropped of the sequence
-  std::optional<double> mirostat_mu_;             // after the newest token
+  int64_t shifted_out_ = 0;            // tokens dropped of the sequence
+  std::optional<double> mirostat_mu_;  // after the newest token
   bool awaiting_accept_ = false;
   bool recomputing_ = false;
   std::optional<PromptScores> prompt_scores_;  // until the prompt is scored

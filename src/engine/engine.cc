@@ -185,12 +185,11 @@ Result<std::shared_ptr<Request>> Engine::Submit(RequestOptions options) {
   node.push_back(
       std::make_unique<ActiveRequest>(std::move(options), std::move(sampler), std::move(state)));
   ActiveRequest& active = *node.front();
+  MIRAGE_TRY(active.CheckWillFit(impl_->LendableBytes()));
   MIRAGE_TRY(active.Begin(impl_->clock.NowNs()));
-  Status begun = active.CheckCanFit(impl_->LendableBytes());
-  if (begun) begun = impl_->Enqueue(node);
-  if (!begun) {
+  if (Status enqueued = impl_->Enqueue(node); !enqueued) {
     active.Withdraw();
-    return Fail(std::move(begun).error());
+    return Fail(std::move(enqueued).error());
   }
   return request;
 }

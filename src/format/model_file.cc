@@ -130,14 +130,14 @@ Result<const TensorInfo*> ModelFile::GetTensor(std::string_view name) const {
   return tensor;
 }
 
-Status ModelFile::ReadTensor(const TensorInfo& tensor, uint64_t begin,
-                             std::span<std::byte> out) const {
+Status ModelFile::ReadTensor(const TensorInfo& tensor, uint64_t begin, std::span<std::byte> out,
+                             Caching caching) const {
   if (begin > tensor.extent.bytes || out.size() > tensor.extent.bytes - begin)
     return TensorError(Code::kInvalidArgument, tensor.name,
                        "of " + Bytes(tensor) + " has no " + std::to_string(out.size()) +
                            " bytes at its byte " + std::to_string(begin));
   if (tensor.packed()) return ReadPacked(tensor, begin, out);
-  return parts_.shards[tensor.extent.shard]->ReadAt(tensor.extent.offset + begin, out);
+  return parts_.shards[tensor.extent.shard]->Read(tensor.extent.offset + begin, out, caching);
 }
 
 // Rows are unpacked by the group they lie in; those past the last whole group of a run lie plain.

@@ -100,7 +100,8 @@ class ModelFile {
   // Fills `out` with the tensor's bytes from its byte `begin` on. Fails with kInvalidArgument past
   // its end.
   [[nodiscard]] Status ReadTensor(const TensorInfo& tensor, uint64_t begin,
-                                  std::span<std::byte> out) const;
+                                  std::span<std::byte> out,
+                                  Caching caching = Caching::kCached) const;
 
   // Names the file, and the byte of the key or tensor where there is such a one, in an error about
   // a part of this file: "model.gguf: byte 1184: key 'llama.block_count' is 0, ...". Any other

@@ -33,10 +33,11 @@ enum class Kind : uint8_t {
   kKey,          // inside a name: one of the labels in the set `aux` must still be allowed
   kMore,         // after a comma: one of the labels in the set `aux` must still be allowed
   kLabel,        // after a name's closing quote: the label `aux` is seen
-  kArray,        // after '[': a tally of the array shape `aux` begins; an element state
+  kArray,        // after '[', or the quote of a string whose characters are counted: a tally of the
+                 // array shape `aux` begins; an element state
   kNextElement,  // after a comma: an element must be allowed; an element state
   kElement,      // an element state, nothing more
-  kClose,        // after '}' or ']': the tally must be complete, and ends
+  kClose,        // after '}' or ']', or that string's end: the tally must be complete, and ends
 };
 
 // What may be in an object: a label for each named property, and one for all other names.

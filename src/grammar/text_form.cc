@@ -9,7 +9,6 @@ namespace {
 
 constexpr uint64_t kStateSteps = 20;
 
-// Without an upper bound of its own a length is counted up to the lower one.
 bool IsAll(const TextForm& form) {
   return form.counted() && form.low() == 0 && form.high() == UINT64_MAX;
 }

@@ -7,6 +7,7 @@
 #include <limits>
 #include <string>
 
+#include "base/checked.h"
 #include "base/guarded.h"
 
 namespace mirage::kv {

@@ -89,7 +89,8 @@ Status Arena::BackRun(std::byte* base, uint64_t bytes) {
   }
 }
 
-Status Arena::Back(const Range& range, uint64_t offset, uint64_t bytes, Owner owner) {
+Status Arena::Back(const Range& range, uint64_t offset, uint64_t bytes, Owner owner,
+                   uint64_t until) {
   std::unique_lock lock(mutex_);
   Reservation& reservation = Find(reservations_, range, offset, bytes);
   ChunkTable& chunks = reservation.chunks;
@@ -101,7 +102,7 @@ Status Arena::Back(const Range& range, uint64_t offset, uint64_t bytes, Owner ow
   uint64_t cost = 0;
   for (const Span& run : fresh) cost += (run.end - run.begin) * chunk_bytes_;
   MIRAGE_TRY(ledger_.Take(owner, cost, "backing " + std::to_string(bytes) + " bytes of the arena",
-                          reservation.promise));
+                          reservation.promise, until));
   for (size_t i = span.begin; i < span.end; ++i) ++chunks[i].users;
   for (const Span& run : fresh)
     for (size_t i = run.begin; i < run.end; ++i) chunks[i] = {1, owner, true};

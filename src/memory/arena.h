@@ -45,8 +45,9 @@ class Arena {
   void Release(const Range& range);
 
   // Backs [offset, offset + bytes) of a reserved range for `owner`. All or nothing: kOutOfMemory
-  // changes nothing.
-  [[nodiscard]] Status Back(const Range& range, uint64_t offset, uint64_t bytes, Owner owner);
+  // changes nothing. `until`: see Ledger::Take.
+  [[nodiscard]] Status Back(const Range& range, uint64_t offset, uint64_t bytes, Owner owner,
+                            uint64_t until = 0);
   // Ends one Back of exactly these bytes. The contents are gone when the last user of a chunk has
   // left it.
   void Unback(const Range& range, uint64_t offset, uint64_t bytes);

@@ -27,10 +27,12 @@ uint64_t Ledger::AvailableTo(const Promise* promise) const {
   return own + unpromised;
 }
 
-Status Ledger::Take(Owner owner, uint64_t bytes, std::string_view what, Promise* promise) {
+Status Ledger::Take(Owner owner, uint64_t bytes, std::string_view what, Promise* promise,
+                    uint64_t until) {
   const std::lock_guard lock(mutex_);
   const uint64_t available = AvailableTo(promise);
-  if (bytes > available) {
+  const bool given_back = until >= used_ && bytes <= until - used_;
+  if (bytes > available && !given_back) {
     const uint64_t others = promised_ - (promise == nullptr ? 0 : promise->left());
     return OutOfMemory(std::string(what) + " needs " + std::to_string(bytes) + " bytes of " +
                            std::string(OwnerName(owner)) + ", " + std::to_string(available) +

@@ -54,9 +54,10 @@ class Ledger {
 
   // Fails with kOutOfMemory, naming `what`, the bytes needed and the bytes available; nothing is
   // taken then. With `promise`, its bytes are used first, and Give, told the same, returns them to
-  // it.
+  // it. What leaves no more than `until` in use is always given: a part of what its taker has just
+  // given back, which under a lowered limit would be nobody's.
   [[nodiscard]] Status Take(Owner owner, uint64_t bytes, std::string_view what,
-                            Promise* promise = nullptr);
+                            Promise* promise = nullptr, uint64_t until = 0);
   void Give(Owner owner, uint64_t bytes, Promise* promise = nullptr);
   // Moves bytes between owners without ever freeing them to others: a region lent to KV.
   void Transfer(Owner from, Owner to, uint64_t bytes);

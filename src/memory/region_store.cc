@@ -81,21 +81,21 @@ Status RegionStore::Impl::CheckIndex(RegionIndex index) const {
               "region " + std::to_string(index) + " of " + std::to_string(regions_.size()));
 }
 
-Status RegionStore::Impl::EnsureSlots() {
+Status RegionStore::Impl::EnsureSlots(uint64_t until) {
   if (slots_backed_) return {};
   if (slots_.size() < 2)
     return Fail(Code::kInvalidArgument,
                 "regions can be lent with 2 staging slots or more, there are " +
                     std::to_string(slots_.size()));
-  MIRAGE_TRY(arena_.Back(slot_range_, 0, slot_range_.bytes, Owner::kSlots));
+  MIRAGE_TRY(arena_.Back(slot_range_, 0, slot_range_.bytes, Owner::kSlots, until));
   slots_backed_ = true;
   const std::lock_guard lock(stats_mutex_);
   stats_.slot_bytes = slot_range_.bytes;
   return {};
 }
 
-Status RegionStore::Impl::BackHome(const Region& region) {
-  return arena_.Back(homes_, region.home_offset, region.info.bytes, Owner::kWeights);
+Status RegionStore::Impl::BackHome(const Region& region, uint64_t until) {
+  return arena_.Back(homes_, region.home_offset, region.info.bytes, Owner::kWeights, until);
 }
 
 void RegionStore::Impl::SetState(Region& region, RegionState state) {
@@ -139,14 +139,15 @@ Status RegionStore::Impl::Lend(std::span<const RegionIndex> regions) {
   for (const RegionIndex index : regions) MIRAGE_TRY(CheckLendable(index));
   std::vector<RegionIndex> given;
   given.reserve(regions.size());
+  const uint64_t used = arena_.ledger().Snapshot().used;
   for (const RegionIndex index : regions) {
     if (regions_[index].state == RegionState::kLent) continue;
     GiveUpPlace(index);
     given.push_back(index);
   }
-  // The slots may need what was just freed.
-  if (Status slots = EnsureSlots(); !slots) {
-    for (const RegionIndex index : given) MIRAGE_TRY(Revive(index));
+  // The slots may need what was just freed; where that is too little for them, it goes back.
+  if (Status slots = EnsureSlots(used); !slots) {
+    for (const RegionIndex index : given) MIRAGE_TRY(Revive(index, used));
     return slots;
   }
   prefetched_to_ = order_.position();
@@ -159,11 +160,11 @@ uint64_t RegionStore::Impl::CostToRevive(RegionIndex index) const {
   return arena_.CostToBack(homes_, region.home_offset, region.info.bytes);
 }
 
-Status RegionStore::Impl::Revive(RegionIndex index) {
+Status RegionStore::Impl::Revive(RegionIndex index, uint64_t until) {
   MIRAGE_TRY(CheckIndex(index));
   Region& region = regions_[index];
   if (region.state != RegionState::kLent) return {};
-  Status backed = BackHome(region);
+  Status backed = BackHome(region, until);
   if (!backed) return Fail(std::move(backed).error().Within(RegionName(index, region.info.id)));
   try {
     StartFill(region.home, index, nullptr);

@@ -68,14 +68,14 @@ struct RegionStore::Impl {
   Status Lend(std::span<const RegionIndex> regions);
   Status CheckLendable(RegionIndex index) const;
   void GiveUpPlace(RegionIndex index);
-  Status Revive(RegionIndex index);
+  Status Revive(RegionIndex index, uint64_t until = 0);
   uint64_t CostToRevive(RegionIndex index) const;
   Status LeaveMapping(const std::vector<bool>& resident);
   Status Unmap(RegionIndex index, bool resident);
   StoreStats Stats() const;
   Status CheckIndex(RegionIndex index) const;
-  Status EnsureSlots();
-  Status BackHome(const Region& region);
+  Status EnsureSlots(uint64_t until = 0);  // see Ledger::Take
+  Status BackHome(const Region& region, uint64_t until = 0);
   void SetState(Region& region, RegionState state);
 
   // region_load.cc

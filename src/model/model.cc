@@ -211,17 +211,21 @@ Status Model::Impl::Load(const LoadOptions& options) {
   }
   first_head_region = layout.output_norm_region;
   // Read in place while everything fits; under a limit regions come and go in the arena.
-  mapped = layout.stored &&
-           std::find(plan.resident.begin(), plan.resident.end(), false) == plan.resident.end();
+  const bool all_resident =
+      std::find(plan.resident.begin(), plan.resident.end(), false) == plan.resident.end();
+  mapped = layout.stored && all_resident;
   const auto source = std::make_shared<WeightSource>(file, layout);
   MIRAGE_TRY(source->CheckUnfilled(table.tensor, plan.resident));
   MIRAGE_TRY_ASSIGN(store,
                     memory::RegionStore::Create(
                         host.arena, host.transfer, host.device.clock(), infos, source,
                         {.slots = plan.slots, .mapped = mapped, .promise = load_promise.get()}));
+  // A model that fits is read once, maybe from the system's cache, where it may stay for others.
+  if (!all_resident) source->Use(options.caching);
   MIRAGE_TRY(store->Load(
       plan.resident,
       options.progress ? options.progress : [](uint64_t, uint64_t) { return true; }));
+  source->Use(options.caching);
   load_promise->End();
   return {};
 }

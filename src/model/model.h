@@ -44,8 +44,9 @@ struct Host {
                            memory::TransferEngine& transfer);
 
 struct LoadOptions {
-  PlanRequest plan;           // limit_bytes is replaced by what the ledger has available
-  uint32_t model_number = 0;  // within the runtime, for RegionId
+  PlanRequest plan;                    // limit_bytes is replaced by what the ledger has available
+  uint32_t model_number = 0;           // within the runtime, for RegionId
+  Caching caching = Caching::kCached;  // of weights that are read in every pass
   // Called from the loading thread; false cancels.
   std::function<bool(uint64_t done_bytes, uint64_t total_bytes)> progress;
 };

@@ -21,16 +21,16 @@ namespace {
 constexpr size_t kCachedRows = 64;
 
 Status ReadRows(const format::ModelFile& file, const TensorSlice& rows, uint64_t row_bytes,
-                std::span<std::byte> out) {
+                std::span<std::byte> out, Caching caching) {
   return file.ReadTensor(file.tensors()[rows.tensor], static_cast<uint64_t>(rows.row0) * row_bytes,
-                         out);
+                         out, caching);
 }
 
 }  // namespace
 
 Status ReadWeightRows(const format::ModelFile& file, const TensorSlice& rows, uint64_t row_bytes,
-                      std::span<std::byte> out) {
-  MIRAGE_TRY(ReadRows(file, rows, row_bytes, out));
+                      std::span<std::byte> out, Caching caching) {
+  MIRAGE_TRY(ReadRows(file, rows, row_bytes, out, caching));
   const format::TensorInfo& tensor = file.tensors()[rows.tensor];
   const std::optional<uint64_t> bad = tensor::FindNonFinite(tensor.dtype, out);
   if (!bad) return {};
@@ -64,8 +64,10 @@ class WeightSource::Bounce {
   Bounce(const Bounce&) = delete;
   Bounce& operator=(const Bounce&) = delete;
 
-  [[nodiscard]] std::span<std::byte> first(uint64_t bytes) {
-    return std::span(buffer_).first(bytes);
+  // So many bytes that lie as those of a file from `offset` on, for direct reads.
+  [[nodiscard]] std::span<std::byte> For(uint64_t offset, uint64_t bytes) {
+    const auto address = reinterpret_cast<uintptr_t>(buffer_.data());
+    return std::span(buffer_).subspan((offset - address) % ByteSource::kUncachedAlignment, bytes);
   }
 
  private:
@@ -78,7 +80,7 @@ uint64_t WeightSource::BounceBytes(const ModelLayout& layout) {
   uint64_t most = 0;
   for (const Region& region : layout.regions)
     for (const Piece& piece : region.pieces) most = std::max(most, piece.bytes);
-  return most;
+  return most + ByteSource::kUncachedAlignment;
 }
 
 Status WeightSource::Fill(memory::RegionIndex index, std::span<std::byte> dst) const {
@@ -89,15 +91,15 @@ Status WeightSource::Fill(memory::RegionIndex index, std::span<std::byte> dst) c
   if (layout_.stored) return FillStored(index, dst.data());
   Bounce bounce(*this, BounceBytes(layout_));
   for (const Piece& piece : region.pieces)
-    MIRAGE_TRY(
-        FillPiece(piece, checked_[index], bounce.first(piece.bytes), dst.data() + piece.offset));
+    MIRAGE_TRY(FillPiece(piece, checked_[index], &bounce, dst.data() + piece.offset));
   checked_[index] = true;
   return {};
 }
 
 Status WeightSource::FillStored(memory::RegionIndex index, std::byte* dst) const {
   const format::StoredRegion& stored = file_.regions()[index];
-  MIRAGE_TRY(file_.shards()[0]->ReadAt(stored.offset, {dst, stored.bytes}));
+  MIRAGE_TRY(file_.shards()[0]->Read(stored.offset, {dst, stored.bytes},
+                                     caching_.load(std::memory_order_relaxed)));
   return CheckStored(index, dst);
 }
 
@@ -159,14 +161,16 @@ void WeightSource::DropMapped(memory::RegionIndex index) const {
   file_.shards()[0]->DropMapping(stored.offset, stored.bytes);
 }
 
-Status WeightSource::FillPiece(const Piece& piece, bool checked, std::span<std::byte> bounce,
+Status WeightSource::FillPiece(const Piece& piece, bool checked, Bounce* bounce,
                                std::byte* dst) const {
   const format::TensorInfo& tensor = file_.tensors()[piece.source.tensor];
   const int64_t cols = tensor.shape.cols();
   MIRAGE_TRY_ASSIGN(const uint64_t row_bytes, tensor::RowBytes(tensor.dtype, cols));
   const std::span<std::byte> raw =
-      bounce.first(row_bytes * static_cast<uint64_t>(piece.source.rows));
-  MIRAGE_TRY((checked ? ReadRows : ReadWeightRows)(file_, piece.source, row_bytes, raw));
+      bounce->For(tensor.extent.offset + static_cast<uint64_t>(piece.source.row0) * row_bytes,
+                  row_bytes * static_cast<uint64_t>(piece.source.rows));
+  MIRAGE_TRY((checked ? ReadRows : ReadWeightRows)(file_, piece.source, row_bytes, raw,
+                                                   caching_.load(std::memory_order_relaxed)));
   if (piece.floats) {
     tensor::DequantizeRow(tensor.dtype, raw.data(), reinterpret_cast<float*>(dst), cols);
     return {};
@@ -191,8 +195,8 @@ Status RowGather::Gather(std::span<const int32_t> rows, std::byte* dst) {
     std::byte* cached = cache_.data() + slot * row_bytes_;
     if (cached_row_[slot] != row) {
       cached_row_[slot] = -1;  // stays so when the read fails
-      MIRAGE_TRY(
-          ReadRows(file_, {table_.tensor, table_.row0 + row, 1}, row_bytes_, {cached, row_bytes_}));
+      MIRAGE_TRY(ReadRows(file_, {table_.tensor, table_.row0 + row, 1}, row_bytes_,
+                          {cached, row_bytes_}, Caching::kCached));
       cached_row_[slot] = row;
     }
     std::memcpy(dst, cached, row_bytes_);

@@ -29,12 +29,16 @@ namespace mirage::model {
 // comes through here: one that is no finite number would make every logit none, where nobody could
 // tell why, so it is kCorrupt naming file, byte and tensor.
 [[nodiscard]] Status ReadWeightRows(const format::ModelFile& file, const TensorSlice& rows,
-                                    uint64_t row_bytes, std::span<std::byte> out);
+                                    uint64_t row_bytes, std::span<std::byte> out,
+                                    Caching caching = Caching::kCached);
 
 class WeightSource final : public memory::RegionSource {
  public:
   WeightSource(const format::ModelFile& file, const ModelLayout& layout)
       : file_(file), layout_(layout), checked_(layout.regions.size()) {}
+
+  // Of what Fill reads from now on; cached at first.
+  void Use(Caching caching) { caching_.store(caching, std::memory_order_relaxed); }
 
   [[nodiscard]] Status Fill(memory::RegionIndex region, std::span<std::byte> dst) const override;
   [[nodiscard]] const std::byte* Mapped(memory::RegionIndex region) const override;
@@ -55,11 +59,12 @@ class WeightSource final : public memory::RegionSource {
   [[nodiscard]] Error WrongChecksum(memory::RegionIndex region) const;
   [[nodiscard]] Status FillStored(memory::RegionIndex region, std::byte* dst) const;
   [[nodiscard]] Status CheckStored(memory::RegionIndex region, const std::byte* bytes) const;
-  [[nodiscard]] Status FillPiece(const Piece& piece, bool checked, std::span<std::byte> bounce,
+  [[nodiscard]] Status FillPiece(const Piece& piece, bool checked, Bounce* bounce,
                                  std::byte* dst) const;
 
   const format::ModelFile& file_;
   const ModelLayout& layout_;
+  std::atomic<Caching> caching_{Caching::kCached};
   mutable std::mutex mutex_;
   mutable std::vector<std::vector<std::byte>> bounces_;  // idle
   // Regions found sound, by their checksum in a pack, else by their weights being numbers: a file

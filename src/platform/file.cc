@@ -44,11 +44,6 @@ Error BecameShorter(const std::string& name, uint64_t now, uint64_t before) {
 
 }  // namespace
 
-void Descriptor::Reset() {
-  if (fd_ >= 0) close(fd_);
-  fd_ = -1;
-}
-
 Result<std::unique_ptr<File>> File::Open(const std::string& path) {
   Descriptor fd(OpenToRead(path));
   if (!fd.valid()) return Fail(OsError(path, errno));
@@ -88,6 +83,20 @@ Status File::ReadAt(uint64_t offset, std::span<std::byte> out) const {
     offset += static_cast<uint64_t>(got);
   }
   return {};
+}
+
+Status File::ReadUncached(uint64_t offset, std::span<std::byte> out) const {
+  MIRAGE_TRY(CheckRange(offset, out.size()));
+  std::call_once(direct_once_, [this] {
+    Result<std::unique_ptr<DirectReader>> reader = DirectReader::Open(fd_.get(), name_);
+    if (reader) direct_ = *std::move(reader);
+  });
+  if (direct_ == nullptr || direct_refused_ || !DirectReader::Fits(offset, out))
+    return ReadAt(offset, out);
+  Status status = direct_->ReadAt(offset, out);
+  if (status || status.error().code != Code::kUnsupported) return status;
+  direct_refused_ = true;
+  return ReadAt(offset, out);
 }
 
 std::span<const std::byte> File::Mapping() const {

@@ -7,6 +7,7 @@
 // its offset never moves. Reading past the end, also of a file that became shorter meanwhile, is
 // kCorrupt. Any thread.
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -16,35 +17,10 @@
 
 #include "base/byte_source.h"
 #include "base/result.h"
+#include "platform/descriptor.h"
+#include "platform/direct_reader.h"
 
 namespace mirage::platform {
-
-// Closes on destruction.
-class Descriptor {
- public:
-  Descriptor() = default;
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() { Reset(); }
-  Descriptor(Descriptor&& other) noexcept : fd_(other.Release()) {}
-  Descriptor& operator=(Descriptor&& other) noexcept {
-    if (this != &other) {
-      Reset();
-      fd_ = other.Release();
-    }
-    return *this;
-  }
-  [[nodiscard]] int get() const { return fd_; }
-  [[nodiscard]] bool valid() const { return fd_ >= 0; }
-  [[nodiscard]] int Release() {
-    const int fd = fd_;
-    fd_ = -1;
-    return fd;
-  }
-  void Reset();
-
- private:
-  int fd_ = -1;
-};
 
 // All of a file, read-only. The file must keep its length while it is mapped: a page beyond a new
 // end would fault.
@@ -79,6 +55,8 @@ class File final : public ByteSource {
   [[nodiscard]] const std::string& name() const override { return name_; }
   [[nodiscard]] uint64_t bytes() const override { return bytes_; }
   [[nodiscard]] Status ReadAt(uint64_t offset, std::span<std::byte> out) const override;
+  // By direct reads, unless the file system refuses them.
+  [[nodiscard]] Status ReadUncached(uint64_t offset, std::span<std::byte> out) const override;
 
   // Mapped when it is first asked for; empty where the system refuses.
   [[nodiscard]] std::span<const std::byte> Mapping() const override;
@@ -95,6 +73,9 @@ class File final : public ByteSource {
   Descriptor fd_;
   std::string name_;
   uint64_t bytes_;
+  mutable std::once_flag direct_once_;
+  mutable std::unique_ptr<DirectReader> direct_;
+  mutable std::atomic<bool> direct_refused_{false};
   mutable std::once_flag map_once_;
   mutable MappedFile map_;
 };

@@ -52,7 +52,8 @@ namespace {
 std::string_view WithoutEnd(std::string_view text, std::span<const std::string_view> ends) {
   const std::string_view trimmed = text.substr(0, text.find_last_not_of(" \n") + 1);
   for (const std::string_view end : ends)
-    if (trimmed.ends_with(end)) return trimmed.substr(0, trimmed.size() - end.size());
+    if (!end.empty() && trimmed.ends_with(end))
+      return trimmed.substr(0, trimmed.size() - end.size());
   return text;
 }
 
@@ -60,10 +61,8 @@ std::string_view WithoutEnd(std::string_view text, std::span<const std::string_v
 
 AnswerMessage ReadAnswer(std::string_view text, text::AnswerOptions options,
                          std::span<const std::string_view> ends) {
-  text = WithoutEnd(text, options.format.calls == text::CallFormat::kHarmony
-                              ? std::span<const std::string_view>()
-                              : ends);
-  text = WithoutEnd(text, text::EndsOfTurn(options.format.calls));
+  if (options.format.calls != text::CallFormat::kHarmony)  // where they are part of the marks
+    text = WithoutEnd(text, ends.empty() ? text::EndsOfTurn(options.format.calls) : ends);
   const std::optional<std::string> repaired = text::RepairUtf8(text);
   std::vector<text::AnswerPiece> pieces;
   text::AnswerParser parser(std::move(options));

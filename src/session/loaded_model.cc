@@ -146,6 +146,7 @@ Status LoadedModel::LoadWeights(const ModelOptions& options) {
   model::LoadOptions load;
   MIRAGE_TRY_ASSIGN(load.plan, MakePlanRequest(options.capacity));
   load.model_number = runtime_->NextModelNumber();
+  load.caching = runtime_->caching();
   load.progress = options.progress;
   // As much as it could use of what nobody needs: what is given up is computed again when it is
   // asked for.

@@ -16,6 +16,7 @@
 #include <mutex>
 #include <optional>
 
+#include "base/byte_source.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/result.h"
@@ -86,6 +87,9 @@ class Runtime {
   [[nodiscard]] uint64_t memory_limit() const {
     return memory_limit_.load(std::memory_order_relaxed);
   }
+  // How weights that do not fit are read: where the system's cache of files takes of the same
+  // memory, past it.
+  [[nodiscard]] Caching caching() const { return caching_.load(std::memory_order_relaxed); }
   [[nodiscard]] Status SetMemoryLimit(std::optional<uint64_t> bytes);
   // The least limit that leaves `bytes` beside its guard.
   [[nodiscard]] static uint64_t LimitFor(uint64_t bytes);
@@ -108,6 +112,7 @@ class Runtime {
   const SteadyClock clock_;
   memory::Ledger ledger_;
   std::atomic<uint64_t> memory_limit_{0};
+  std::atomic<Caching> caching_{Caching::kCached};
   std::atomic<uint32_t> models_{0};
   std::atomic<uint64_t> delivered_tokens_{0};
   std::mutex shutdown_mutex_;

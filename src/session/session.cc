@@ -432,7 +432,7 @@ Result<std::unique_ptr<Generation>> Session::Start(GenerationOptions options) {
             SubmitSamples(compute->engine, options, started, text, masks, adapters, &requests);
         !submitted) {
       take_back();
-      return Fail(std::move(submitted).error());
+      return Fail(model_->runtime().AsLimit(std::move(submitted).error()));
     }
     started.run = std::make_shared<Run>(
         requests, Answers(text, model_->tokenizer(), reading, options.samples), model_->runtime(),

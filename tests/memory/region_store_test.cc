@@ -454,6 +454,29 @@ TEST(RegionStore, ALimitLoweredBelowUseIsMetByLending) {
   }
 }
 
+// Far above a lowered limit nothing of what is given back is available to anybody.
+TEST(RegionStore, TheFirstOnesLentAboveALoweredLimitBackTheSlotsOrStay) {
+  Host host;
+  const std::vector<RegionInfo> regions = EqualRegions(8, 256 * kKib);
+  auto store = host.Store(regions, std::make_shared<FakeSource>());
+  ASSERT_TRUE(store->Load(All(8, true), nullptr));
+  const uint64_t used = host.ledger.Snapshot().used;
+  host.ledger.SetLimit(256 * kKib);
+  // Less than the slots take: it goes back.
+  ASSERT_LT(regions[0].bytes, store->slot_bytes());
+  EXPECT_EQ(store->Lend(0).error().code, Code::kOutOfMemory);
+  EXPECT_EQ(store->state(0), RegionState::kResident);
+  EXPECT_EQ(host.ledger.Snapshot().used, used);
+  ASSERT_TRUE(store->Lend(std::vector<RegionIndex>{0, 2, 4, 6}));
+  EXPECT_EQ(host.ledger.Snapshot().used, used - 4 * regions[0].bytes + store->slot_bytes());
+  auto stream = host.Stream();
+  for (RegionIndex i = 0; i < 8; ++i) {
+    Result<Lease> lease = store->Acquire(i, *stream);
+    ASSERT_TRUE(lease);
+    EXPECT_TRUE(HoldsRegion(lease->data(), 1, i, regions[i].bytes));
+  }
+}
+
 TEST(RegionStore, LentBytesServeAnotherOwner) {
   Host host(kMib + 800 * kKib);
   auto store = host.Store(EqualRegions(4, 256 * kKib), std::make_shared<FakeSource>());

@@ -14,6 +14,7 @@
 #include "tests/model/golden_files.h"
 #include "tests/model/lending.h"
 #include "tests/model/tiny_model.h"
+#include "tests/platform/temp_folder.h"
 
 namespace mirage::model {
 namespace {
@@ -167,6 +168,32 @@ TEST(Pack, GivesTheSameLogitsWhenItsRegionsAreLent) {
     ASSERT_TRUE(got) << got.error().message;
     EXPECT_EQ(*got, *want);
     EXPECT_GT((*lends)->regions().Stats().acquires_streamed, 0u);
+  }
+}
+
+TEST(Pack, AndTheFileItWasMadeOfAreTheSameReadPastTheCache) {
+  const std::vector<std::byte> file = ModelOfManyRegions().Build();
+  const std::vector<int32_t> tokens = Tokens(5003);
+  TestHost ample;
+  LoadOptions options;
+  options.plan.context = 256;
+  auto keeps = Model::Load(ample.host(), OpenBytes(file).value(), options);
+  ASSERT_TRUE(keeps);
+  const auto want = RunInChunks(**keeps, tokens, 1);
+  ASSERT_TRUE(want);
+  options.caching = Caching::kUncached;
+  const platform::TempFolder folder;
+  for (const std::vector<std::byte>& bytes : {file, PackOf(file)}) {
+    const std::string path =
+        folder.Write("model", {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+    TestHost host;
+    auto lends = Model::Load(host.host(), OpenFile(path).value(), options);
+    ASSERT_TRUE(lends) << lends.error().message;
+    ASSERT_TRUE((*lends)->regions().LeaveMapping());
+    const auto got = RunLending(**lends, tokens, Lending::kAfterEveryLayer);
+    ASSERT_TRUE(got) << got.error().message;
+    EXPECT_EQ(*got, *want);
+    EXPECT_GT((*lends)->regions().Stats().bytes_streamed, 0u);
   }
 }
 

@@ -457,16 +457,22 @@ TEST(Run, TheLeastLimitThatIsNamedIsEnoughForThePromptAndNoLessIs) {
   }
 }
 
-TEST(Run, AnAnswerIsCutShortWhereThereIsNoMemoryForMore) {
-  const auto run = [](const std::string& limit, const std::string& tokens) {
-    return RunMirage({"run", "-m", TinyModel(), "-p", std::string(60, 'x'), "-n", tokens,
-                      "--ignore-eos", "--temp", "0", "--memory", limit, "--json"});
+TEST(Run, AnAnswerOfNoAskedLengthIsCutShortWhereThereIsNoMemoryForMore) {
+  const auto run = [](const std::string& limit, const std::vector<std::string>& length) {
+    std::vector<std::string> arguments = {
+        "run", "-m",       TinyModel(), "-p",    std::string(60, 'x'), "--ignore-eos", "--temp",
+        "0",   "--memory", limit,       "--json"};
+    arguments.insert(arguments.end(), length.begin(), length.end());
+    return RunMirage(arguments);
   };
-  const std::string least = std::to_string(Needed(run("4M", "400")));
-  const Json cut = ParseOne(run(least, "400"));
+  const uint64_t least = Needed(run("4M", {}));
+  const Json cut = ParseOne(run(std::to_string(least), {}));
   EXPECT_GE(cut["tokens"].size(), 16u);
   EXPECT_LT(cut["tokens"].size(), 400u);
-  const Json whole = ParseOne(run("64M", "400"));
+  // One of a length that was asked for is whole or refused.
+  const uint64_t enough = Needed(run("4M", {"-n", "400"}));
+  EXPECT_GT(enough, least);
+  const Json whole = ParseOne(run(std::to_string(enough), {"-n", "400"}));
   ASSERT_EQ(whole["tokens"].size(), 400u);
   for (size_t i = 0; i < cut["tokens"].size(); ++i)
     EXPECT_EQ(cut["tokens"][i], whole["tokens"][i]) << i;

@@ -1,0 +1,216 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Decode under a hard memory limit, beside llama.cpp: each in a control group of its own, taking turns.
+
+    limits.py --mirage build/release/tools/mirage --llama LLAMA/build/bin -m model.gguf [--pack model.mirage]
+              [--shares 1.2,1.1,1.0,0.95,0.8,0.6,0.4] [--runs 5] [--tokens 32] [--svg out.svg]
+
+Needs root and a memory controller (version 1 or 2) in which a group can be made. The model is copied, so that no other
+process has its pages. Beside each rate stands the bound that the disk sets: bytes of weights that a token reads and the
+limit cannot hold, at the best rate of direct reads of this file found in a sweep of block sizes and depths just before.
+Prints a Markdown table; --svg draws it.
+"""
+import argparse
+import concurrent.futures
+import json
+import mmap
+import os
+import pathlib
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+MIB = 1 << 20
+
+
+def forget(*paths):
+    """Takes the files out of the page cache, whose pages would count for whoever read them first."""
+    for path in paths:
+        descriptor = os.open(path, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(descriptor)
+
+
+class Group:
+    """A memory control group with a limit."""
+
+    def __init__(self):
+        entries = [line.strip().split(":", 2) for line in open("/proc/self/cgroup")]
+        v1 = [path for _, controllers, path in entries if controllers == "memory"]
+        root = pathlib.Path("/sys/fs/cgroup/memory" if v1 else "/sys/fs/cgroup")
+        own = (v1 or [path for _, controllers, path in entries if controllers == ""])[0]
+        self.folder = root / own.lstrip("/") / f"limits-{os.getpid()}"
+        self.limit_file = self.folder / ("memory.limit_in_bytes" if v1 else "memory.max")
+        self.folder.mkdir()
+
+    def run(self, command, limit, model):
+        """Standard output of a command held to `limit` bytes; None when it did not survive."""
+        forget(model)
+        self.limit_file.write_text(str(limit))
+        done = subprocess.run(command, capture_output=True, text=True, check=False,
+                              preexec_fn=lambda: (self.folder / "cgroup.procs").write_text(str(os.getpid())))
+        if done.returncode != 0:
+            print(f"{command[0]} at {limit // MIB} MiB: exit {done.returncode}: {done.stderr.strip()[-200:]}",
+                  file=sys.stderr)
+            return None
+        return done.stdout
+
+    def remove(self):
+        for _ in range(50):
+            try:
+                return self.folder.rmdir()
+            except OSError:
+                time.sleep(0.1)
+
+
+def read_directly(path, block, depth, bytes_wanted):
+    """Bytes per second of direct reads, `depth` at a time."""
+    size = os.path.getsize(path) // block * block
+    offsets = [i * block % size for i in range(max(depth, bytes_wanted // block))]
+
+    def reader(mine):
+        buffer = mmap.mmap(-1, block)  # page-aligned
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECT)
+        try:
+            return sum(os.preadv(descriptor, [buffer], offset) for offset in mine)
+        finally:
+            os.close(descriptor)
+
+    with concurrent.futures.ThreadPoolExecutor(depth) as pool:
+        begin = time.monotonic()
+        total = sum(pool.map(reader, [offsets[i::depth] for i in range(depth)]))
+        return total / (time.monotonic() - begin)
+
+
+def best_direct_rate(path):
+    return max(read_directly(path, block << 10, depth, 384 * MIB)
+               for block in (128, 512, 2048) for depth in (1, 2, 4, 8, 16))
+
+
+def mirage_rate(group, options, model, limit):
+    out = group.run([options.mirage, "bench", "-m", model, "-t", str(options.threads), "-c", "512", "--pp", "0", "--tg",
+                     str(options.tokens), "--batch", str(options.batch), "--json"], limit, model)
+    return json.loads(out)["tg"][0]["tok_s"] if out else 0.0
+
+
+def llama_rate(group, options, limit):
+    out = group.run([f"{options.llama}/llama-bench", "-m", options.copy, "-t", str(options.threads), "-p", "0", "-n",
+                     str(options.llama_tokens), "-r", "1", "-o", "json"], limit, options.copy)
+    return json.loads(out)[0]["avg_ts"] if out else 0.0
+
+
+def weights_read(options, model):
+    """Bytes of weights that each token reads, and of all else that mirage keeps, by its own plan."""
+    report = json.loads(subprocess.run([options.mirage, "inspect", model, "-c", "512", "--json"], check=True,
+                                       capture_output=True, text=True).stdout)
+    plan = report["plan"]
+    return plan["weights"], plan["total"] - plan["weights"]
+
+
+def draw(path, rows, names):
+    """Tokens per second over the limit, logarithmic, as SVG."""
+    import math
+    width, height, margin = 640, 400, 50
+    limits = [row["limit"] for row in rows]
+    rates = [row[name] for row in rows for name in names if row[name] > 0]
+    low, high = math.log10(min(rates)), math.log10(max(rates))
+
+    def place(limit, rate):
+        x = margin + (limit - min(limits)) / (max(limits) - min(limits)) * (width - 2 * margin)
+        y = height - margin - (math.log10(rate) - low) / (high - low) * (height - 2 * margin)
+        return f"{x:.1f},{y:.1f}"
+
+    colours = ("#0b6", "#08c", "#c40", "#888")
+    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif" '
+             f'font-size="12"><rect width="{width}" height="{height}" fill="white"/>']
+    for name, colour in zip(names, colours):
+        points = [place(row["limit"], row[name]) for row in rows if row[name] > 0]
+        parts.append(f'<polyline points="{" ".join(points)}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        parts += [f'<circle cx="{p.split(",")[0]}" cy="{p.split(",")[1]}" r="3" fill="{colour}"/>' for p in points]
+        parts.append(f'<text x="{margin + 8}" y="{margin + 16 * names.index(name)}" fill="{colour}">{name}</text>')
+    for limit in limits:
+        x, _ = place(limit, 10 ** low).split(",")
+        parts.append(f'<text x="{x}" y="{height - margin + 18}" text-anchor="middle">{limit // MIB}</text>')
+    for rate in sorted({10 ** round(low), 10 ** round((low + high) / 2), 10 ** round(high)}):
+        _, y = place(limits[0], rate).split(",")
+        parts.append(f'<text x="{margin - 6}" y="{y}" text-anchor="end">{rate:g}</text>')
+    parts.append(f'<text x="{width / 2}" y="{height - 8}" text-anchor="middle">limit, MiB; tokens per second, '
+                 'logarithmic</text></svg>')
+    pathlib.Path(path).write_text("\n".join(parts) + "\n")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--mirage", required=True)
+    parser.add_argument("--llama", help="folder of llama.cpp's programs")
+    parser.add_argument("-m", "--model", required=True)
+    parser.add_argument("--pack", help="the same model packed; made here where it is not given")
+    parser.add_argument("--shares", default="1.2,1.1,1.0,0.95,0.8,0.6,0.4", help="limits over the size of the model")
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--batch", type=int, default=1, help="sequences that mirage decodes together")
+    parser.add_argument("--tokens", type=int, default=32)
+    parser.add_argument("--llama-tokens", type=int, default=16)
+    parser.add_argument("--folder", help="for the copies, on the disk to measure")
+    parser.add_argument("--svg")
+    options = parser.parse_args()
+
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        options.copy = f"{folder}/model.gguf"
+        pack = f"{folder}/model.mirage"
+        shutil.copyfile(options.model, options.copy)
+        if options.pack:
+            shutil.copyfile(options.pack, pack)
+        else:
+            subprocess.run([options.mirage, "pack", options.copy, pack], check=True, capture_output=True)
+        size = os.path.getsize(options.copy)
+        weights, others = weights_read(options, pack)
+        group = Group()
+        names = ["Mirage, pack", "Mirage, GGUF"] + (["llama.cpp"] if options.llama else [])
+        rows = []
+        try:
+            ample = mirage_rate(group, options, pack, 4 * size)
+            if ample == 0:
+                sys.exit("no rate with ample memory")
+            for share in (float(s) for s in options.shares.split(",")):
+                limit = int(share * size)
+                samples = {name: [] for name in names}
+                disk = []
+                for _ in range(options.runs):
+                    disk.append(best_direct_rate(pack))
+                    samples["Mirage, pack"].append(mirage_rate(group, options, pack, limit))
+                    samples["Mirage, GGUF"].append(mirage_rate(group, options, options.copy, limit))
+                    if options.llama:
+                        samples["llama.cpp"].append(llama_rate(group, options, limit))
+                missing = max(0, weights + others - limit)
+                bound = 1 / max(options.batch / ample, missing / statistics.median(disk)) * options.batch
+                row = {"share": share, "limit": limit, "disk": statistics.median(disk), "bound": bound}
+                for name in names:
+                    row[name] = statistics.median(samples[name])
+                    row[name + " spread"] = max(samples[name]) - min(samples[name])
+                rows.append(row)
+                print(json.dumps(row), file=sys.stderr)
+        finally:
+            group.remove()
+    print(f"{os.path.basename(options.model)}, {size / MIB:.0f} MiB; batch {options.batch}; medians of {options.runs} "
+          f"alternated runs; ample memory {ample:.1f} tok/s\n")
+    head = ["limit", "MiB", "disk, GB/s", "bound"] + names + ["of the bound, pack", "GGUF"]
+    print("| " + " | ".join(head + (["to llama.cpp"] if options.llama else [])) + " |")
+    print("|" + "---|" * (len(head) + bool(options.llama)))
+    for row in rows:
+        cells = [f"{row['share']:.2f}x", f"{row['limit'] / MIB:.0f}", f"{row['disk'] / 1e9:.2f}", f"{row['bound']:.1f}"]
+        cells += [f"{row[name]:.2f} ({row[name + ' spread']:.2f})" for name in names]
+        cells += [f"{row['Mirage, pack'] / row['bound']:.0%}", f"{row['Mirage, GGUF'] / row['bound']:.0%}"]
+        if options.llama:
+            cells.append(f"{row['Mirage, pack'] / row['llama.cpp']:.1f}" if row["llama.cpp"] else "-")
+        print("| " + " | ".join(cells) + " |")
+    if options.svg:
+        draw(options.svg, rows, names)
+
+
+if __name__ == "__main__":
+    main()
