@@ -18,6 +18,7 @@
 #include "abi/handles.h"
 #include "abi/structs.h"
 #include "platform/cpu.h"
+#include "platform/memory_budget.h"
 #include "platform/text_file.h"
 #include "platform/thread_pool.h"
 
@@ -54,23 +55,27 @@ uint64_t TotalMemory() {
   return platform::FindNumber(meminfo, "MemTotal").value_or(0) * 1024;
 }
 
-// Reads a buffer far larger than any cache.
+// Reads a buffer of so many blocks.
 class Reader {
  public:
-  static constexpr size_t kBytes = size_t{512} << 20;
   static constexpr size_t kBlockBytes = size_t{1} << 20;
 
-  Reader() : words_(std::make_unique<uint64_t[]>(kBytes / sizeof(uint64_t))) {}
+  explicit Reader(int64_t blocks)
+      : blocks_(blocks),
+        words_(std::make_unique_for_overwrite<uint64_t[]>(static_cast<size_t>(blocks) *
+                                                          (kBlockBytes / sizeof(uint64_t)))) {}
+
+  [[nodiscard]] size_t bytes() const { return static_cast<size_t>(blocks_) * kBlockBytes; }
 
   void Touch(platform::ThreadPool& pool) {
-    pool.ParallelFor(kBytes / kBlockBytes, [this](int64_t block, int) {
+    pool.ParallelFor(blocks_, [this](int64_t block, int) {
       std::fill_n(Block(block), kBlockBytes / sizeof(uint64_t), static_cast<uint64_t>(block));
     });
   }
 
   uint64_t Sum(platform::ThreadPool& pool) {
     std::atomic<uint64_t> total{0};
-    pool.ParallelFor(kBytes / kBlockBytes, [&](int64_t block, int) {
+    pool.ParallelFor(blocks_, [&](int64_t block, int) {
       const uint64_t* words = Block(block);
       std::array<uint64_t, 8> sums{};
       for (size_t i = 0; i < kBlockBytes / sizeof(uint64_t); i += sums.size())
@@ -86,14 +91,27 @@ class Reader {
   [[nodiscard]] uint64_t* Block(int64_t block) const {
     return words_.get() + static_cast<size_t>(block) * (kBlockBytes / sizeof(uint64_t));
   }
+  const int64_t blocks_;
   const std::unique_ptr<uint64_t[]> words_;
 };
+
+// Far more than any cache holds, and no more than half of what the process may still take.
+Result<int64_t> BlocksToRead() {
+  constexpr uint64_t kMost = uint64_t{512} << 20, kLeast = uint64_t{64} << 20;
+  MIRAGE_TRY_ASSIGN(const platform::MemoryBudget budget, platform::DetectMemoryBudget({}));
+  const uint64_t bytes = std::min(kMost, budget.bytes / 2);
+  if (bytes < kLeast)
+    return OutOfMemory("measuring memory needs " + std::to_string(2 * kLeast) + " bytes",
+                       2 * kLeast, budget.bytes);
+  return static_cast<int64_t>(bytes / Reader::kBlockBytes);
+}
 
 Result<double> MeasureBandwidth(int threads) {
   using Clock = std::chrono::steady_clock;
   constexpr std::chrono::milliseconds kTime{800};
+  MIRAGE_TRY_ASSIGN(const int64_t blocks, BlocksToRead());
   platform::ThreadPool pool(threads);
-  Reader reader;
+  Reader reader(blocks);
   reader.Touch(pool);
   const uint64_t expected = reader.Sum(pool);
   double best = 0;
@@ -102,7 +120,7 @@ Result<double> MeasureBandwidth(int threads) {
     if (reader.Sum(pool) != expected)
       return Fail(Code::kDevice, "memory gave different bytes when read again");
     const std::chrono::duration<double> seconds = Clock::now() - pass;
-    best = std::max(best, static_cast<double>(Reader::kBytes) / seconds.count() * 1e-9);
+    best = std::max(best, static_cast<double>(reader.bytes()) / seconds.count() * 1e-9);
   }
   return best;
 }

@@ -29,11 +29,11 @@ MIRAGE_API mirage_status mirage_tools_machine(char* json, size_t capacity, size_
                                               mirage_error* error);
 
 /* mirage_tools_bandwidth: reads memory as fast as `threads` threads can and gives the best of
- * several passes over a buffer much larger than the caches.
+ * several passes over a buffer of 64 to 512 MiB, half of what the process may still take.
  *
  *   gb_s  10^9 bytes per second.
  *
- * Fails with OUT_OF_MEMORY.
+ * Fails with OUT_OF_MEMORY (less than 128 MiB are left).
  * Threads: any; blocks for about a second. */
 MIRAGE_API mirage_status mirage_tools_bandwidth(int32_t threads, double* gb_s, mirage_error* error);
 

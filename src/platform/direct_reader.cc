@@ -57,53 +57,33 @@ Error DirectReader::ErrorOf(int error, uint64_t offset) const {
   return OsError(what, error);
 }
 
-Status DirectReader::ReadAt(uint64_t offset, std::span<std::byte> out) const {
-  const uint64_t end = offset + out.size();
-  const uint64_t first_whole = RoundUp(offset, kAlignment);
-  const uint64_t last_whole = end / kAlignment * kAlignment;
-  if (first_whole >= last_whole) {  // no whole block
-    for (uint64_t at = offset; at < end;) {
-      const uint64_t block = at / kAlignment * kAlignment;
-      const uint64_t until = std::min(end, block + kAlignment);
-      MIRAGE_TRY(ReadPart(block, at - block, out.subspan(at - offset, until - at)));
-      at = until;
-    }
-    return {};
-  }
-  if (first_whole > offset)
-    MIRAGE_TRY(
-        ReadPart(first_whole - kAlignment, offset % kAlignment, out.first(first_whole - offset)));
-  MIRAGE_TRY(ReadBlocks(first_whole, out.subspan(first_whole - offset, last_whole - first_whole)));
-  if (end > last_whole) MIRAGE_TRY(ReadPart(last_whole, 0, out.subspan(last_whole - offset)));
-  return {};
-}
-
-// A part of one block, which the file's end may cut short.
-Status DirectReader::ReadPart(uint64_t block, uint64_t from, std::span<std::byte> out) const {
-  alignas(kAlignment) std::array<std::byte, kAlignment> whole;
-  ssize_t got = 0;
-  do {
-    got = pread(fd_.get(), whole.data(), whole.size(), static_cast<off_t>(block));
-  } while (got < 0 && TryAgain(errno));
-  if (got < 0) return Fail(ErrorOf(errno, block));
-  if (static_cast<uint64_t>(got) < from + out.size()) return Fail(ErrorOf(0, block));
-  std::memcpy(out.data(), whole.data() + from, out.size());
-  return {};
-}
-
-// Blocks on their way through a ring. The kernel writes into `out` until the last has come, so
-// nothing here may throw.
+// Reads on their way through a ring. The kernel writes until the last has come, so nothing here may
+// throw.
 class DirectReader::Batch {
  public:
-  Batch(int fd, IoRing& ring, uint64_t offset, std::span<std::byte> out)
-      : fd_(fd), ring_(ring), offset_(offset), out_(out) {}
+  // Of a file, to memory: all `bytes` of them, or at least so many where the file may end.
+  struct Piece {
+    uint64_t offset = 0;
+    std::byte* to = nullptr;
+    uint64_t bytes = 0;  // 0: of none
+    uint64_t least = 0;
+  };
 
-  // False when a block could not be read; none is under way then.
-  bool Run() noexcept {
+  Batch(int fd, IoRing& ring) : fd_(fd), ring_(ring) {}
+
+  // The pieces are cut into blocks. False when one could not be read; none is under way then.
+  bool Run(std::span<Piece> pieces) noexcept {
     bool sound = true;
-    while ((sound && next_ < out_.size()) || under_way_ > 0) {
-      for (; sound && next_ < out_.size() && under_way_ < kDepth; next_ += kBlockBytes)
-        Queue(next_, std::min(kBlockBytes, out_.size() - next_));
+    for (;;) {
+      while (sound && !pieces.empty() && under_way_ < kDepth) {
+        Piece& piece = pieces.front();
+        const uint64_t bytes = std::min(kBlockBytes, piece.bytes);
+        Queue({piece.offset, piece.to, bytes, std::min(bytes, piece.least)});
+        piece = {piece.offset + bytes, piece.to + bytes, piece.bytes - bytes,
+                 piece.least - std::min(bytes, piece.least)};
+        if (piece.bytes == 0) pieces = pieces.subspan(1);
+      }
+      if (under_way_ == 0) return sound;
       const std::optional<IoRing::Completion> done = ring_.Wait();
       if (!done) {
         ring_.Abandon(under_way_);
@@ -111,59 +91,84 @@ class DirectReader::Batch {
       }
       sound = Take(*done) && sound;
     }
-    return sound;
   }
 
  private:
-  struct Piece {
-    uint64_t at = 0;
-    uint64_t bytes = 0;  // 0: of none
-  };
-
-  void Queue(uint64_t at, uint64_t bytes) noexcept {
+  void Queue(const Piece& piece) noexcept {
     size_t place = 0;
-    while (pieces_[place].bytes > 0) ++place;
-    pieces_[place] = {at, bytes};
-    ring_.QueueRead(fd_, offset_ + at, out_.subspan(at, bytes), place);
+    while (under_way_pieces_[place].bytes > 0) ++place;
+    under_way_pieces_[place] = piece;
+    ring_.QueueRead(fd_, piece.offset, {piece.to, piece.bytes}, place);
     ++under_way_;
   }
 
   bool Take(const IoRing::Completion& done) noexcept {
     --under_way_;
-    const Piece piece = std::exchange(pieces_[done.tag], {});
+    const Piece piece = std::exchange(under_way_pieces_[done.tag], {});
     if (done.result < 0) {
       if (!TryAgain(-done.result)) return false;
-      Queue(piece.at, piece.bytes);
+      Queue(piece);
       return true;
     }
     const auto got = static_cast<uint64_t>(done.result);
-    if (got == piece.bytes) return true;
+    if (got >= piece.least) return true;
     if (got == 0 || got % kAlignment != 0) return false;
-    Queue(piece.at + got, piece.bytes - got);
+    Queue({piece.offset + got, piece.to + got, piece.bytes - got, piece.least - got});
     return true;
   }
 
   const int fd_;
   IoRing& ring_;
-  const uint64_t offset_;
-  const std::span<std::byte> out_;
-  std::array<Piece, kDepth> pieces_;
-  uint64_t next_ = 0;
+  std::array<Piece, kDepth> under_way_pieces_;
   uint32_t under_way_ = 0;
 };
 
-Status DirectReader::ReadBlocks(uint64_t offset, std::span<std::byte> out) const {
+Status DirectReader::ReadAt(uint64_t offset, std::span<std::byte> out) const {
+  // Whole blocks come where they belong, those of which a part is wanted beside.
+  const uint64_t end = offset + out.size();
+  const uint64_t first_whole = std::min(RoundUp(offset, kAlignment), end);
+  const uint64_t last_whole = std::max(first_whole, end / kAlignment * kAlignment);
+  const uint64_t head_block = offset / kAlignment * kAlignment;
+  const std::span<std::byte> head = out.first(first_whole - offset);
+  const std::span<std::byte> whole = out.subspan(head.size(), last_whole - first_whole);
+  const std::span<std::byte> tail = out.subspan(head.size() + whole.size());
+  alignas(kAlignment) std::array<std::byte, 2 * kAlignment> beside;
+  const std::span<std::byte> head_beside = std::span(beside).first(kAlignment);
+  const std::span<std::byte> tail_beside = std::span(beside).last(kAlignment);
+
+  std::array<Batch::Piece, 3> pieces;
+  size_t count = 0;
+  if (!head.empty())
+    pieces[count++] = {head_block, head_beside.data(), kAlignment,
+                       offset - head_block + head.size()};
+  if (!tail.empty()) pieces[count++] = {last_whole, tail_beside.data(), kAlignment, tail.size()};
+  if (!whole.empty()) pieces[count++] = {first_whole, whole.data(), whole.size(), whole.size()};
   IoRing* const ring = rings_ == Rings::kNone ? nullptr : RingOfThread();
-  if (ring != nullptr && Batch(fd_.get(), *ring, offset, out).Run()) return {};
-  // What a ring could not read is read once more, by calls whose errors are known.
-  while (!out.empty()) {
-    const ssize_t got = pread(fd_.get(), out.data(), std::min<size_t>(out.size(), 4 * kBlockBytes),
-                              static_cast<off_t>(offset));
+  if (ring == nullptr || !Batch(fd_.get(), *ring).Run(std::span(pieces).first(count))) {
+    // What a ring could not read is read once more, by calls whose errors are known.
+    if (!head.empty())
+      MIRAGE_TRY(ReadBlocks(head_block, head_beside, offset - head_block + head.size()));
+    if (!tail.empty()) MIRAGE_TRY(ReadBlocks(last_whole, tail_beside, tail.size()));
+    MIRAGE_TRY(ReadBlocks(first_whole, whole, whole.size()));
+  }
+  if (!head.empty())
+    std::memcpy(head.data(), head_beside.data() + (offset - head_block), head.size());
+  if (!tail.empty()) std::memcpy(tail.data(), tail_beside.data(), tail.size());
+  return {};
+}
+
+// One after the other. At least `least` bytes; the file may end after them.
+Status DirectReader::ReadBlocks(uint64_t offset, std::span<std::byte> out, uint64_t least) const {
+  for (uint64_t done = 0; done < least;) {
+    const std::span<std::byte> rest = out.subspan(done);
+    const ssize_t got =
+        pread(fd_.get(), rest.data(), std::min<size_t>(rest.size(), 4 * kBlockBytes),
+              static_cast<off_t>(offset + done));
     if (got < 0 && TryAgain(errno)) continue;
-    if (got < 0) return Fail(ErrorOf(errno, offset));
-    if (got == 0 || static_cast<uint64_t>(got) % kAlignment != 0) return Fail(ErrorOf(0, offset));
-    out = out.subspan(static_cast<size_t>(got));
-    offset += static_cast<uint64_t>(got);
+    if (got < 0) return Fail(ErrorOf(errno, offset + done));
+    done += static_cast<uint64_t>(got);
+    if (done < least && (got == 0 || static_cast<uint64_t>(got) % kAlignment != 0))
+      return Fail(ErrorOf(0, offset + done));
   }
   return {};
 }

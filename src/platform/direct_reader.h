@@ -44,8 +44,7 @@ class DirectReader {
 
   DirectReader(Descriptor fd, std::string name, Rings rings)
       : fd_(std::move(fd)), name_(std::move(name)), rings_(rings) {}
-  [[nodiscard]] Status ReadBlocks(uint64_t offset, std::span<std::byte> out) const;
-  [[nodiscard]] Status ReadPart(uint64_t block, uint64_t from, std::span<std::byte> out) const;
+  [[nodiscard]] Status ReadBlocks(uint64_t offset, std::span<std::byte> out, uint64_t least) const;
   [[nodiscard]] Error ErrorOf(int error, uint64_t offset) const;
 
   const Descriptor fd_;

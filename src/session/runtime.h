@@ -40,7 +40,7 @@ struct RuntimeOptions {
 
 class Runtime {
  public:
-  static constexpr int kTransferWorkers = 1;  // threads that fill regions
+  static constexpr int kTransferWorkers = 2;  // threads that fill regions
 
   // Fails with kInvalidArgument naming the option.
   [[nodiscard]] static Result<std::shared_ptr<Runtime>> Create(RuntimeOptions options);

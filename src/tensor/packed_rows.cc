@@ -67,26 +67,78 @@ const Layout* FindLayout(DType dtype) {
   return nullptr;
 }
 
-// Bit 4k + i to bit 8i + k, and back.
-uint32_t TransposeBits(uint32_t bits) {
-  uint32_t out = 0;
-  for (int k = 0; k < 8; ++k)
-    for (int i = 0; i < 4; ++i) out |= (bits >> (4 * k + i) & 1u) << (8 * i + k);
-  return out;
+// Changes places: bits in `mask` with those `distance` above.
+constexpr uint32_t Swap(uint32_t bits, uint32_t mask, int distance) {
+  const uint32_t differ = (bits ^ (bits >> distance)) & mask;
+  return bits ^ differ ^ (differ << distance);
 }
-uint32_t UntransposeBits(uint32_t bits) {
-  uint32_t out = 0;
-  for (int k = 0; k < 8; ++k)
-    for (int i = 0; i < 4; ++i) out |= (bits >> (8 * i + k) & 1u) << (4 * k + i);
-  return out;
+// Bits of even places to the low half, the others to the high half, and back (H. S. Warren,
+// Hacker's Delight, 2nd edition, section 7-2).
+constexpr uint32_t Unshuffle(uint32_t bits) {
+  bits = Swap(Swap(bits, 0x22222222, 1), 0x0C0C0C0C, 2);
+  return Swap(Swap(bits, 0x00F000F0, 4), 0x0000FF00, 8);
+}
+constexpr uint32_t Shuffle(uint32_t bits) {
+  bits = Swap(Swap(bits, 0x0000FF00, 8), 0x00F000F0, 4);
+  return Swap(Swap(bits, 0x0C0C0C0C, 2), 0x22222222, 1);
 }
 
+// Bit 4k + i to bit 8i + k, and back: the place's five bits turn by two.
+constexpr uint32_t TransposeBits(uint32_t bits) { return Unshuffle(Unshuffle(bits)); }
+constexpr uint32_t UntransposeBits(uint32_t bits) { return Shuffle(Shuffle(bits)); }
+
+constexpr bool BitsGoWhereTheyBelong() {
+  for (int k = 0; k < 8; ++k)
+    for (int i = 0; i < 4; ++i)
+      if (TransposeBits(1u << (4 * k + i)) != 1u << (8 * i + k) ||
+          UntransposeBits(1u << (8 * i + k)) != 1u << (4 * k + i))
+        return false;
+  return true;
+}
+static_assert(BitsGoWhereTheyBelong());
+
 enum class Direction { kPack, kUnpack };
+
+// Four units of 4 bytes: a vector that every target has in a register.
+using Quad = uint32_t __attribute__((vector_size(16)));
+
+// Row i of four becomes column i.
+void Transpose(Quad (&quads)[4]) {
+  const Quad low01 = __builtin_shufflevector(quads[0], quads[1], 0, 4, 1, 5);
+  const Quad high01 = __builtin_shufflevector(quads[0], quads[1], 2, 6, 3, 7);
+  const Quad low23 = __builtin_shufflevector(quads[2], quads[3], 0, 4, 1, 5);
+  const Quad high23 = __builtin_shufflevector(quads[2], quads[3], 2, 6, 3, 7);
+  quads[0] = __builtin_shufflevector(low01, low23, 0, 1, 4, 5);
+  quads[1] = __builtin_shufflevector(low01, low23, 2, 3, 6, 7);
+  quads[2] = __builtin_shufflevector(high01, high23, 0, 1, 4, 5);
+  quads[3] = __builtin_shufflevector(high01, high23, 2, 3, 6, 7);
+}
+
+// Four units of 4 bytes of four rows: from rows that are row_bytes apart to units that are 8 rows
+// apart, or back.
+template <Direction kDirection>
+void MoveQuads(std::byte* packed, std::byte* rows, uint64_t row_bytes) {
+  constexpr uint64_t kUnitStride = uint64_t{kRowGroup} * 4;
+  const auto place = [&](bool in_rows, uint64_t i) {
+    return in_rows ? rows + i * row_bytes : packed + i * kUnitStride;
+  };
+  constexpr bool kFromRows = kDirection == Direction::kPack;
+  Quad quads[4];
+  for (uint64_t i = 0; i < 4; ++i) std::memcpy(&quads[i], place(kFromRows, i), sizeof(Quad));
+  Transpose(quads);
+  for (uint64_t i = 0; i < 4; ++i) std::memcpy(place(!kFromRows, i), &quads[i], sizeof(Quad));
+}
 
 // Moves the units of one field between a group's block and its 8 row blocks, row_bytes apart.
 template <Direction kDirection, int kUnit>
 void MoveUnits(int count, std::byte* packed, std::byte* rows, uint64_t row_bytes) {
-  for (int unit = 0; unit < count; ++unit) {
+  int unit = 0;
+  for (; kUnit == 4 && unit + 4 <= count; unit += 4)
+    for (uint64_t row = 0; row < kRowGroup; row += 4)
+      MoveQuads<kDirection>(packed + (static_cast<uint64_t>(unit) * kRowGroup + row) * kUnit,
+                            rows + row * row_bytes + static_cast<uint64_t>(unit) * kUnit,
+                            row_bytes);
+  for (; unit < count; ++unit) {
     for (int row = 0; row < kRowGroup; ++row) {
       std::byte* plain = rows + static_cast<uint64_t>(row) * row_bytes + unit * kUnit;
       std::byte* mixed = packed + (unit * kRowGroup + row) * kUnit;
