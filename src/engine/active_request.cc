@@ -275,7 +275,9 @@ Status ActiveRequest::CheckCanFit(uint64_t lendable) const {
 
 Status ActiveRequest::CheckWillFit(uint64_t lendable) const {
   const int64_t tokens = sequence().length() + static_cast<int64_t>(options_.prompt.size());
-  return tokens < sequence().context_limit() ? CheckFits(tokens, lendable) : Status();
+  // What else is wrong is said by Begin.
+  if (sequence().busy() || tokens >= sequence().context_limit()) return {};
+  return CheckFits(tokens, lendable);
 }
 
 Status ActiveRequest::CheckFits(int64_t tokens, uint64_t lendable) const {

@@ -137,21 +137,31 @@ void RegionStore::Impl::GiveUpPlace(RegionIndex index) {
 
 Status RegionStore::Impl::Lend(std::span<const RegionIndex> regions) {
   for (const RegionIndex index : regions) MIRAGE_TRY(CheckLendable(index));
-  std::vector<RegionIndex> given;
+  std::vector<std::pair<RegionIndex, RegionState>> given;
   given.reserve(regions.size());
   const uint64_t used = arena_.ledger().Snapshot().used;
   for (const RegionIndex index : regions) {
     if (regions_[index].state == RegionState::kLent) continue;
+    given.emplace_back(index, regions_[index].state);
     GiveUpPlace(index);
-    given.push_back(index);
   }
   // The slots may need what was just freed; where that is too little for them, it goes back.
   if (Status slots = EnsureSlots(used); !slots) {
-    for (const RegionIndex index : given) MIRAGE_TRY(Revive(index, used));
+    for (const auto& [index, state] : given)
+      MIRAGE_TRY(state == RegionState::kMapped ? MapAgain(index, used) : Revive(index, used));
     return slots;
   }
   prefetched_to_ = order_.position();
   Prefetch();
+  return {};
+}
+
+Status RegionStore::Impl::MapAgain(RegionIndex index, uint64_t until) {
+  Region& region = regions_[index];
+  MIRAGE_TRY(arena_.ledger().Take(Owner::kMapped, region.info.bytes,
+                                  RegionName(index, region.info.id), options_.promise, until));
+  region.mapped = source_->Mapped(index);
+  SetState(region, RegionState::kMapped);
   return {};
 }
 

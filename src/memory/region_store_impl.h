@@ -69,6 +69,8 @@ struct RegionStore::Impl {
   Status CheckLendable(RegionIndex index) const;
   void GiveUpPlace(RegionIndex index);
   Status Revive(RegionIndex index, uint64_t until = 0);
+  // LENT, and not long ago mapped, to MAPPED.
+  Status MapAgain(RegionIndex index, uint64_t until);
   uint64_t CostToRevive(RegionIndex index) const;
   Status LeaveMapping(const std::vector<bool>& resident);
   Status Unmap(RegionIndex index, bool resident);

@@ -21,9 +21,9 @@ namespace {
 constexpr uint64_t kBlockBytes = 256 << 10;
 constexpr uint32_t kDepth = 8;
 
-bool TryAgain(int error) { return error == EINTR || error == EAGAIN; }
+constexpr int kMostRetries = 64;  // of the blocks of one stretch
 
-// Made when the thread first reads, and not again where that failed.
+// Made when the thread first reads, and not again where that failed or the kernel took it back.
 struct ThreadRing {
   std::optional<IoRing> ring;
   bool refused = false;
@@ -31,6 +31,10 @@ struct ThreadRing {
 
 IoRing* RingOfThread() {
   thread_local ThreadRing mine;
+  if (mine.ring && mine.ring->broken()) {
+    mine.ring.reset();
+    mine.refused = true;
+  }
   if (!mine.ring && !mine.refused) {
     Result<IoRing> made = IoRing::Create(kDepth);
     mine.refused = !made;
@@ -52,7 +56,7 @@ Result<std::unique_ptr<DirectReader>> DirectReader::Open(int fd, std::string nam
 Error DirectReader::ErrorOf(int error, uint64_t offset) const {
   const std::string what = name_ + ": reading directly at " + std::to_string(offset);
   if (error == 0) return {Code::kUnsupported, what + " gave less than was asked for"};
-  if (error == EINVAL || error == EOPNOTSUPP)
+  if (error == EINVAL || error == EOPNOTSUPP || error == EAGAIN || error == ENOMEM)
     return {Code::kUnsupported, OsError(what, error).message};
   return OsError(what, error);
 }
@@ -106,7 +110,8 @@ class DirectReader::Batch {
     --under_way_;
     const Piece piece = std::exchange(under_way_pieces_[done.tag], {});
     if (done.result < 0) {
-      if (!TryAgain(-done.result)) return false;
+      const bool again = -done.result == EINTR || -done.result == EAGAIN;
+      if (!again || ++retries_ > kMostRetries) return false;
       Queue(piece);
       return true;
     }
@@ -121,6 +126,7 @@ class DirectReader::Batch {
   IoRing& ring_;
   std::array<Piece, kDepth> under_way_pieces_;
   uint32_t under_way_ = 0;
+  int retries_ = 0;
 };
 
 Status DirectReader::ReadAt(uint64_t offset, std::span<std::byte> out) const {
@@ -164,7 +170,7 @@ Status DirectReader::ReadBlocks(uint64_t offset, std::span<std::byte> out, uint6
     const ssize_t got =
         pread(fd_.get(), rest.data(), std::min<size_t>(rest.size(), 4 * kBlockBytes),
               static_cast<off_t>(offset + done));
-    if (got < 0 && TryAgain(errno)) continue;
+    if (got < 0 && errno == EINTR) continue;
     if (got < 0) return Fail(ErrorOf(errno, offset + done));
     done += static_cast<uint64_t>(got);
     if (done < least && (got == 0 || static_cast<uint64_t>(got) % kAlignment != 0))

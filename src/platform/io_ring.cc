@@ -72,7 +72,8 @@ IoRing::IoRing(IoRing&& other) noexcept
       entries_(std::exchange(other.entries_, nullptr)),
       entries_bytes_(other.entries_bytes_),
       at_(other.at_),
-      queued_(other.queued_) {}
+      queued_(other.queued_),
+      broken_(other.broken_) {}
 
 IoRing::~IoRing() {
   if (entries_ != nullptr) munmap(entries_, entries_bytes_);
@@ -117,6 +118,7 @@ std::optional<IoRing::Completion> IoRing::Wait() noexcept {
       if (const std::optional<Completion> there = TakeCompletion()) return there;
       std::this_thread::sleep_for(kPause);
     } else if (errno != EINTR) {
+      broken_ = true;
       return std::nullopt;
     }
   }

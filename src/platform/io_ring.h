@@ -34,6 +34,7 @@ class IoRing {
   // Hands over what is queued and waits for a completion. Nothing when the kernel takes no more
   // calls (a filter of system calls that was installed meanwhile); the ring is of no use then.
   [[nodiscard]] std::optional<Completion> Wait() noexcept;
+  [[nodiscard]] bool broken() const { return broken_; }
   // After Wait failed: waits for the completions of what had been handed over, of `under_way`
   // reads.
   void Abandon(uint32_t under_way) noexcept;
@@ -54,6 +55,7 @@ class IoRing {
   size_t entries_bytes_ = 0;
   Pointers at_{};
   uint32_t queued_ = 0;
+  bool broken_ = false;
 };
 
 }  // namespace mirage::platform

@@ -39,7 +39,7 @@ Result<MachineMemory> ReadMachineMemory(const std::string& root) {
 
 MemoryBudget Guarded(BudgetSource source, uint64_t limit_bytes, std::string origin) {
   const uint64_t guard = std::min(MemoryGuardBytes(limit_bytes), limit_bytes);
-  return {limit_bytes - guard, limit_bytes, guard, source, std::move(origin)};
+  return {limit_bytes - guard, limit_bytes, guard, 0, source, std::move(origin)};
 }
 
 }  // namespace
@@ -58,10 +58,18 @@ Result<MemoryBudget> DetectMemoryBudget(const MemoryBudgetQuery& query) {
   // A group that leaves more than the user gave, or than the machine has, is not what binds.
   if (cgroup && cgroup->room_bytes() <= query.given_bytes.value_or(available))
     return Guarded(BudgetSource::kCgroup, cgroup->room_bytes(), cgroup->folder);
-  if (query.given_bytes)
-    return Guarded(BudgetSource::kGiven, *query.given_bytes, "the given limit");
+  if (query.given_bytes) {
+    MemoryBudget budget = Guarded(BudgetSource::kGiven, *query.given_bytes, "the given limit");
+    const uint64_t room = std::min(available, cgroup ? cgroup->room_bytes() : available);
+    budget.beside_bytes = room - std::min(room, *query.given_bytes);
+    return budget;
+  }
   const uint64_t share = available / 5 * 4;
-  return MemoryBudget{share, available, available - share, BudgetSource::kAvailable,
+  return MemoryBudget{share,
+                      available,
+                      available - share,
+                      available - share,
+                      BudgetSource::kAvailable,
                       "available memory"};
 }
 

@@ -23,9 +23,10 @@ enum class BudgetSource : uint8_t {
 };
 
 struct MemoryBudget {
-  uint64_t bytes = 0;        // what the library may use: the ledger's limit
-  uint64_t limit_bytes = 0;  // what the source leaves before the guard or the share
-  uint64_t guard_bytes = 0;  // limit_bytes less bytes
+  uint64_t bytes = 0;         // what the library may use: the ledger's limit
+  uint64_t limit_bytes = 0;   // what the source leaves before the guard or the share
+  uint64_t guard_bytes = 0;   // limit_bytes less bytes
+  uint64_t beside_bytes = 0;  // that the process may have besides, such as the cache of its files
   BudgetSource source = BudgetSource::kAvailable;
   std::string origin;  // for people: "--memory", a cgroup's folder, "available memory"
 };

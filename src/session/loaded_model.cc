@@ -146,7 +146,10 @@ Status LoadedModel::LoadWeights(const ModelOptions& options) {
   model::LoadOptions load;
   MIRAGE_TRY_ASSIGN(load.plan, MakePlanRequest(options.capacity));
   load.model_number = runtime_->NextModelNumber();
-  load.caching = runtime_->caching();
+  uint64_t file_bytes = 0;
+  for (const std::shared_ptr<const ByteSource>& shard : file_->shards())
+    file_bytes += shard->bytes();
+  load.caching = runtime_->CachingFor(file_bytes);
   load.progress = options.progress;
   // As much as it could use of what nobody needs: what is given up is computed again when it is
   // asked for.

@@ -131,9 +131,7 @@ Status Runtime::SetMemoryLimit(std::optional<uint64_t> bytes) {
   MakeAvailable(0);
   const bool is_share = budget.source == platform::BudgetSource::kAvailable;
   memory_limit_.store(is_share ? budget.bytes : budget.limit_bytes, std::memory_order_relaxed);
-  // The system's cache of files is memory of the group, or what the budget leaves of the machine's.
-  const bool is_given = budget.source == platform::BudgetSource::kGiven;
-  caching_.store(is_given ? Caching::kCached : Caching::kUncached, std::memory_order_relaxed);
+  beside_bytes_.store(budget.beside_bytes, std::memory_order_relaxed);
   return {};
 }
 

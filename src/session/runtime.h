@@ -87,9 +87,12 @@ class Runtime {
   [[nodiscard]] uint64_t memory_limit() const {
     return memory_limit_.load(std::memory_order_relaxed);
   }
-  // How weights that do not fit are read: where the system's cache of files takes of the same
-  // memory, past it.
-  [[nodiscard]] Caching caching() const { return caching_.load(std::memory_order_relaxed); }
+  // How the weights of a file of `bytes` are read when they do not fit: past the system's cache of
+  // files unless there is memory for it beside the limit.
+  [[nodiscard]] Caching CachingFor(uint64_t bytes) const {
+    return beside_bytes_.load(std::memory_order_relaxed) < bytes ? Caching::kUncached
+                                                                 : Caching::kCached;
+  }
   [[nodiscard]] Status SetMemoryLimit(std::optional<uint64_t> bytes);
   // The least limit that leaves `bytes` beside its guard.
   [[nodiscard]] static uint64_t LimitFor(uint64_t bytes);
@@ -112,7 +115,7 @@ class Runtime {
   const SteadyClock clock_;
   memory::Ledger ledger_;
   std::atomic<uint64_t> memory_limit_{0};
-  std::atomic<Caching> caching_{Caching::kCached};
+  std::atomic<uint64_t> beside_bytes_{0};
   std::atomic<uint32_t> models_{0};
   std::atomic<uint64_t> delivered_tokens_{0};
   std::mutex shutdown_mutex_;

@@ -694,6 +694,18 @@ TEST_F(MappedStoreTest, LeavingTheMappingNeverHoldsARegionTwice) {
   }
 }
 
+TEST_F(MappedStoreTest, WhatCannotBackTheSlotsAboveALoweredLimitStaysMapped) {
+  LoadMapped();
+  auto stream = host_.Stream();
+  const uint64_t before = host_.ledger.Snapshot().used;
+  host_.ledger.SetLimit(256 * kKib);
+  ASSERT_LT(regions_[1].bytes, store_->slot_bytes());
+  EXPECT_EQ(store_->Lend(1).error().code, Code::kOutOfMemory);
+  EXPECT_EQ(store_->state(1), RegionState::kMapped);
+  EXPECT_EQ(host_.ledger.Snapshot().used, before);
+  EXPECT_TRUE(HoldsRegion(store_->Acquire(1, *stream)->data(), 1, 1, regions_[1].bytes));
+}
+
 TEST_F(MappedStoreTest, UnderALowerLimitSomeRegionsLeaveTheMappingLent) {
   LoadMapped();
   auto stream = host_.Stream();

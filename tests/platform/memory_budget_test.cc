@@ -82,6 +82,17 @@ TEST(MemoryBudget, AGivenLimitIsUsedWholeLessTheGuard) {
   EXPECT_EQ(machine.Budget(3 * kMib)->bytes, 0u);
 }
 
+TEST(MemoryBudget, SaysWhatIsLeftBeside) {
+  const FakeMachine machine;  // 8 GiB are available
+  EXPECT_EQ(machine.Budget(60 * kMib)->beside_bytes, 8132 * kMib);
+  EXPECT_EQ(machine.Budget(9000 * kMib)->beside_bytes, 0u);
+  EXPECT_EQ(machine.Budget()->beside_bytes, 8192 * kMib - 8192 * kMib / 5 * 4);
+  machine.MountV2("/a");
+  machine.PutNumber("sys/fs/cgroup/a/memory.max", 600 * kMib);
+  EXPECT_EQ(machine.Budget(500 * kMib)->beside_bytes, 100 * kMib);
+  EXPECT_EQ(machine.Budget()->beside_bytes, 0u);
+}
+
 TEST(MemoryBudget, WithoutProcTheKernelIsAsked) {
   const TempFolder nothing;
   const Result<MemoryBudget> budget = DetectMemoryBudget({{}, 0, nothing.path()});
