@@ -3,37 +3,21 @@
 
 #include <algorithm>
 #include <chrono>
-#include <condition_variable>
-#include <list>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <utility>
 
 #include "base/guarded.h"
-#include "engine/active_request.h"
-#include "engine/prefix_trees.h"
+#include "engine/engine_impl.h"
 #include "engine/request_state.h"
 #include "engine/request_trace.h"
-#include "engine/step_plan.h"
-#include "engine/text_jobs.h"
-#include "platform/thread.h"
 
 namespace mirage::engine {
 
 namespace {
 
-// Of keys and values, over all layers.
-uint64_t BytesPerToken(const kv::PagePool& pages) {
-  uint64_t bytes = 0;
-  for (const kv::LayerGroup& group : pages.geometry())
-    if (group.kind != kv::CacheKind::kState) bytes += group.bytes_per_page();
-  return std::max<uint64_t>(1, bytes / kernels::kPageTokens);
-}
-
 constexpr int64_t kStarvedPollNs = 2'000'000;
 constexpr int64_t kLongestWaitNs = int64_t{3600} * 1'000'000'000;
-constexpr int64_t kLeastPartOfGrant = 32;
 
 // What a model gives is its file's doing, but for what a caller's adapters make of it.
 Error AboutModel(const ModelRunner& runner, const ActiveRequest& request, Error error) {
@@ -42,103 +26,7 @@ Error AboutModel(const ModelRunner& runner, const ActiveRequest& request, Error 
   return {Code::kInvalidArgument, std::move(error.message) + " with the answer's adapters"};
 }
 
-uint64_t Lacking(const Error& shortage) {
-  return shortage.needed_bytes - std::min(shortage.needed_bytes, shortage.available_bytes);
-}
-
 }  // namespace
-
-struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
-  using Active = std::list<std::unique_ptr<ActiveRequest>>;
-
-  Impl(const Clock& engine_clock, EngineOptions engine_options)
-      : clock(engine_clock), options(engine_options) {}
-
-  // Any thread.
-  [[nodiscard]] Status Enqueue(Active& request);
-  [[nodiscard]] Status Enqueue(TextJobs::Calls& call);
-  [[nodiscard]] Status StartThread();  // under mutex
-  void Wake();
-  void Remember(const std::shared_ptr<Sequence>& sequence);
-  void Stop();
-
-  // Engine thread.
-  void Run();
-  // One round: take in what came, end what is over, make a step. False when there was nothing to
-  // do.
-  bool Round();
-  void TakeIn();
-  void EndFinished();
-  void WaitForWork();
-  bool StepOf(ModelRunner& runner);
-  [[nodiscard]] std::vector<ActiveRequest*> Candidates(const ModelRunner& runner);
-  void GuessWithModels(ModelRunner& runner, const std::vector<ActiveRequest*>& candidates);
-  [[nodiscard]] std::vector<Grant> PlanAndReserve(ModelRunner& runner,
-                                                  std::vector<ActiveRequest*>* candidates);
-  [[nodiscard]] bool MayGoOn(const ActiveRequest& request) const;
-  [[nodiscard]] StepLimits Limits(ModelRunner& runner) const;
-  [[nodiscard]] std::vector<Grant> Reserve(const std::vector<ActiveRequest*>& candidates,
-                                           std::vector<Grant> grants,
-                                           std::vector<size_t>* left_out);
-  [[nodiscard]] Status ReserveOne(ActiveRequest& request, Grant* grant,
-                                  const std::vector<ActiveRequest*>& kept);
-  void ReserveGuesses(const std::vector<ActiveRequest*>& candidates, std::vector<Grant>* grants);
-  [[nodiscard]] bool EvictFor(const kv::PagePool& pages, uint64_t bytes);
-  [[nodiscard]] bool LendFor(const ActiveRequest* request, uint64_t bytes,
-                             const ActiveRequest* victim, const std::vector<ActiveRequest*>& kept);
-  [[nodiscard]] int64_t StepsUntilSomebodyEnds() const;
-  [[nodiscard]] uint64_t LendableBytes() const;
-  [[nodiscard]] bool ComeHome();
-  [[nodiscard]] bool MakeRoomFor(ActiveRequest* request, const kv::PagePool& pages, uint64_t bytes,
-                                 const std::vector<ActiveRequest*>& kept);
-  [[nodiscard]] bool AnyoneElseHoldsPages(const ActiveRequest* request, const TextJob* job,
-                                          const kv::PagePool& pages) const;
-  [[nodiscard]] Status Execute(ModelRunner& runner, const std::vector<ActiveRequest*>& candidates,
-                               const std::vector<Grant>& grants);
-  [[nodiscard]] bool MostlyForNobody(const std::vector<ActiveRequest*>& candidates,
-                                     const std::vector<Grant>& grants) const;
-  void FailStep(const std::vector<ActiveRequest*>& candidates, const std::vector<Grant>& grants,
-                const Error& error);
-  void SampleAndCommit(ModelRunner& runner, const std::vector<ActiveRequest*>& candidates,
-                       const std::vector<Grant>& grants);
-  void CountStep(const std::vector<ActiveRequest*>& candidates, const std::vector<Grant>& grants);
-  [[nodiscard]] Status SampleGuesses(ModelRunner& runner, ActiveRequest& request,
-                                     const Grant& grant, int32_t first_row);
-  bool ReadTexts();
-  void EndRequest(ActiveRequest& request, Finish finish, Error error) noexcept;
-  void EndEverything(Finish finish, const Error& error) noexcept;
-  [[nodiscard]] Status CheckInvariants() const;
-
-  const Clock& clock;
-  const EngineOptions options;
-
-  mutable std::mutex mutex;
-  std::condition_variable work;
-  bool woken = false;
-  bool closed = false;
-  Active arrived;
-  TextJobs::Calls arrived_texts;
-  std::list<std::weak_ptr<Sequence>> sequences;  // least recently used first
-  PrefixTrees prefixes;                          // has a lock of its own
-  Trace trace;                                   // as this
-  uint64_t submitted = 0;                        // requests so far
-  EngineStats stats;
-  platform::Thread thread;
-  std::mutex join_mutex;
-
-  // Engine thread only.
-  Active active;  // by priority, then in order of arrival: those before may take pages from those
-                  // after
-  TextJobs texts{clock, trace};
-  const ModelRunner* last_runner = nullptr;
-  uint64_t step_number = 0;
-  sample::Workspace workspace;
-  std::vector<float> draft_row;  // of a model's vocabulary
-  bool starved = false;          // somebody waits for pages that a thread outside may give back
-  bool weights_lent = false;     // since all were last at home
-  uint64_t lent_at_step = 0;
-  int64_t calm_steps = 0;  // since pages last ran out
-};
 
 Engine::Engine(const Clock& clock, EngineOptions options)
     : impl_(std::make_shared<Impl>(clock, options)) {}
@@ -489,29 +377,6 @@ std::vector<Grant> Engine::Impl::PlanAndReserve(ModelRunner& runner,
   }
 }
 
-// A preempted request starts again only when all it lost fits beside a page more for everybody
-// older: else it would be thrown out again before it has caught up.
-bool Engine::Impl::MayGoOn(const ActiveRequest& request) const {
-  if (!request.recomputing()) return true;
-  uint64_t needed = 0;
-  bool alone = true;
-  for (const auto& other : active) {
-    if (other.get() == &request) break;
-    if (other->cache().length() == 0 || other->paused()) continue;  // a paused one gives room
-    alone = false;
-    for (const kv::LayerGroup& group : other->runner().pages().geometry())
-      needed += group.bytes_per_page();
-  }
-  if (alone) return true;
-  for (const kv::LayerGroup& group : request.runner().pages().geometry())
-    needed += static_cast<uint64_t>(
-                  kv::PagesFor(group, request.pending(), request.pending(), kv::Snapshots::kSkip)) *
-              group.bytes_per_page();
-  const uint64_t available = request.runner().pages().available_bytes();
-  return needed <= available ||
-         needed <= available + prefixes.EvictableBytes(&request.runner().pages());
-}
-
 StepLimits Engine::Impl::Limits(ModelRunner& runner) const {
   StepLimits limits;
   limits.tokens = runner.max_step_tokens();
@@ -520,255 +385,6 @@ StepLimits Engine::Impl::Limits(ModelRunner& runner) const {
   const int64_t learnt = runner.step_cost.TokensIn(options.target_step_ns);
   limits.prompt_tokens = std::max(kLeastPromptTokens, learnt > 0 ? learnt : limits.tokens / 4);
   return limits;
-}
-
-// Backs the pages of the grants, oldest request first. Whoever finds no room is left out of this
-// step, and ended with the error when there is nobody else who could give room.
-std::vector<Grant> Engine::Impl::Reserve(const std::vector<ActiveRequest*>& candidates,
-                                         std::vector<Grant> grants, std::vector<size_t>* left_out) {
-  std::sort(grants.begin(), grants.end(),
-            [](const Grant& a, const Grant& b) { return a.candidate < b.candidate; });
-  std::vector<Grant> granted;
-  std::vector<ActiveRequest*> kept;
-  for (Grant grant : grants) {
-    ActiveRequest& request = *candidates[grant.candidate];
-    if (request.recomputing() && request.cache().length() == 0 && !MayGoOn(request)) {
-      left_out->push_back(grant.candidate);  // preempted just now
-      continue;
-    }
-    const auto reserve = [&] { return ReserveOne(request, &grant, kept); };
-    Status reserved = Guarded(reserve);
-    const bool alone = !reserved && kept.empty() &&
-                       !AnyoneElseHoldsPages(&request, nullptr, request.runner().pages());
-    if (alone) reserved = Guarded(reserve);  // what others let go of meanwhile is there by now
-    if (reserved) {
-      granted.push_back(grant);
-      kept.push_back(&request);
-      continue;
-    }
-    left_out->push_back(grant.candidate);
-    request.state().UpdateStats([](RequestStats& s) { ++s.waits_for_pages; });
-    trace.Add(Instant(request, "waits for pages", clock.NowNs()));
-    starved = true;
-    if (Status fits = request.CheckCanFit(LendableBytes()); !fits)
-      EndRequest(request, Finish::kError, std::move(fits).error());
-    else if (alone)
-      EndRequest(request, Finish::kError, std::move(reserved).error());
-  }
-  return granted;
-}
-
-// Room is made by those who are idle, then paused, then younger; a smaller part of the grant does,
-// too. For what is only kept to go back to nobody gives up more than what is only kept to be found.
-Status Engine::Impl::ReserveOne(ActiveRequest& request, Grant* grant,
-                                const std::vector<ActiveRequest*>& kept) {
-  const kv::PagePool& pages = request.runner().pages();
-  const auto reserve = [&](kv::Snapshots snapshots) {
-    return request.Reserve(grant->tokens, 0, snapshots);
-  };
-  Status reserved = reserve(kv::Snapshots::kTake);
-  while (!reserved && EvictFor(pages, Lacking(reserved.error())))
-    reserved = reserve(kv::Snapshots::kTake);
-  if (!reserved) reserved = reserve(kv::Snapshots::kSkip);
-  while (!reserved && MakeRoomFor(&request, pages, Lacking(reserved.error()), kept))
-    reserved = reserve(kv::Snapshots::kSkip);
-  while (!reserved && grant->tokens > kLeastPartOfGrant) {
-    grant->tokens = std::max(kLeastPartOfGrant, grant->tokens / 2);
-    reserved = reserve(kv::Snapshots::kSkip);
-  }
-  return reserved;
-}
-
-// Of what is left when everybody has room for what is sure: nobody gives room for guesses.
-void Engine::Impl::ReserveGuesses(const std::vector<ActiveRequest*>& candidates,
-                                  std::vector<Grant>* grants) {
-  for (Grant& grant : *grants) {
-    const auto reserve = [&] {
-      return candidates[grant.candidate]->Reserve(grant.tokens, grant.guesses,
-                                                  kv::Snapshots::kTake);
-    };
-    while (grant.guesses > 0 && !Guarded(reserve)) grant.guesses /= 2;
-  }
-}
-
-// Pages that are kept only to be found again; false when there are none.
-bool Engine::Impl::EvictFor(const kv::PagePool& pages, uint64_t bytes) {
-  return prefixes.Evict(&pages, std::max<uint64_t>(1, bytes), clock.NowNs()) > 0;
-}
-
-// Takes pages that are kept only to be found again, or else those with which one request guesses,
-// or those that one keeps to go back to, or else the pages of one other: an idle session's, least
-// recently used first; a paused request's; those of the youngest request that came after `request`.
-// Older running ones keep theirs: so the oldest always gets on, and none takes turns with another
-// at throwing work away. Those in `kept` are in the step already, and those of whose pages `pages`
-// could not use the bytes keep them. request: nullptr for a score, which comes after everybody.
-bool Engine::Impl::MakeRoomFor(ActiveRequest* request, const kv::PagePool& pages, uint64_t bytes,
-                               const std::vector<ActiveRequest*>& kept) {
-  if (EvictFor(pages, bytes)) return true;
-  const auto helps = [&](ModelRunner& runner) { return runner.pages().FreeableFor(&pages) > 0; };
-  for (const auto& other : active)
-    if (other->draft_runner() != nullptr && helps(*other->draft_runner()) && other->GiveUpDraft())
-      return true;
-  if (request != nullptr && request->ForgetTail()) return true;  // no copy to make room for
-  std::vector<std::shared_ptr<Sequence>>
-      idle;  // the last reference may be ours: not to be dropped under the lock
-  {
-    const std::lock_guard lock(mutex);
-    for (const std::weak_ptr<Sequence>& known : sequences)
-      if (std::shared_ptr<Sequence> sequence = known.lock()) idle.push_back(std::move(sequence));
-  }
-  for (const std::shared_ptr<Sequence>& sequence : idle)
-    if (helps(*sequence->runner_) && sequence->DropSnapshots()) return true;
-  for (const auto& other : active)
-    if (helps(other->runner()) && other->DropSnapshots()) return true;
-  for (const std::shared_ptr<Sequence>& sequence : idle)
-    if (helps(*sequence->runner_) && sequence->DropCache()) return true;
-  const auto takeable = [&](const ActiveRequest& other) {
-    return &other != request && other.cache().length() > 0 && helps(other.runner()) &&
-           std::find(kept.begin(), kept.end(), &other) == kept.end();
-  };
-  const ActiveRequest* victim = nullptr;  // whose pages would be taken below
-  bool younger = request != nullptr;
-  for (auto it = active.rbegin(); it != active.rend() && victim == nullptr; ++it) {
-    younger = younger && it->get() != request;
-    if (takeable(**it) && (younger || (*it)->paused())) victim = it->get();
-  }
-  if (LendFor(request, bytes, victim, kept)) return true;
-  for (auto it = active.rbegin(); it != active.rend(); ++it) {
-    if (!takeable(**it) || !(*it)->paused()) continue;
-    trace.Add(Instant(**it, "preempted", clock.NowNs()));
-    (*it)->Preempt();
-    return true;
-  }
-  if (request == nullptr) return false;
-  if (texts.Preempt(pages)) return true;
-  for (auto it = active.rbegin(); it != active.rend() && it->get() != request; ++it) {
-    if (!takeable(**it)) continue;
-    trace.Add(Instant(**it, "preempted", clock.NowNs()));
-    (*it)->Preempt();
-    return true;
-  }
-  return false;
-}
-
-// Weights of models that nobody uses now go first, then the request's own, then those of others.
-// `victim` would have to give up its pages instead.
-bool Engine::Impl::LendFor(const ActiveRequest* request, uint64_t bytes,
-                           const ActiveRequest* victim, const std::vector<ActiveRequest*>& kept) {
-  if (options.policy == ShortagePolicy::kRecompute) return false;
-  if (request != nullptr && !request->CheckCanFit(LendableBytes())) return false;
-  std::vector<std::shared_ptr<ModelRunner>> runners = prefixes.Runners();
-  const auto rank = [&](const std::shared_ptr<ModelRunner>& runner) {
-    const bool used = std::any_of(active.begin(), active.end(), [&](const auto& other) {
-      return &other->runner() == runner.get() || other->draft_runner() == runner.get();
-    });
-    if (!used) return 0;
-    return request != nullptr && &request->runner() == runner.get() ? 1 : 2;
-  };
-  std::stable_sort(runners.begin(), runners.end(),
-                   [&](const auto& a, const auto& b) { return rank(a) < rank(b); });
-  const auto others = std::count_if(active.begin(), active.end(), [&](const auto& other) {
-    return other.get() != request &&
-           (other->cache().length() > 0 ||
-            std::find(kept.begin(), kept.end(), other.get()) != kept.end());
-  });
-  for (const std::shared_ptr<ModelRunner>& runner : runners) {
-    if (runner->lendable_bytes() == 0) continue;
-    ShortageCosts costs;
-    costs.fill_ns = rank(runner) == 0 ? 0 : runner->FillNs(bytes);
-    costs.step_ns = runner->step_cost.PassNs(static_cast<int64_t>(active.size()));
-    costs.token_ns = runner->step_cost.token_ns();
-    // What has lasted is likely to last as long again.
-    const auto lasted = weights_lent ? static_cast<int64_t>(step_number - lent_at_step) : 0;
-    costs.steps = std::max(StepsUntilSomebodyEnds(), lasted);
-    costs.others = others;
-    if (victim != nullptr)
-      costs.victim_tokens =
-          std::clamp<int64_t>(static_cast<int64_t>(bytes / BytesPerToken(victim->runner().pages())),
-                              1, victim->cache().length());
-    if (const ActiveRequest* waits = victim != nullptr ? victim : request) {
-      const int64_t tokens = waits->cache().length() + waits->pending() + waits->most_left();
-      const uint64_t whole = BytesPerToken(waits->runner().pages()) * static_cast<uint64_t>(tokens);
-      costs.waiting_share = std::min(
-          1.0, static_cast<double>(bytes) / static_cast<double>(std::max<uint64_t>(1, whole)));
-    }
-    if (options.policy == ShortagePolicy::kHybrid && !LendingIsCheaper(costs)) continue;
-    const uint64_t freed = runner->LendWeights(bytes);
-    if (freed == 0) continue;
-    calm_steps = 0;
-    if (!weights_lent) lent_at_step = step_number;
-    weights_lent = true;
-    const std::lock_guard lock(mutex);
-    stats.bytes_lent += freed;
-    return true;
-  }
-  return false;
-}
-
-uint64_t Engine::Impl::LendableBytes() const {
-  uint64_t bytes = 0;
-  if (options.policy == ShortagePolicy::kRecompute) return 0;
-  for (const std::shared_ptr<ModelRunner>& runner : prefixes.Runners())
-    bytes += runner->lendable_bytes();
-  return bytes;
-}
-
-// Of requests that end at unlike times, the first of n ends after about 1/(n + 1) of the longest.
-int64_t Engine::Impl::StepsUntilSomebodyEnds() const {
-  int64_t longest = 0;
-  int64_t count = 0;
-  for (const auto& request : active) {
-    longest = std::max(longest, request->most_left());
-    ++count;
-  }
-  return longest / (count + 1) + 1;
-}
-
-// Brings lent weights home, a region at a time, once there has been room for a while or nobody
-// computes. Pages that are only kept to be found again give way to them: weights are read in every
-// pass.
-bool Engine::Impl::ComeHome() {
-  constexpr int64_t kCalmSteps = 16;
-  if (!weights_lent) return false;
-  if (starved) calm_steps = 0;
-  if (!active.empty() && ++calm_steps < kCalmSteps) return false;
-  uint64_t spare = 0;  // two pages more for everybody, so that what comes home stays there
-  for (const auto& request : active)
-    for (const kv::LayerGroup& group : request->runner().pages().geometry())
-      spare += 2 * group.bytes_per_page();
-  weights_lent = false;
-  for (const std::shared_ptr<ModelRunner>& runner : prefixes.Runners()) {
-    const uint64_t lent = runner->lent_bytes();
-    if (lent == 0) continue;
-    weights_lent = true;
-    bool revived = runner->ReviveWeights(spare);
-    if (!revived && EvictFor(runner->pages(), lent)) revived = runner->ReviveWeights(spare);
-    if (!revived) continue;
-    const std::lock_guard lock(mutex);
-    ++stats.revivals;
-    return true;
-  }
-  return false;
-}
-
-// Also one out of sight: a sequence that another thread is just letting go of, or copies.
-bool Engine::Impl::AnyoneElseHoldsPages(const ActiveRequest* request, const TextJob* job,
-                                        const kv::PagePool& pages) const {
-  const bool requests = std::any_of(active.begin(), active.end(), [&](const auto& other) {
-    return other.get() != request && other->cache().length() > 0 &&
-           other->runner().pages().FreeableFor(&pages) > 0;
-  });
-  const bool jobs = texts.HoldPagesFor(pages, job);
-  if (requests || jobs) return true;
-  kv::HoldCounts counts(pages.geometry().size());
-  request != nullptr ? request->cache().CountHolds(&counts) : texts.CountHoldsOf(*job, &counts);
-  uint64_t own = 0;
-  for (const auto& group : counts) own += group.size();
-  for (const std::shared_ptr<ModelRunner>& runner : prefixes.Runners())
-    if (runner->pages().FreeableFor(&pages) > 0 &&
-        runner->pages().Stats().pages_held > (&runner->pages() == &pages ? own : 0))
-      return true;
-  return false;
 }
 
 Status Engine::Impl::Execute(ModelRunner& runner, const std::vector<ActiveRequest*>& candidates,

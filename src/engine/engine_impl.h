@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Engine::Impl: what the engine's files share. engine.cc has the calls, the thread and its steps;
+// room.cc who gets pages, and who gives them up.
+
+#include <condition_variable>
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "engine/active_request.h"
+#include "engine/engine.h"
+#include "engine/prefix_trees.h"
+#include "engine/step_plan.h"
+#include "engine/text_jobs.h"
+#include "platform/thread.h"
+
+namespace mirage::engine {
+
+struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
+  using Active = std::list<std::unique_ptr<ActiveRequest>>;
+
+  Impl(const Clock& engine_clock, EngineOptions engine_options)
+      : clock(engine_clock), options(engine_options) {}
+
+  // Any thread.
+  [[nodiscard]] Status Enqueue(Active& request);
+  [[nodiscard]] Status Enqueue(TextJobs::Calls& call);
+  [[nodiscard]] Status StartThread();  // under mutex
+  void Wake();
+  void Remember(const std::shared_ptr<Sequence>& sequence);
+  void Stop();
+
+  // Engine thread.
+  void Run();
+  // One round: take in what came, end what is over, make a step. False when there was nothing to
+  // do.
+  bool Round();
+  void TakeIn();
+  void EndFinished();
+  void WaitForWork();
+  bool StepOf(ModelRunner& runner);
+  [[nodiscard]] std::vector<ActiveRequest*> Candidates(const ModelRunner& runner);
+  void GuessWithModels(ModelRunner& runner, const std::vector<ActiveRequest*>& candidates);
+  [[nodiscard]] std::vector<Grant> PlanAndReserve(ModelRunner& runner,
+                                                  std::vector<ActiveRequest*>* candidates);
+  [[nodiscard]] bool MayGoOn(const ActiveRequest& request) const;
+  [[nodiscard]] StepLimits Limits(ModelRunner& runner) const;
+  [[nodiscard]] std::vector<Grant> Reserve(const std::vector<ActiveRequest*>& candidates,
+                                           std::vector<Grant> grants,
+                                           std::vector<size_t>* left_out);
+  [[nodiscard]] Status ReserveOne(ActiveRequest& request, Grant* grant,
+                                  const std::vector<ActiveRequest*>& kept);
+  void ReserveGuesses(const std::vector<ActiveRequest*>& candidates, std::vector<Grant>* grants);
+  [[nodiscard]] bool EvictFor(const kv::PagePool& pages, uint64_t bytes);
+  [[nodiscard]] bool LendFor(const ActiveRequest* request, uint64_t bytes,
+                             const ActiveRequest* victim, const std::vector<ActiveRequest*>& kept);
+  [[nodiscard]] int64_t StepsUntilSomebodyEnds() const;
+  [[nodiscard]] uint64_t LendableBytes() const;
+  [[nodiscard]] bool ComeHome();
+  [[nodiscard]] bool MakeRoomFor(ActiveRequest* request, const kv::PagePool& pages, uint64_t bytes,
+                                 const std::vector<ActiveRequest*>& kept);
+  [[nodiscard]] bool AnyoneElseHoldsPages(const ActiveRequest* request, const TextJob* job,
+                                          const kv::PagePool& pages) const;
+  [[nodiscard]] Status Execute(ModelRunner& runner, const std::vector<ActiveRequest*>& candidates,
+                               const std::vector<Grant>& grants);
+  [[nodiscard]] bool MostlyForNobody(const std::vector<ActiveRequest*>& candidates,
+                                     const std::vector<Grant>& grants) const;
+  void FailStep(const std::vector<ActiveRequest*>& candidates, const std::vector<Grant>& grants,
+                const Error& error);
+  void SampleAndCommit(ModelRunner& runner, const std::vector<ActiveRequest*>& candidates,
+                       const std::vector<Grant>& grants);
+  void CountStep(const std::vector<ActiveRequest*>& candidates, const std::vector<Grant>& grants);
+  [[nodiscard]] Status SampleGuesses(ModelRunner& runner, ActiveRequest& request,
+                                     const Grant& grant, int32_t first_row);
+  bool ReadTexts();
+  void EndRequest(ActiveRequest& request, Finish finish, Error error) noexcept;
+  void EndEverything(Finish finish, const Error& error) noexcept;
+  [[nodiscard]] Status CheckInvariants() const;
+
+  const Clock& clock;
+  const EngineOptions options;
+
+  mutable std::mutex mutex;
+  std::condition_variable work;
+  bool woken = false;
+  bool closed = false;
+  Active arrived;
+  TextJobs::Calls arrived_texts;
+  std::list<std::weak_ptr<Sequence>> sequences;  // least recently used first
+  PrefixTrees prefixes;                          // has a lock of its own
+  Trace trace;                                   // as this
+  uint64_t submitted = 0;                        // requests so far
+  EngineStats stats;
+  platform::Thread thread;
+  std::mutex join_mutex;
+
+  // Engine thread only.
+  Active active;  // by priority, then in order of arrival: those before may take pages from those
+                  // after
+  TextJobs texts{clock, trace};
+  const ModelRunner* last_runner = nullptr;
+  uint64_t step_number = 0;
+  sample::Workspace workspace;
+  std::vector<float> draft_row;  // of a model's vocabulary
+  bool starved = false;          // somebody waits for pages that a thread outside may give back
+  bool weights_lent = false;     // since all were last at home
+  uint64_t lent_at_step = 0;
+  int64_t calm_steps = 0;  // since pages last ran out
+};
+
+}  // namespace mirage::engine
