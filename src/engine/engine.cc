@@ -188,12 +188,11 @@ void Engine::Impl::Stop() {
 // --------------------------------------------------------------------------------------------------
 
 void Engine::Impl::Run() {
-  while (true) {
-    {
-      const std::lock_guard lock(mutex);
-      if (closed) break;
-    }
+  bool open = true;
+  while (open) {
     const Status status = Guarded([&]() -> Status {
+      open = TakeIn();
+      if (!open) return {};
       const bool worked = Round();
       const bool revived = ComeHome();
       if (options.check_invariants) MIRAGE_TRY(CheckInvariants());
@@ -206,7 +205,6 @@ void Engine::Impl::Run() {
 }
 
 bool Engine::Impl::Round() {
-  TakeIn();
   EndFinished();
   starved = false;
 
@@ -228,7 +226,7 @@ bool Engine::Impl::Round() {
   return ReadTexts() || worked;
 }
 
-void Engine::Impl::TakeIn() {
+bool Engine::Impl::TakeIn() {
   const std::lock_guard lock(mutex);
   woken = false;
   while (!arrived.empty()) {
@@ -240,6 +238,7 @@ void Engine::Impl::TakeIn() {
     active.splice(place, arrived, arrived.begin());
   }
   texts.Add(arrived_texts);
+  return !closed;
 }
 
 void Engine::Impl::EndFinished() {
@@ -268,8 +267,7 @@ void Engine::Impl::WaitForWork() {
   if (until) wait_ns = std::clamp<int64_t>(*until - clock.NowNs(), 0, kLongestWaitNs);
   if (starved) wait_ns = std::min(wait_ns, kStarvedPollNs);
   std::unique_lock lock(mutex);
-  // TakeIn may have taken a call to stop for one to work.
-  work.wait_for(lock, std::chrono::nanoseconds(wait_ns), [&] { return woken || closed; });
+  work.wait_for(lock, std::chrono::nanoseconds(wait_ns), [&] { return woken; });
 }
 
 bool Engine::Impl::StepOf(ModelRunner& runner) {

@@ -36,10 +36,11 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
 
   // Engine thread.
   void Run();
-  // One round: take in what came, end what is over, make a step. False when there was nothing to
-  // do.
+  // What came since the last time. False when the engine was stopped: looked at together with the
+  // call to wake that this takes away.
+  bool TakeIn();
+  // One round: end what is over, make a step. False when there was nothing to do.
   bool Round();
-  void TakeIn();
   void EndFinished();
   void WaitForWork();
   bool StepOf(ModelRunner& runner);

@@ -286,6 +286,30 @@ TEST(Shutdown, OfAnEngineThatNeverRanIsQuick) {
   engine.Shutdown();
 }
 
+// The engine is woken, and takes in work, at about the moment at which it is stopped: others keep
+// it from its lock, so that the stop comes between its looks at what came.
+TEST(Shutdown, IsSeenByAnEngineThatIsJustTakingInWork) {
+  FakeHost host;
+  const auto model = FakeModel::Make(host);
+  for (int i = 0; i < 400; ++i) {
+    Engine engine(host.clock);
+    RequestOptions options = Greedy(model, Prompt(1, 5), -1);
+    options.queue_capacity = 1;
+    const auto request = MustSubmit(engine, std::move(options));
+    std::atomic<bool> over{false};
+    std::vector<std::thread> others;
+    for (int n = 0; n < 2; ++n)
+      others.emplace_back([&] {
+        while (!over) static_cast<void>(engine.Stats());
+      });
+    ASSERT_TRUE(request->Next(kHang));  // wakes it
+    std::this_thread::sleep_for(std::chrono::microseconds(i % 150));
+    engine.Shutdown();  // would wait for an hour
+    over = true;
+    for (std::thread& other : others) other.join();
+  }
+}
+
 TEST(Shutdown, EndsAScoringCall) {
   FakeHost host;
   Gate gate;
