@@ -33,6 +33,10 @@ template <typename To, typename From>
   return out;
 }
 
+// Stands for any number of bytes no machine has, low enough that a few of them add up without
+// wrapping.
+inline constexpr uint64_t kTooManyBytes = uint64_t{1} << 58;
+
 // Rounds up to a multiple of a power of two. The caller has checked that it cannot wrap.
 [[nodiscard]] constexpr uint64_t RoundUp(uint64_t value, uint64_t alignment) {
   return (value + alignment - 1) & ~(alignment - 1);

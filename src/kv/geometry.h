@@ -66,6 +66,17 @@ struct LayerGroup {
 
 using Geometry = std::vector<LayerGroup>;
 
+// What the arena backs for so many pages of each of the group's layers, in whole chunks per layer;
+// at most kTooManyBytes.
+[[nodiscard]] inline uint64_t BackedBytes(const LayerGroup& group, uint64_t pages,
+                                          uint64_t chunk_bytes) {
+  const uint64_t of_layer =
+      std::min(CheckedMul(pages, group.page_bytes()).value_or(kTooManyBytes), kTooManyBytes);
+  return std::min(CheckedMul<uint64_t>(RoundUp(of_layer, chunk_bytes), group.layers.size())
+                      .value_or(kTooManyBytes),
+                  kTooManyBytes);
+}
+
 // Whether a sequence whose newest border of a page is border `newest` keeps the state at `border`
 // (after 32 * border tokens), when it keeps `most`: the newest one and, for k = 0, 1, ..., the last
 // but one that is a multiple of 2^k. So one that goes back by d borders, within the reach of

@@ -7,7 +7,6 @@
 #include <limits>
 #include <string>
 
-#include "base/checked.h"
 #include "base/guarded.h"
 
 namespace mirage::kv {
@@ -131,10 +130,9 @@ uint64_t PagePool::most_bytes() const {
 
 uint64_t PagePool::LeastBytesFor(int64_t tokens) const {
   uint64_t bytes = 0;
-  for (const LayerGroup& group : geometry_) {
-    const auto pages = static_cast<uint64_t>(LeastPagesFor(group, tokens));
-    bytes += RoundUp(pages * group.page_bytes(), arena_.chunk_bytes()) * group.layers.size();
-  }
+  for (const LayerGroup& group : geometry_)
+    bytes += BackedBytes(group, static_cast<uint64_t>(LeastPagesFor(group, tokens)),
+                         arena_.chunk_bytes());
   return bytes;
 }
 

@@ -24,9 +24,6 @@ constexpr int64_t kLeastContext = 512;
 constexpr int64_t kMostContext = int64_t{1} << 30;
 constexpr int64_t kMostSequences = 1 << 16;
 constexpr int64_t kMostAdapterBytes = int64_t{1} << 50;
-// Stands for any number of bytes no machine has, low enough that a few of them add up without
-// wrapping.
-constexpr uint64_t kTooManyBytes = uint64_t{1} << 58;
 // A layer's vectors and one run of a matrix are leased at once.
 constexpr int kLiveLeases = 2;
 
@@ -253,11 +250,7 @@ uint64_t KvBytes(const kv::Geometry& geometry, int64_t tokens, int64_t step, int
   uint64_t total = 0;
   for (const kv::LayerGroup& group : geometry) {
     const auto pages = static_cast<uint64_t>(kv::PagesFor(group, tokens, step) * sequences);
-    const uint64_t of_layer =
-        CheckedMul<uint64_t>(pages, group.page_bytes()).value_or(kTooManyBytes);
-    const uint64_t rounded = RoundUp(std::min(of_layer, kTooManyBytes), chunk_bytes);
-    total += CheckedMul<uint64_t>(rounded, group.layers.size()).value_or(kTooManyBytes);
-    total = std::min(total, kTooManyBytes);
+    total = std::min(total + kv::BackedBytes(group, pages, chunk_bytes), kTooManyBytes);
   }
   return total;
 }

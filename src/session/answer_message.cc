@@ -9,6 +9,17 @@
 #include "text/unicode.h"
 
 namespace mirage::session {
+namespace {
+
+std::string_view WithoutEnd(std::string_view text, std::span<const std::string_view> ends) {
+  const std::string_view trimmed = text.substr(0, text.find_last_not_of(" \n") + 1);
+  for (const std::string_view end : ends)
+    if (!end.empty() && trimmed.ends_with(end))
+      return trimmed.substr(0, trimmed.size() - end.size());
+  return text;
+}
+
+}  // namespace
 
 void AnswerMessage::Add(const text::AnswerPiece& piece) {
   switch (piece.kind) {
@@ -46,18 +57,6 @@ std::string AnswerMessage::ToJson() const {
   json += '}';
   return json;
 }
-
-namespace {
-
-std::string_view WithoutEnd(std::string_view text, std::span<const std::string_view> ends) {
-  const std::string_view trimmed = text.substr(0, text.find_last_not_of(" \n") + 1);
-  for (const std::string_view end : ends)
-    if (!end.empty() && trimmed.ends_with(end))
-      return trimmed.substr(0, trimmed.size() - end.size());
-  return text;
-}
-
-}  // namespace
 
 AnswerMessage ReadAnswer(std::string_view text, text::AnswerOptions options,
                          std::span<const std::string_view> ends) {

@@ -28,9 +28,9 @@ struct AnswerMessage {
   [[nodiscard]] std::string ToJson() const;
 };
 
-// All of a text, which nothing has cut short, with its control tokens spelled out: one that ends a
-// turn in that format, or is among `ends`, is no part of it. Bytes of it that are not UTF-8 become
-// U+FFFD.
+// All of a text, which nothing has cut short, with its control tokens spelled out. One of `ends`
+// that it ends with is no part of it; where there are none, one with which the format ends a turn.
+// Bytes that are not UTF-8 become U+FFFD.
 [[nodiscard]] AnswerMessage ReadAnswer(std::string_view text, text::AnswerOptions options,
                                        std::span<const std::string_view> ends = {});
 

@@ -338,6 +338,7 @@ static void bad_options_are_named(void** state) {
       {0, 1, 5, "prompt_logprobs_first is 5"},
       {0, 1, INT64_MAX, "prompt_logprobs_first is"},
       {0, 0, 0, "prompt_logprobs_first is 0"},
+      {0, 0, 2, "prompt_logprobs is 0"},
   };
   size_t i;
   assert_ok(mirage_session_clear(f->session, &last_error));

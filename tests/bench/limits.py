@@ -13,6 +13,7 @@ Prints a Markdown table; --svg draws it.
 import argparse
 import concurrent.futures
 import json
+import math
 import mmap
 import os
 import pathlib
@@ -113,7 +114,6 @@ def weights_read(options, model):
 
 def draw(path, rows, names):
     """Tokens per second over the limit, logarithmic, as SVG."""
-    import math
     width, height, margin = 640, 400, 50
     limits = [row["limit"] for row in rows]
     rates = [row[name] for row in rows for name in names if row[name] > 0]

@@ -48,6 +48,14 @@ void AwaitStreamed(const RegionStore& store, uint64_t bytes) {
 // Time enough for a transfer that should not have begun to begin.
 void GiveItAChance() { std::this_thread::sleep_for(std::chrono::milliseconds(50)); }
 
+void ExpectEachReadable(RegionStore& store, platform::Stream& stream) {
+  for (RegionIndex i = 0; i < store.region_count(); ++i) {
+    Result<Lease> lease = store.Acquire(i, stream);
+    ASSERT_TRUE(lease) << lease.error().message;
+    EXPECT_TRUE(HoldsRegion(lease->data(), 1, i, store.info(i).bytes));
+  }
+}
+
 class StoreTest : public testing::TestWithParam<HostStreams> {
  protected:
   std::unique_ptr<HostStream> Stream() {
@@ -447,11 +455,7 @@ TEST(RegionStore, ALimitLoweredBelowUseIsMetByLending) {
   ASSERT_TRUE(store->Acquire(7, *stream));  // what is backed stays usable
   for (RegionIndex i = 0; host.ledger.over_limit() > 0; ++i) ASSERT_TRUE(store->Lend(i));
   EXPECT_EQ(store->state(2), RegionState::kLent);
-  for (RegionIndex i = 0; i < 8; ++i) {
-    Result<Lease> lease = store->Acquire(i, *stream);
-    ASSERT_TRUE(lease);
-    EXPECT_TRUE(HoldsRegion(lease->data(), 1, i, regions[i].bytes));
-  }
+  ExpectEachReadable(*store, *stream);
 }
 
 // Far above a lowered limit nothing of what is given back is available to anybody.
@@ -469,12 +473,7 @@ TEST(RegionStore, TheFirstOnesLentAboveALoweredLimitBackTheSlotsOrStay) {
   EXPECT_EQ(host.ledger.Snapshot().used, used);
   ASSERT_TRUE(store->Lend(std::vector<RegionIndex>{0, 2, 4, 6}));
   EXPECT_EQ(host.ledger.Snapshot().used, used - 4 * regions[0].bytes + store->slot_bytes());
-  auto stream = host.Stream();
-  for (RegionIndex i = 0; i < 8; ++i) {
-    Result<Lease> lease = store->Acquire(i, *stream);
-    ASSERT_TRUE(lease);
-    EXPECT_TRUE(HoldsRegion(lease->data(), 1, i, regions[i].bytes));
-  }
+  ExpectEachReadable(*store, *host.Stream());
 }
 
 TEST(RegionStore, LentBytesServeAnotherOwner) {
