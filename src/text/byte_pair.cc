@@ -98,7 +98,8 @@ void BytePairModel::Merge(std::string_view piece, SymbolMerger* merger,
   merger->Clear(piece.size());
   for (size_t at = 0; at < piece.size();) {
     const size_t bytes = traits.space_mark ? Utf8Length(piece[at]) : 1;
-    const int32_t id = tokens_.Find(piece.substr(at, bytes));
+    const int32_t id = bytes == 1 ? of_byte_[static_cast<unsigned char>(piece[at])]
+                                  : tokens_.Find(piece.substr(at, bytes));
     // A byte that will be left out is left out now: its neighbours may join.
     if (id != kNoToken || bytes > 1 || unknown_ != kNoToken || !IsLeftOut(piece[at]))
       merger->Add(at, bytes, id);

@@ -6,6 +6,7 @@
 // Covers GPT-2's byte-level vocabularies, where a symbol starts as a byte, and those with space
 // marks, where it starts as a code point and falls back to byte tokens.
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -61,6 +62,10 @@ class BytePairModel final : public SubwordModel {
         merges_(std::move(merges)),
         unknown_(unknown) {
     if (pre_tokenizer_.traits().space_mark) seams_.emplace(tokens);
+    for (size_t byte = 0; byte < of_byte_.size(); ++byte) {
+      const auto text = static_cast<char>(byte);
+      of_byte_[byte] = tokens.Find({&text, 1});
+    }
   }
 
   [[nodiscard]] Status Encode(std::string_view text, bool after_special,
@@ -78,6 +83,7 @@ class BytePairModel final : public SubwordModel {
   PreTokenizer pre_tokenizer_;
   MergeTable merges_;
   int32_t unknown_;
+  std::array<int32_t, 256> of_byte_{};  // the token of a text of one byte, or kNoToken
   std::optional<Seams> seams_;
 };
 
