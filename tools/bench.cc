@@ -6,6 +6,7 @@
 // Prompts are computed once untimed and then several times; the mean is reported. Decoding starts
 // after a prompt of 16 tokens per sequence and one untimed pass; the rate of a batch is that of all
 // its sequences together. Tokens that would end an answer do not, unless --no-ignore-eos is given.
+// The memory's bandwidth is null where too little is left to measure it.
 
 #define FMT_HEADER_ONLY
 #include <fmt/format.h>
