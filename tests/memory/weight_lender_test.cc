@@ -77,7 +77,8 @@ TEST_F(WeightLenderTest, NothingComesHomeIntoWhatIsToStayFree) {
 }
 
 TEST_F(WeightLenderTest, MoreThanAllIsNotHad) {
-  EXPECT_EQ(lender_.Lend(kRegions * kMib), lender_.lendable_bytes());
+  const uint64_t lendable = lender_.lendable_bytes();  // before: arguments have no order
+  EXPECT_EQ(lender_.Lend(kRegions * kMib), lendable);
   ExpectAllReadable();
   EXPECT_EQ(lender_.Lend(1), 0u);
 }
