@@ -46,25 +46,50 @@ inline void AddBlocks(const Tile& dots, int v, const Scales<V>& scales, const Ac
   }
 }
 
-// Groups side by side are read at several places at once, which the processor's own prefetcher
-// follows badly: asks for the same block of the groups that come next.
+// Asks for the weights that come next, where the processor's own prefetcher follows badly: groups
+// side by side are read at several places at once, and the parts of a block of 256 columns out of
+// order.
 template <class V, class T, int kVectors>
 inline void PrefetchBlocks(const std::byte* w, int64_t group_bytes) {
   constexpr int kGroups = V::kGroups * kVectors;
+  constexpr int kBytes = T::kRowBytes * kRowGroup;
+  constexpr int kAhead = (6144 + kBytes - 1) / kBytes * kBytes;  // of a group read alone
   for (int g = 0; g < kGroups; ++g)
-    for (int byte = 0; byte < T::kRowBytes * kRowGroup; byte += 64)
-      __builtin_prefetch(w + (kGroups + g) * group_bytes + byte, 0, 2);
+    for (int byte = 0; byte < kBytes; byte += 64)
+      __builtin_prefetch(w + (kGroups == 1 ? kAhead : (kGroups + g) * group_bytes) + byte, 0, 2);
+}
+
+// The dots of 32 columns where each half of them has a scale: one half after the other, so that
+// their sums need not be held at once.
+template <class V, class T, int kVectors, class Tile>
+inline void AddHalves(const std::byte* w, int64_t vector_bytes, int64_t group_bytes, int sub,
+                      const Scales<V> (&scales)[kVectors], const ActBlock* x, int64_t x_stride,
+                      Tile& dots) {
+#pragma GCC unroll 2
+  for (int half = 0; half < 2; ++half) {
+    dots.BeginHalf(half, scales);
+#pragma GCC unroll 4
+    for (int k = 0; k < 4; ++k) {
+      typename V::Ints quads[kVectors];
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v)
+        quads[v] = T::template ReadQuad<V>({w + v * vector_bytes, group_bytes}, sub, 4 * half + k);
+      dots.Add(quads, half, k, x, x_stride);
+    }
+    dots.EndHalf(half, scales);
+  }
 }
 
 // kVectors vectors of rows, starting at `group`, by kTokens tokens.
 template <class V, class T, int kVectors, int kTokens>
 void QuantTile(const MatMulPiece& piece, int32_t group, int32_t token) {
+  constexpr bool kHalvesInTurn = T::kHalfScales && V::kHalvesInTurn;
   using Tile = typename V::template DotTile<T, kVectors, kTokens>;
   const std::byte* w = piece.groups + group * piece.group_bytes;
   const int64_t vector_bytes = V::kGroups * piece.group_bytes;
   const ActBlock* x = static_cast<const ActBlock*>(piece.x) + token * piece.x_stride;
   const int64_t x_stride = piece.x_stride;
-  const bool prefetch = token == 0 && V::kGroups * kVectors > 1;
+  const bool prefetch = token == 0 && (V::kGroups * kVectors > 1 || T::kSubBlocks > 1);
 
   typename V::Floats acc[kVectors][kTokens];
 #pragma GCC unroll 4
@@ -73,22 +98,32 @@ void QuantTile(const MatMulPiece& piece, int32_t group, int32_t token) {
     for (int m = 0; m < kTokens; ++m) acc[v][m] = V::Set(0.0f);
 
   for (int32_t left = piece.cols / kBlock; left > 0; left -= T::kSubBlocks) {
+#pragma GCC unroll 8
     for (int sub = 0; sub < T::kSubBlocks; ++sub, ++x) {
       Tile dots(x, x_stride);
-#pragma GCC unroll 4
-      for (int k = 0; k < 4; ++k) {
-        Quads<V> quads[kVectors];
+      Scales<V> scales[kVectors];
+      const auto read_scales = [&] {
 #pragma GCC unroll 4
         for (int v = 0; v < kVectors; ++v)
-          quads[v] = T::template ReadQuads<V>({w + v * vector_bytes, piece.group_bytes}, sub, k);
-        dots.Add(quads, k, x, x_stride);
+          T::template ReadScales<V>({w + v * vector_bytes, piece.group_bytes}, sub, scales[v]);
+      };
+      if constexpr (kHalvesInTurn) {
+        read_scales();
+        AddHalves<V, T, kVectors>(w, vector_bytes, piece.group_bytes, sub, scales, x, x_stride,
+                                  dots);
+      } else {
+#pragma GCC unroll 4
+        for (int k = 0; k < 4; ++k) {
+          Quads<V> quads[kVectors];
+#pragma GCC unroll 4
+          for (int v = 0; v < kVectors; ++v)
+            quads[v] = T::template ReadQuads<V>({w + v * vector_bytes, piece.group_bytes}, sub, k);
+          dots.Add(quads, k, x, x_stride);
+        }
+        read_scales();
       }
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) {
-        Scales<V> scales;
-        T::template ReadScales<V>({w + v * vector_bytes, piece.group_bytes}, sub, scales);
-        AddBlocks<V, T>(dots, v, scales, x, x_stride, acc[v]);
-      }
+      for (int v = 0; v < kVectors; ++v) AddBlocks<V, T>(dots, v, scales[v], x, x_stride, acc[v]);
     }
     if (prefetch) PrefetchBlocks<V, T, kVectors>(w, piece.group_bytes);
     w += T::kRowBytes * kRowGroup;

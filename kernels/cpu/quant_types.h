@@ -50,6 +50,13 @@ struct QuantType {
 
 inline constexpr uint32_t EveryByte(uint32_t byte) { return byte * 0x01010101u; }
 
+// Bits `from` and up of every byte moved to bits `to` and up; what else moves is for the caller to
+// mask off.
+template <class V>
+inline typename V::Ints MoveBits(const typename V::Ints& x, int from, int to) {
+  return from > to ? V::Shr(x, from - to) : V::Shl(x, to - from);
+}
+
 // A packed word whose low nibbles are quad k and whose high nibbles are quad k + 4.
 template <class V>
 inline Quads<V> ReadNibbles(const typename V::Rows& w, int offset) {
@@ -167,8 +174,8 @@ struct Q3_K : QuantType<DType::kQ3_K, 110, 8> {
   template <class V>
   static typename V::Ints ReadQuad(const typename V::Rows& w, int sub, int k) {
     const auto two = V::Shr(V::Words(w, 256 + 256 * (sub / 4) + 32 * k), 2 * (sub % 4));
-    const auto bit = V::And(V::Shr(V::Words(w, 32 * k), sub), EveryByte(1));
-    return V::Or(V::And(two, EveryByte(3)), V::Shl(bit, 2));
+    const auto bit = MoveBits<V>(V::Words(w, 32 * k), sub, 2);
+    return V::Or(V::And(two, EveryByte(3)), V::And(bit, EveryByte(4)));
   }
   template <class V>
   static Quads<V> ReadQuads(const typename V::Rows& w, int sub, int k) {
@@ -229,8 +236,8 @@ struct Q5_K : QuantType<DType::kQ5_K, 176, 8> {
   template <class V>
   static typename V::Ints ReadQuad(const typename V::Rows& w, int sub, int k) {
     const auto four = V::Shr(V::Words(w, 384 + 256 * (sub / 2) + 32 * k), 4 * (sub % 2));
-    const auto bit = V::And(V::Shr(V::Words(w, 128 + 32 * k), sub), EveryByte(1));
-    return V::Or(V::And(four, EveryByte(15)), V::Shl(bit, 4));
+    const auto bit = MoveBits<V>(V::Words(w, 128 + 32 * k), sub, 4);
+    return V::Or(V::And(four, EveryByte(15)), V::And(bit, EveryByte(16)));
   }
   template <class V>
   static Quads<V> ReadQuads(const typename V::Rows& w, int sub, int k) {
@@ -251,8 +258,8 @@ struct Q6_K : QuantType<DType::kQ6_K, 210, 8> {
     const int quarter = sub % 4;
     const int low = 512 * (sub / 4) + 256 * (quarter % 2);
     const auto four = V::Shr(V::Words(w, low + 32 * k), 4 * (quarter / 2));
-    const auto two = V::Shr(V::Words(w, 1024 + 256 * (sub / 4) + 32 * k), 2 * quarter);
-    return V::Or(V::And(four, EveryByte(15)), V::Shl(V::And(two, EveryByte(3)), 4));
+    const auto two = MoveBits<V>(V::Words(w, 1024 + 256 * (sub / 4) + 32 * k), 2 * quarter, 4);
+    return V::Or(V::And(four, EveryByte(15)), V::And(two, EveryByte(48)));
   }
   template <class V>
   static Quads<V> ReadQuads(const typename V::Rows& w, int sub, int k) {

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #include "kernels/cpu/quant_types.h"
 #include "kernels/ops.h"
@@ -29,6 +30,7 @@ struct Avx2 {
   static constexpr int kGroups = 1;
   static constexpr int kTileTokens = 4;
   static constexpr int kTileVectors = 2;
+  static constexpr bool kHalvesInTurn = true;
   static constexpr int kFloatVectors = 3;
   static constexpr int kAccumulators = 10;
   static constexpr int kAttentionTile = 5;
@@ -97,6 +99,7 @@ struct Avx2 {
   static Ints AddInts(Ints a, Ints b) { return _mm256_add_epi32(a, b); }
   static Ints SubInts(Ints a, Ints b) { return _mm256_sub_epi32(a, b); }
   static Ints SubPairs(Ints a, Ints b) { return _mm256_sub_epi16(a, b); }
+  static Ints ShlPairs(Ints x, int n) { return _mm256_slli_epi16(x, n); }
   static Ints Lookup(Ints nibbles, const int8_t (&table)[16]) {
     const __m128i entries = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
     return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(entries), nibbles);
@@ -137,23 +140,18 @@ struct Avx2 {
   }
 
   // Products of unsigned and signed bytes are added in pairs to 16 bits; as many such sums as
-  // cannot pass 32767 are added there before widening to 32. Widening multiplies by 1, or by the
-  // scale of a half.
+  // cannot pass 32767 are added there before widening to 32.
   template <class T, int kVectors, int kTokens>
-  struct DotTile {
-    static constexpr int kSums16 = 32767 / (2 * 127 * T::kMaxByte);
-    // Sums of a half are kept apart only where halves have scales of their own.
-    static constexpr int kParts = T::kHalfScales ? 2 : 1;
-    // Steps of Add() that fit: each adds one sum to a half, or two to the whole.
-    static constexpr int kSteps = T::kSigned                  ? 0
-                                  : kSums16 * kParts / 2 >= 4 ? 4
-                                                              : kSums16 * kParts / 2;
+  struct WholeTile {
+    // Steps of Add(), which adds two sums each, that fit.
+    static constexpr int kFit = 32767 / (2 * 127 * T::kMaxByte) / 2;
+    static constexpr int kSteps = T::kSigned ? 0 : kFit >= 4 ? 4 : kFit;
     static_assert(T::kSigned || kSteps >= 1);
 
-    Ints sums16[kVectors][kTokens][kParts];
-    Ints sums32[kVectors][kTokens][kParts];
+    Ints sums16[kVectors][kTokens];
+    Ints sums32[kVectors][kTokens];
 
-    DotTile(const ActBlock*, int64_t) {}  // step 0 sets what later steps add to
+    WholeTile(const ActBlock*, int64_t) {}  // step 0 sets what later steps add to
 
     void Add(const Quads<Avx2> (&quads)[kVectors], int k, const ActBlock* x, int64_t x_stride) {
 #pragma GCC unroll 8
@@ -170,52 +168,85 @@ struct Avx2 {
       }
     }
 
-    Ints Dot(int v, int m, const Scales<Avx2>& scales, const ActBlock& a) const {
-      if constexpr (T::kHalfScales) {
-        Ints dot = _mm256_add_epi32(
-            _mm256_mullo_epi32(sums32[v][m][0], ShrSigned(Shl(scales.scales, 16), 16)),
-            _mm256_mullo_epi32(sums32[v][m][1], ShrSigned(scales.scales, 16)));
-        if constexpr (T::kOffset != 0)
-          dot = _mm256_sub_epi32(dot, Shl(MulPairs(scales.scales, a.half_sums), kOffsetShift));
-        return dot;
-      } else if constexpr (T::kOffset != 0) {
-        return _mm256_sub_epi32(sums32[v][m][0],
-                                Shl(SetInts(static_cast<uint32_t>(a.sum)), kOffsetShift));
-      } else {
-        return sums32[v][m][0];
-      }
+    Ints Dot(int v, int m, const Scales<Avx2>& /*scales*/, const ActBlock& a) const {
+      if constexpr (T::kOffset == 0) return sums32[v][m];
+      return _mm256_sub_epi32(sums32[v][m], Shl(SetInts(static_cast<uint32_t>(a.sum)),
+                                                __builtin_ctz(T::kOffset | 1 << 16)));
     }
 
    private:
-    static constexpr int kOffsetShift = __builtin_ctz(T::kOffset | 1 << 16);
-
-    static void AddUnsigned(const Quads<Avx2>& q, Ints low, Ints high, int k, Ints (&sum16)[kParts],
-                            Ints (&sum32)[kParts]) {
-      const Ints products_low = _mm256_maddubs_epi16(q.low, low);
-      const Ints products_high = _mm256_maddubs_epi16(q.high, high);
-      const Ints products[2] = {
-          kParts == 2 ? products_low : _mm256_add_epi16(products_low, products_high),
-          products_high};
-#pragma GCC unroll 2
-      for (int part = 0; part < kParts; ++part) {
-        sum16[part] =
-            k % kSteps == 0 ? products[part] : _mm256_add_epi16(sum16[part], products[part]);
-        if (k % kSteps != kSteps - 1) continue;
-        const Ints widened = _mm256_madd_epi16(sum16[part], _mm256_set1_epi16(1));
-        sum32[part] = k < kSteps ? widened : _mm256_add_epi32(sum32[part], widened);
-      }
+    static void AddUnsigned(const Quads<Avx2>& q, Ints low, Ints high, int k, Ints& sum16,
+                            Ints& sum32) {
+      const Ints products =
+          _mm256_add_epi16(_mm256_maddubs_epi16(q.low, low), _mm256_maddubs_epi16(q.high, high));
+      sum16 = k % kSteps == 0 ? products : _mm256_add_epi16(sum16, products);
+      if (k % kSteps != kSteps - 1) return;
+      const Ints widened = _mm256_madd_epi16(sum16, _mm256_set1_epi16(1));
+      sum32 = k < kSteps ? widened : _mm256_add_epi32(sum32, widened);
     }
 
     // Signed times signed: the weight's sign moves to the activation. |q| <= 128 and |a| <= 127, so
     // that a pair fits.
-    static void AddSigned(const Quads<Avx2>& q, Ints low, Ints high, int k, Ints (&sum32)[kParts]) {
+    static void AddSigned(const Quads<Avx2>& q, Ints low, Ints high, int k, Ints& sum32) {
       const Ints ones = _mm256_set1_epi16(1);
       const Ints a = _mm256_maddubs_epi16(_mm256_abs_epi8(q.low), _mm256_sign_epi8(low, q.low));
       const Ints b = _mm256_maddubs_epi16(_mm256_abs_epi8(q.high), _mm256_sign_epi8(high, q.high));
       const Ints both = _mm256_add_epi32(_mm256_madd_epi16(a, ones), _mm256_madd_epi16(b, ones));
-      sum32[0] = k == 0 ? both : _mm256_add_epi32(sum32[0], both);
+      sum32 = k == 0 ? both : _mm256_add_epi32(sum32, both);
     }
   };
+
+  // The same where each half of the columns has a scale of its own, by which widening multiplies.
+  template <class T, int kVectors, int kTokens>
+  struct HalvesTile {
+    static constexpr int kFit = 32767 / (2 * 127 * T::kMaxByte);
+    static constexpr int kSteps = kFit >= 4 ? 4 : kFit;
+    static_assert(kSteps >= 1);
+
+    Ints sums16[kVectors][kTokens];
+    Ints dots[kVectors][kTokens];
+    Ints half_scales[kVectors];  // the scale of the present half, twice in each lane
+
+    HalvesTile(const ActBlock*, int64_t) {}  // the first half sets all
+
+    void BeginHalf(int half, const Scales<Avx2> (&scales)[kVectors]) {
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) {
+        const Ints pairs = scales[v].scales;
+        half_scales[v] = half == 0 ? Or(And(pairs, 0xFFFFu), Shl(pairs, 16))
+                                   : Or(And(pairs, 0xFFFF0000u), Shr(pairs, 16));
+      }
+    }
+
+    void Add(const Ints (&quads)[kVectors], int half, int k, const ActBlock* x, int64_t x_stride) {
+#pragma GCC unroll 8
+      for (int m = 0; m < kTokens; ++m) {
+        const Ints a = Quad(x[m * x_stride], 4 * half + k);
+#pragma GCC unroll 4
+        for (int v = 0; v < kVectors; ++v) {
+          const Ints products = _mm256_maddubs_epi16(quads[v], a);
+          Ints& sum16 = sums16[v][m];
+          sum16 = k % kSteps == 0 ? products : _mm256_add_epi16(sum16, products);
+          if (k % kSteps != kSteps - 1) continue;
+          const Ints scaled = _mm256_madd_epi16(sum16, half_scales[v]);
+          Ints& dot = dots[v][m];
+          dot = half == 0 && k < kSteps ? scaled : _mm256_add_epi32(dot, scaled);
+        }
+      }
+    }
+
+    void EndHalf(int /*half*/, const Scales<Avx2> (&/*scales*/)[kVectors]) {}
+
+    Ints Dot(int v, int m, const Scales<Avx2>& scales, const ActBlock& a) const {
+      if constexpr (T::kOffset == 0) return dots[v][m];
+      return _mm256_sub_epi32(dots[v][m], Shl(MulPairs(scales.scales, a.half_sums),
+                                              __builtin_ctz(T::kOffset | 1 << 16)));
+    }
+  };
+
+  template <class T, int kVectors, int kTokens>
+  using DotTile = std::conditional_t<T::kHalfScales, HalvesTile<T, kVectors, kTokens>,
+                                     WholeTile<T, kVectors, kTokens>>;
 };
 
 }  // namespace

@@ -5,6 +5,8 @@
 // lanes. Avx512Narrow is its half, one row group, for a group that has no neighbour. The operations
 // mean what those of simd_generic.h do.
 
+#include <type_traits>
+
 #include "kernels/cpu/simd_avx2.h"
 
 namespace mirage::kernels {
@@ -17,42 +19,28 @@ template <class V, class T, int kVectors, int kTokens>
 struct VnniTile {
   using Ints = typename V::Ints;
   static constexpr int kOffset = T::kSigned ? 128 : T::kOffset;
-  // Sums of a half are kept apart only where halves have scales of their own.
-  static constexpr int kParts = T::kHalfScales ? 2 : 1;
-  Ints sums[kVectors][kTokens][kParts];
+  Ints sums[kVectors][kTokens];
 
   VnniTile(const ActBlock* /*x*/, int64_t /*x_stride*/) {
 #pragma GCC unroll 4
     for (auto& vector : sums)
 #pragma GCC unroll 8
-      for (auto& token : vector)
-#pragma GCC unroll 2
-        for (Ints& sum : token) sum = V::SetInts(0);
+      for (Ints& sum : vector) sum = V::SetInts(0);
   }
 
   void Add(const Quads<V> (&quads)[kVectors], int k, const ActBlock* x, int64_t x_stride) {
-    AddQuads(quads, &Quads<V>::low, 0, 4 * k, x, x_stride);
-    AddQuads(quads, &Quads<V>::high, kParts - 1, 16 + 4 * k, x, x_stride);
+    AddQuads(quads, &Quads<V>::low, 4 * k, x, x_stride);
+    AddQuads(quads, &Quads<V>::high, 16 + 4 * k, x, x_stride);
   }
 
-  Ints Dot(int v, int m, const Scales<V>& scales, const ActBlock& a) const {
-    constexpr int kOffsetShift = __builtin_ctz(kOffset | 1 << 16);
-    if constexpr (T::kHalfScales) {
-      const Ints low = V::MulInts(sums[v][m][0], V::ShrSigned(V::Shl(scales.scales, 16), 16));
-      const Ints high = V::MulInts(sums[v][m][1], V::ShrSigned(scales.scales, 16));
-      const Ints dot = V::AddInts(low, high);
-      if constexpr (kOffset == 0) return dot;
-      return V::SubInts(dot, V::Shl(V::MulPairs(scales.scales, a.half_sums), kOffsetShift));
-    } else if constexpr (kOffset != 0) {
-      return V::SubInts(sums[v][m][0],
-                        V::Shl(V::SetInts(static_cast<uint32_t>(a.sum)), kOffsetShift));
-    } else {
-      return sums[v][m][0];
-    }
+  Ints Dot(int v, int m, const Scales<V>& /*scales*/, const ActBlock& a) const {
+    if constexpr (kOffset == 0) return sums[v][m];
+    return V::SubInts(sums[v][m], V::Shl(V::SetInts(static_cast<uint32_t>(a.sum)),
+                                         __builtin_ctz(kOffset | 1 << 16)));
   }
 
  private:
-  void AddQuads(const Quads<V> (&quads)[kVectors], Ints Quads<V>::*half, int part, int column,
+  void AddQuads(const Quads<V> (&quads)[kVectors], Ints Quads<V>::*half, int column,
                 const ActBlock* x, int64_t x_stride) {
     Ints bytes[kVectors];
 #pragma GCC unroll 4
@@ -62,9 +50,62 @@ struct VnniTile {
     for (int m = 0; m < kTokens; ++m)
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v)
-        sums[v][m][part] = V::DotBytes(sums[v][m][part], bytes[v], x[m * x_stride].values + column);
+        sums[v][m] = V::DotBytes(sums[v][m], bytes[v], x[m * x_stride].values + column);
   }
 };
+
+// The same where each half of the columns has a scale of its own.
+template <class V, class T, int kVectors, int kTokens>
+struct VnniHalvesTile {
+  using Ints = typename V::Ints;
+  Ints sums[kVectors][kTokens];  // of the present half
+  Ints dots[kVectors][kTokens];
+  Ints offsets[kVectors];  // what offset and scales add to a dot, by the sum of a half; negative
+
+  VnniHalvesTile(const ActBlock* /*x*/, int64_t /*x_stride*/) {}  // the first half sets all
+
+  void BeginHalf(int half, const Scales<V> (&scales)[kVectors]) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      if constexpr (T::kOffset != 0)
+        if (half == 0)
+          offsets[v] = V::SubPairs(
+              V::SetInts(0), V::ShlPairs(scales[v].scales, __builtin_ctz(T::kOffset | 1 << 16)));
+#pragma GCC unroll 8
+      for (Ints& sum : sums[v]) sum = V::SetInts(0);
+    }
+  }
+
+  void Add(const Ints (&quads)[kVectors], int half, int k, const ActBlock* x, int64_t x_stride) {
+#pragma GCC unroll 8
+    for (int m = 0; m < kTokens; ++m)
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v)
+        sums[v][m] = V::DotBytes(sums[v][m], quads[v], x[m * x_stride].values + 16 * half + 4 * k);
+  }
+
+  void EndHalf(int half, const Scales<V> (&scales)[kVectors]) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      const Ints pairs = scales[v].scales;
+      const Ints scale = V::ShrSigned(half == 0 ? V::Shl(pairs, 16) : pairs, 16);
+#pragma GCC unroll 8
+      for (int m = 0; m < kTokens; ++m) {
+        const Ints scaled = V::MulInts(sums[v][m], scale);
+        dots[v][m] = half == 0 ? scaled : V::AddInts(dots[v][m], scaled);
+      }
+    }
+  }
+
+  Ints Dot(int v, int m, const Scales<V>& /*scales*/, const ActBlock& a) const {
+    if constexpr (T::kOffset == 0) return dots[v][m];
+    return V::AddPairs(dots[v][m], offsets[v], a.half_sums);
+  }
+};
+
+template <class V, class T, int kVectors, int kTokens>
+using VnniTileOf = std::conditional_t<T::kHalfScales, VnniHalvesTile<V, T, kVectors, kTokens>,
+                                      VnniTile<V, T, kVectors, kTokens>>;
 
 struct Avx512Narrow : Avx2 {
   static constexpr int kTileTokens = 8;
@@ -72,8 +113,12 @@ struct Avx512Narrow : Avx2 {
   static Ints DotBytes(Ints sum, Ints weights, const int8_t* a) {
     return _mm256_dpbusd_epi32(sum, weights, _mm256_set1_epi32(LoadInt(a)));
   }
+  // sum + a[0] * b[0] + a[1] * b[1] for the pairs of int16 in each lane of `a`.
+  static Ints AddPairs(Ints sum, Ints a, const int16_t* b) {
+    return _mm256_dpwssd_epi32(sum, a, _mm256_set1_epi32(LoadInt(b)));
+  }
   template <class T, int kVectors, int kTokens>
-  using DotTile = VnniTile<Avx512Narrow, T, kVectors, kTokens>;
+  using DotTile = VnniTileOf<Avx512Narrow, T, kVectors, kTokens>;
 };
 
 struct Avx512 {
@@ -81,6 +126,7 @@ struct Avx512 {
   static constexpr int kGroups = 2;
   static constexpr int kTileTokens = 8;
   static constexpr int kTileVectors = 1;
+  static constexpr bool kHalvesInTurn = true;
   static constexpr int kFloatVectors = 4;
   static constexpr int kAccumulators = 24;
   static constexpr int kAttentionTile = 8;
@@ -143,6 +189,7 @@ struct Avx512 {
   static Ints SubInts(Ints a, Ints b) { return _mm512_sub_epi32(a, b); }
   static Ints MulInts(Ints a, Ints b) { return _mm512_mullo_epi32(a, b); }
   static Ints SubPairs(Ints a, Ints b) { return _mm512_sub_epi16(a, b); }
+  static Ints ShlPairs(Ints x, int n) { return _mm512_slli_epi16(x, static_cast<unsigned>(n)); }
   static Ints Lookup(Ints nibbles, const int8_t (&table)[16]) {
     const __m128i entries = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
     return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(entries), nibbles);
@@ -196,8 +243,11 @@ struct Avx512 {
     return AsFloats(Shl(_mm512_cvtepu16_epi32(bits), 16));
   }
 
+  static Ints AddPairs(Ints sum, Ints a, const int16_t* b) {
+    return _mm512_dpwssd_epi32(sum, a, _mm512_set1_epi32(LoadInt(b)));
+  }
   template <class T, int kVectors, int kTokens>
-  using DotTile = VnniTile<Avx512, T, kVectors, kTokens>;
+  using DotTile = VnniTileOf<Avx512, T, kVectors, kTokens>;
 };
 
 }  // namespace

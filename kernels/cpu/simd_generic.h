@@ -23,11 +23,12 @@ namespace {
 struct Generic {
   static constexpr int kLanes = 8;
   static constexpr int kGroups = 1;
-  static constexpr int kTileTokens = 2;     // the most tokens of a matmul tile
-  static constexpr int kTileVectors = 1;    // and its vectors of rows
-  static constexpr int kFloatVectors = 1;   // the same for float weights, by 4 tokens
-  static constexpr int kAccumulators = 4;   // vectors of sums an attention tile may hold
-  static constexpr int kAttentionTile = 2;  // query rows of an attention tile
+  static constexpr int kTileTokens = 2;         // the most tokens of a matmul tile
+  static constexpr int kTileVectors = 1;        // and its vectors of rows
+  static constexpr bool kHalvesInTurn = false;  // AddHalves() of matmul_tiles.h
+  static constexpr int kFloatVectors = 1;       // the same for float weights, by 4 tokens
+  static constexpr int kAccumulators = 4;       // vectors of sums an attention tile may hold
+  static constexpr int kAttentionTile = 2;      // query rows of an attention tile
 
   struct Floats {
     float v[8];
