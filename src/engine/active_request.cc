@@ -269,21 +269,20 @@ int64_t ActiveRequest::most_left() const {
   return MostAfter(static_cast<int64_t>(sequence().tokens_.size()));
 }
 
-Status ActiveRequest::CheckCanFit(uint64_t lendable) const {
-  return CheckFits(static_cast<int64_t>(sequence().tokens_.size()), lendable);
+Status ActiveRequest::CheckCanFit(uint64_t most) const {
+  return CheckFits(static_cast<int64_t>(sequence().tokens_.size()), most);
 }
 
-Status ActiveRequest::CheckWillFit(uint64_t lendable) const {
+Status ActiveRequest::CheckWillFit(uint64_t most) const {
   const int64_t tokens = sequence().length() + static_cast<int64_t>(options_.prompt.size());
   // What else is wrong is said by Begin.
   if (sequence().busy() || tokens >= sequence().context_limit()) return {};
-  return CheckFits(tokens, lendable);
+  return CheckFits(tokens, most);
 }
 
-Status ActiveRequest::CheckFits(int64_t tokens, uint64_t lendable) const {
+Status ActiveRequest::CheckFits(int64_t tokens, uint64_t most) const {
   const kv::PagePool& pages = runner().pages();
   const uint64_t needed = pages.LeastBytesFor(tokens);
-  const uint64_t most = pages.most_bytes() + lendable;
   if (needed <= most) return {};
   const int64_t all = tokens + MostAfter(tokens);
   return OutOfMemory("keys and values of " + std::to_string(tokens) + " tokens need " +

@@ -78,11 +78,11 @@ class ActiveRequest {
 
   // Tokens that it may still produce.
   [[nodiscard]] int64_t most_left() const;
-  // kOutOfMemory with the numbers when its tokens need more pages than there could ever be, with
-  // `lendable` bytes of weights.
-  [[nodiscard]] Status CheckCanFit(uint64_t lendable) const;
+  // kOutOfMemory with the numbers when its tokens need more than the `most` bytes that pages could
+  // ever take.
+  [[nodiscard]] Status CheckCanFit(uint64_t most) const;
   // The same before it has begun: of the sequence with the prompt.
-  [[nodiscard]] Status CheckWillFit(uint64_t lendable) const;
+  [[nodiscard]] Status CheckWillFit(uint64_t most) const;
   // Pages for `count` pending tokens and the first `guesses` guesses. All or nothing.
   [[nodiscard]] Status Reserve(int64_t count, int64_t guesses, kv::Snapshots snapshots);
   // Gives back what was reserved.
@@ -127,7 +127,7 @@ class ActiveRequest {
   [[nodiscard]] Sequence& sequence() const { return *options_.sequence; }
   // The most tokens that may be produced when there are `tokens`.
   [[nodiscard]] int64_t MostAfter(int64_t tokens) const;
-  [[nodiscard]] Status CheckFits(int64_t tokens, uint64_t lendable) const;
+  [[nodiscard]] Status CheckFits(int64_t tokens, uint64_t most) const;
   // Where the next token is drawn.
   [[nodiscard]] sample::DrawContext DrawNext() const;
   // `complete`: by its constraint nothing may follow.

@@ -73,7 +73,7 @@ Result<std::shared_ptr<Request>> Engine::Submit(RequestOptions options) {
   node.push_back(
       std::make_unique<ActiveRequest>(std::move(options), std::move(sampler), std::move(state)));
   ActiveRequest& active = *node.front();
-  MIRAGE_TRY(active.CheckWillFit(impl_->LendableBytes()));
+  MIRAGE_TRY(active.CheckWillFit(impl_->MostPageBytes(active.runner().pages())));
   MIRAGE_TRY(active.Begin(impl_->clock.NowNs()));
   if (Status enqueued = impl_->Enqueue(node); !enqueued) {
     active.Withdraw();

@@ -4,6 +4,7 @@
 // Engine::Impl: what the engine's files share. engine.cc has the calls, the thread and its steps;
 // room.cc who gets pages, and who gives them up.
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <list>
@@ -61,6 +62,8 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
                              const ActiveRequest* victim, const std::vector<ActiveRequest*>& kept);
   [[nodiscard]] int64_t StepsUntilSomebodyEnds() const;
   [[nodiscard]] uint64_t LendableBytes() const;
+  // What pages could take if all weights that can be lent were. Any thread.
+  [[nodiscard]] uint64_t MostPageBytes(const kv::PagePool& pages) const;
   [[nodiscard]] bool ComeHome();
   [[nodiscard]] bool MakeRoomFor(ActiveRequest* request, const kv::PagePool& pages, uint64_t bytes,
                                  const std::vector<ActiveRequest*>& kept);
@@ -96,6 +99,7 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   Trace trace;                                   // as this
   uint64_t submitted = 0;                        // requests so far
   EngineStats stats;
+  std::atomic<uint64_t> weight_moves{0};  // odd while the engine moves some
   platform::Thread thread;
   std::mutex join_mutex;
 

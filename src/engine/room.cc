@@ -4,7 +4,9 @@
 // are too few. Engine thread.
 
 #include <algorithm>
+#include <atomic>
 
+#include "base/checked.h"
 #include "base/guarded.h"
 #include "engine/engine_impl.h"
 #include "engine/request_trace.h"
@@ -24,6 +26,19 @@ uint64_t BytesPerToken(const kv::PagePool& pages) {
 
 uint64_t Lacking(const Error& shortage) {
   return shortage.needed_bytes - std::min(shortage.needed_bytes, shortage.available_bytes);
+}
+
+// What move() returns; `moves` is odd until it does, or throws.
+template <typename Move>
+auto Moving(std::atomic<uint64_t>& moves, Move move) {
+  struct Count {
+    std::atomic<uint64_t>& moves;
+    explicit Count(std::atomic<uint64_t>& count) : moves(count) { ++moves; }
+    ~Count() { ++moves; }
+    Count(const Count&) = delete;
+    Count& operator=(const Count&) = delete;
+  } const count(moves);
+  return move();
 }
 
 }  // namespace
@@ -79,7 +94,7 @@ std::vector<Grant> Engine::Impl::Reserve(const std::vector<ActiveRequest*>& cand
     request.state().UpdateStats([](RequestStats& s) { ++s.waits_for_pages; });
     trace.Add(Instant(request, "waits for pages", clock.NowNs()));
     starved = true;
-    if (Status fits = request.CheckCanFit(LendableBytes()); !fits)
+    if (Status fits = request.CheckCanFit(MostPageBytes(request.runner().pages())); !fits)
       EndRequest(request, Finish::kError, std::move(fits).error());
     else if (alone)
       EndRequest(request, Finish::kError, std::move(reserved).error());
@@ -185,7 +200,8 @@ bool Engine::Impl::MakeRoomFor(ActiveRequest* request, const kv::PagePool& pages
 bool Engine::Impl::LendFor(const ActiveRequest* request, uint64_t bytes,
                            const ActiveRequest* victim, const std::vector<ActiveRequest*>& kept) {
   if (options.policy == ShortagePolicy::kRecompute) return false;
-  if (request != nullptr && !request->CheckCanFit(LendableBytes())) return false;
+  if (request != nullptr && !request->CheckCanFit(MostPageBytes(request->runner().pages())))
+    return false;
   std::vector<std::shared_ptr<ModelRunner>> runners = prefixes.Runners();
   const auto rank = [&](const std::shared_ptr<ModelRunner>& runner) {
     const bool used = std::any_of(active.begin(), active.end(), [&](const auto& other) {
@@ -222,7 +238,7 @@ bool Engine::Impl::LendFor(const ActiveRequest* request, uint64_t bytes,
           1.0, static_cast<double>(bytes) / static_cast<double>(std::max<uint64_t>(1, whole)));
     }
     if (options.policy == ShortagePolicy::kHybrid && !LendingIsCheaper(costs)) continue;
-    const uint64_t freed = runner->LendWeights(bytes);
+    const uint64_t freed = Moving(weight_moves, [&] { return runner->LendWeights(bytes); });
     if (freed == 0) continue;
     calm_steps = 0;
     if (!weights_lent) lent_at_step = step_number;
@@ -240,6 +256,14 @@ uint64_t Engine::Impl::LendableBytes() const {
   for (const std::shared_ptr<ModelRunner>& runner : prefixes.Runners())
     bytes += runner->lendable_bytes();
   return bytes;
+}
+
+// Bytes of weights on the move are in neither number: on another thread than the engine's nothing
+// is refused by such a look, since the engine takes its own.
+uint64_t Engine::Impl::MostPageBytes(const kv::PagePool& pages) const {
+  const uint64_t moves = weight_moves.load();
+  const uint64_t most = pages.most_bytes() + LendableBytes();
+  return moves % 2 == 0 && moves == weight_moves.load() ? most : kTooManyBytes;
 }
 
 // Of requests that end at unlike times, the first of n ends after about 1/(n + 1) of the longest.
@@ -270,8 +294,9 @@ bool Engine::Impl::ComeHome() {
     const uint64_t lent = runner->lent_bytes();
     if (lent == 0) continue;
     weights_lent = true;
-    bool revived = runner->ReviveWeights(spare);
-    if (!revived && EvictFor(runner->pages(), lent)) revived = runner->ReviveWeights(spare);
+    const auto revive = [&] { return runner->ReviveWeights(spare); };
+    bool revived = Moving(weight_moves, revive);
+    if (!revived && EvictFor(runner->pages(), lent)) revived = Moving(weight_moves, revive);
     if (!revived) continue;
     const std::lock_guard lock(mutex);
     ++stats.revivals;

@@ -79,6 +79,7 @@ class FakeModel final : public ModelRunner {
     memory::Promise* promise = nullptr;  // its pages draw on it
     uint64_t weights = 0;                // bytes, in parts of kPageBytes that can be lent
     double fill_ns = 1;                  // of a byte of them
+    std::function<void()> reviving;      // called when a part has its memory, but is not home yet
     // Called at the start of a pass, before each layer, and at the end; a failure fails the pass.
     std::function<Status(std::span<const Slice>)> begin;
     std::function<Status(int layer)> layer;
@@ -389,6 +390,7 @@ class FakeModel final : public ModelRunner {
     ledger_ = &ledger;
     auto taken = memory::Holding::Take(ledger, memory::Owner::kWeights, bytes, "weights");
     if (!taken) return false;
+    if (options_.reviving && lent_bytes() < options_.weights) options_.reviving();
     if (weights_.bytes() == 0)
       weights_ = *std::move(taken);
     else

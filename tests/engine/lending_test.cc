@@ -88,6 +88,23 @@ TEST(Lending, WhatDoesNotFitWithAllWeightsLentIsToldAtOnce) {
   EXPECT_EQ(engine.Stats().bytes_lent, 0u);
 }
 
+// Half way home they are neither lent nor there to be lent again.
+TEST(Lending, WhatComesHomeWhileARequestIsSubmittedIsNotMissed) {
+  FakeHost host(6 * kPage + kWeights);
+  Gate half_way;
+  FakeModel::Options options = WithWeights();
+  options.reviving = [&] { half_way.Pass(); };
+  auto model = FakeModel::Make(host, options);
+  Engine engine(host.clock, With(ShortagePolicy::kRemap));
+  Collect(*MustSubmit(engine, Greedy(model, Prompt(1, 300), 20)));
+  half_way.AwaitArrival();
+  const int64_t all = 16 * 32 - 4;
+  auto request = engine.Submit(Greedy(model, Prompt(2, all), 4));
+  half_way.Open();
+  ASSERT_TRUE(request) << request.error().message;
+  EXPECT_EQ(Collect(**request).tokens, model->Continue(Prompt(2, all), 4));
+}
+
 TEST(Lending, WeightsComeHomeWhenNobodyComputes) {
   FakeHost host(6 * kPage + kWeights);
   auto model = FakeModel::Make(host, WithWeights());
