@@ -7,6 +7,7 @@
 //   ReadQuads(w, sub, k)  quads k and k + 4, 0 <= k < 4: columns 4k..4k+3 and 16 + 4k..16 + 4k+3 of
 //   every row, one
 //                         byte each, four to a 32-bit lane, a lane to a row
+//   ReadQuad(w, sub, k)   one quad, 0 <= k < 8; types with kHalfScales
 //   ReadScales(w, sub)    d and m, the floats of kernels/integer_block.h; for kHalfScales also the
 //   integer scales of
 //                         the two halves (and the minima) as a pair of int16 in each lane
@@ -49,6 +50,11 @@ struct QuantType {
 };
 
 inline constexpr uint32_t EveryByte(uint32_t byte) { return byte * 0x01010101u; }
+
+// Of an offset that is a power of two: x << OffsetShift(offset) is x * offset.
+inline constexpr int OffsetShift(int offset) {
+  return __builtin_ctz(static_cast<unsigned>(offset));
+}
 
 // Bits `from` and up of every byte moved to bits `to` and up; what else moves is for the caller to
 // mask off.

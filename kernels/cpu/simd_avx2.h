@@ -99,7 +99,6 @@ struct Avx2 {
   static Ints AddInts(Ints a, Ints b) { return _mm256_add_epi32(a, b); }
   static Ints SubInts(Ints a, Ints b) { return _mm256_sub_epi32(a, b); }
   static Ints SubPairs(Ints a, Ints b) { return _mm256_sub_epi16(a, b); }
-  static Ints ShlPairs(Ints x, int n) { return _mm256_slli_epi16(x, n); }
   static Ints Lookup(Ints nibbles, const int8_t (&table)[16]) {
     const __m128i entries = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
     return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(entries), nibbles);
@@ -169,9 +168,11 @@ struct Avx2 {
     }
 
     Ints Dot(int v, int m, const Scales<Avx2>& /*scales*/, const ActBlock& a) const {
-      if constexpr (T::kOffset == 0) return sums32[v][m];
-      return _mm256_sub_epi32(sums32[v][m], Shl(SetInts(static_cast<uint32_t>(a.sum)),
-                                                __builtin_ctz(T::kOffset | 1 << 16)));
+      if constexpr (T::kOffset == 0)
+        return sums32[v][m];
+      else
+        return _mm256_sub_epi32(
+            sums32[v][m], Shl(SetInts(static_cast<uint32_t>(a.sum)), OffsetShift(T::kOffset)));
     }
 
    private:
@@ -238,9 +239,11 @@ struct Avx2 {
     void EndHalf(int /*half*/, const Scales<Avx2> (&/*scales*/)[kVectors]) {}
 
     Ints Dot(int v, int m, const Scales<Avx2>& scales, const ActBlock& a) const {
-      if constexpr (T::kOffset == 0) return dots[v][m];
-      return _mm256_sub_epi32(dots[v][m], Shl(MulPairs(scales.scales, a.half_sums),
-                                              __builtin_ctz(T::kOffset | 1 << 16)));
+      if constexpr (T::kOffset == 0)
+        return dots[v][m];
+      else
+        return _mm256_sub_epi32(dots[v][m],
+                                Shl(MulPairs(scales.scales, a.half_sums), OffsetShift(T::kOffset)));
     }
   };
 

@@ -34,9 +34,11 @@ struct VnniTile {
   }
 
   Ints Dot(int v, int m, const Scales<V>& /*scales*/, const ActBlock& a) const {
-    if constexpr (kOffset == 0) return sums[v][m];
-    return V::SubInts(sums[v][m], V::Shl(V::SetInts(static_cast<uint32_t>(a.sum)),
-                                         __builtin_ctz(kOffset | 1 << 16)));
+    if constexpr (kOffset == 0)
+      return sums[v][m];
+    else
+      return V::SubInts(sums[v][m],
+                        V::Shl(V::SetInts(static_cast<uint32_t>(a.sum)), OffsetShift(kOffset)));
   }
 
  private:
@@ -57,6 +59,7 @@ struct VnniTile {
 // The same where each half of the columns has a scale of its own.
 template <class V, class T, int kVectors, int kTokens>
 struct VnniHalvesTile {
+  static_assert(!T::kSigned);
   using Ints = typename V::Ints;
   Ints sums[kVectors][kTokens];  // of the present half
   Ints dots[kVectors][kTokens];
@@ -69,8 +72,8 @@ struct VnniHalvesTile {
     for (int v = 0; v < kVectors; ++v) {
       if constexpr (T::kOffset != 0)
         if (half == 0)
-          offsets[v] = V::SubPairs(
-              V::SetInts(0), V::ShlPairs(scales[v].scales, __builtin_ctz(T::kOffset | 1 << 16)));
+          offsets[v] =
+              V::SubPairs(V::SetInts(0), V::ShlPairs(scales[v].scales, OffsetShift(T::kOffset)));
 #pragma GCC unroll 8
       for (Ints& sum : sums[v]) sum = V::SetInts(0);
     }
@@ -98,8 +101,10 @@ struct VnniHalvesTile {
   }
 
   Ints Dot(int v, int m, const Scales<V>& /*scales*/, const ActBlock& a) const {
-    if constexpr (T::kOffset == 0) return dots[v][m];
-    return V::AddPairs(dots[v][m], offsets[v], a.half_sums);
+    if constexpr (T::kOffset == 0)
+      return dots[v][m];
+    else
+      return V::AddPairs(dots[v][m], offsets[v], a.half_sums);
   }
 };
 
@@ -113,6 +118,7 @@ struct Avx512Narrow : Avx2 {
   static Ints DotBytes(Ints sum, Ints weights, const int8_t* a) {
     return _mm256_dpbusd_epi32(sum, weights, _mm256_set1_epi32(LoadInt(a)));
   }
+  static Ints ShlPairs(Ints x, int n) { return _mm256_slli_epi16(x, n); }
   // sum + a[0] * b[0] + a[1] * b[1] for the pairs of int16 in each lane of `a`.
   static Ints AddPairs(Ints sum, Ints a, const int16_t* b) {
     return _mm256_dpwssd_epi32(sum, a, _mm256_set1_epi32(LoadInt(b)));
