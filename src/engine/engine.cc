@@ -17,6 +17,8 @@ namespace mirage::engine {
 namespace {
 
 constexpr int64_t kStarvedPollNs = 2'000'000;
+// While weights are lent and nobody computes: a sequence that is destroyed wakes nobody.
+constexpr int64_t kLentPollNs = 50'000'000;
 constexpr int64_t kLongestWaitNs = int64_t{3600} * 1'000'000'000;
 
 // What a model gives is its file's doing, but for what a caller's adapters make of it.
@@ -266,6 +268,7 @@ void Engine::Impl::WaitForWork() {
   int64_t wait_ns = kLongestWaitNs;
   if (until) wait_ns = std::clamp<int64_t>(*until - clock.NowNs(), 0, kLongestWaitNs);
   if (starved) wait_ns = std::min(wait_ns, kStarvedPollNs);
+  if (weights_lent) wait_ns = std::min(wait_ns, kLentPollNs);
   std::unique_lock lock(mutex);
   work.wait_for(lock, std::chrono::nanoseconds(wait_ns), [&] { return woken; });
 }
