@@ -4,9 +4,9 @@
 // could give.
 //
 // Prompts are computed once untimed and then several times; the mean is reported. Decoding starts
-// after a prompt of 16 tokens per sequence and one untimed pass; the rate of a batch is that of all
-// its sequences together. Tokens that would end an answer do not, unless --no-ignore-eos is given.
-// The memory's bandwidth is null where too little is left to measure it.
+// after a prompt of 16 tokens per sequence (--depth) and one untimed pass; the rate of a batch is
+// that of all its sequences together. Tokens that would end an answer do not, unless
+// --no-ignore-eos is given. The memory's bandwidth is null where too little is left to measure it.
 
 #define FMT_HEADER_ONLY
 #include <fmt/format.h>
@@ -35,7 +35,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr int64_t kDecodePrompt = 16;
 constexpr int64_t kUntimedTokens = 2;  // one with the prompt, one in a pass of its own
 constexpr int kWaitMs = 200;
 
@@ -46,6 +45,7 @@ struct BenchFlags {
   std::string system;
   int64_t prompt_tokens = 512;
   int64_t decode_tokens = 128;
+  int64_t depth = 16;  // tokens before those
   std::vector<int32_t> batches = {1, 8, 16};
   int repeats = 3;
   bool json = false;
@@ -147,7 +147,7 @@ class Bencher {
     uint64_t tokens = 0;  // of all sequences; fewer than asked for when a stop text came
   };
   Run MeasureDecode(int32_t batch) {
-    const std::vector<SessionHandle> sessions = Prompted(batch, kDecodePrompt);
+    const std::vector<SessionHandle> sessions = Prompted(batch, flags_.depth);
     Generate(sessions, kUntimedTokens);
     return Generate(sessions, flags_.decode_tokens);
   }
@@ -216,7 +216,7 @@ int64_t ContextFor(const BenchFlags& flags, size_t system_tokens) {
   const auto system = static_cast<int64_t>(system_tokens);
   const int64_t prompt = system + flags.prompt_tokens + 2;
   if (flags.decode_tokens == 0) return prompt;
-  const int64_t begin = system + kDecodePrompt + kUntimedTokens + 1;
+  const int64_t begin = system + flags.depth + kUntimedTokens + 1;
   const bool shifts =
       flags.overflow.SessionOptions().overflow == MIRAGE_OVERFLOW_SHIFT && flags.model.context != 0;
   return std::max(prompt, shifts ? begin + begin / 3 + 1 : begin + flags.decode_tokens);
@@ -246,8 +246,9 @@ int Bench(const BenchFlags& flags) {
   if (loading.context == 0) loading.context = needed;
   if (loading.context < needed)
     throw Failure(kBadInput,
-                  fmt::format("--context {}: --pp {} and --tg {} need {} tokens", loading.context,
-                              flags.prompt_tokens, flags.decode_tokens, needed));
+                  fmt::format("--context {}: --pp {} and --tg {} after --depth {} need {} tokens",
+                              loading.context, flags.prompt_tokens, flags.decode_tokens,
+                              flags.depth, needed));
   const int32_t largest = *std::max_element(flags.batches.begin(), flags.batches.end());
   ModelHandle model = loading.Load(runtime.get(), flags.decode_tokens > 0 ? largest : 1);
   const int64_t trained = ModelInfo(model.get()).trained_context;
@@ -269,6 +270,7 @@ int Bench(const BenchFlags& flags) {
       bar.Update(i, flags.batches.size());
       const Bencher::Run run = bencher.MeasureDecode(flags.batches[i]);
       result["tg"].push_back({{"batch", flags.batches[i]},
+                              {"depth", flags.depth},
                               {"tokens", run.tokens},
                               {"tok_s", static_cast<double>(run.tokens) / run.seconds}});
     }
@@ -297,6 +299,8 @@ void AddBench(CLI::App& app, Action& chosen) {
       ->add_option("--tg", flags->decode_tokens,
                    "Tokens decoded per sequence; 0 leaves this part out")
       ->check(Whole<int32_t>(0));
+  command->add_option("--depth", flags->depth, "Tokens of each sequence before it decodes")
+      ->check(Whole<int32_t>(1));
   command->add_option("--batch", flags->batches, "Sequences decoded together, such as 1,8,16")
       ->delimiter(',')
       ->check(Whole<int32_t>(1));

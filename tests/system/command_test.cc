@@ -616,6 +616,16 @@ TEST(Perplexity, ATextShorterThanAWindowIsBadInput) {
 TEST(Bench, AContextThatHoldsLessThanIsMeasuredIsBadUse) {
   ExpectComplaint(RunMirage({"bench", "-m", TinyModel(), "-c", "24", "--pp", "0", "--tg", "64"}), 2,
                   "--context");
+  ExpectComplaint(RunMirage({"bench", "-m", TinyModel(), "-c", "64", "--pp", "0", "--tg", "16",
+                             "--batch", "1", "--depth", "48"}),
+                  2, "--depth 48");
+}
+
+TEST(Bench, DecodesAfterAsManyTokensAsAsked) {
+  const Json json = ParseOne(RunMirage({"bench", "-m", TinyModel(), "--pp", "0", "--tg", "4",
+                                        "--batch", "2", "--depth", "40", "--json"}));
+  EXPECT_EQ(json["tg"][0]["depth"], 40);
+  EXPECT_EQ(json["tg"][0]["tokens"], 8);
 }
 
 TEST(Bench, JsonHasItsKeysAndLeavesOutWhatIsZero) {
