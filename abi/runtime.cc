@@ -67,14 +67,12 @@ Result<session::RuntimeOptions> ReadRuntimeOptions(const mirage_runtime_options*
       ReadOptions(given, DefaultRuntimeOptions(), kFirstRuntimeOptions, "mirage_runtime_options"));
   MIRAGE_TRY(CheckReserved(options.reserved, "mirage_runtime_options"));
   MIRAGE_TRY(CheckReserved(options.reserved2, "mirage_runtime_options"));
-  if (options.device != nullptr && std::strcmp(options.device, "cpu") != 0)
-    return Fail(Code::kUnsupported,
-                "device '" + std::string(options.device) + "': this build runs on 'cpu' only");
   if (options.log_level < MIRAGE_LOG_ERROR || options.log_level > MIRAGE_LOG_DEBUG)
     return Fail(Code::kInvalidArgument,
                 "log_level is " + std::to_string(options.log_level) + "; 1 to 4 are allowed");
   session::RuntimeOptions read;
   read.threads = options.threads;
+  if (options.device != nullptr) read.device = options.device;
   read.memory_limit = LimitOf(options.memory_limit);
   read.max_generations = options.max_generations;
   MIRAGE_TRY_ASSIGN(read.policy, ReadPolicy(options.policy));

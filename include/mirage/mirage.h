@@ -180,7 +180,8 @@ typedef struct mirage_runtime_options {
   int32_t threads;       /* that compute; 0: one per physical core the process may use */
   uint64_t memory_limit; /* bytes the library may hold, a hard limit; 0: what the process's
                             control group allows, else 80% of the memory available */
-  const char* device;    /* NULL or "cpu"; anything else is UNSUPPORTED */
+  const char* device;    /* NULL or "cpu"; "cpu:NAME" for the kernels of one instruction set,
+                            such as "cpu:avx2"; anything else is UNSUPPORTED */
   mirage_log_callback log_callback; /* NULL: silent */
   void* log_user_data;              /* kept until the runtime's last handle is closed */
   int32_t log_level;                /* most detail wanted, MIRAGE_LOG_x */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+#include <string>
 #include <vector>
 
 #include "kernels/cpu/cpu_ops.h"
@@ -49,6 +50,18 @@ std::span<const Ops* const> RunnableOps() {
     return runnable;
   }();
   return kRunnable;
+}
+
+Result<const Ops*> FindCpuOps(std::string_view name) {
+  for (const Ops* ops : RunnableOps())
+    if (name == ops->name) return ops;
+  std::string built;
+  for (const std::string_view other : BuiltOpsNames()) {
+    if (name == other)
+      return Fail(Code::kUnsupported, "this processor cannot run '" + std::string(name) + "'");
+    built += (built.empty() ? "" : ", ") + std::string(other);
+  }
+  return Fail(Code::kUnsupported, "no instruction set '" + std::string(name) + "': " + built);
 }
 
 const Ops& CpuOps() { return *RunnableOps().back(); }

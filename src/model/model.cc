@@ -114,10 +114,6 @@ struct Model::Impl {
   bool mapped = false;  // regions are read in place
 };
 
-Host CpuHost(platform::Device& device, memory::Arena& arena, memory::TransferEngine& transfer) {
-  return {device, arena, transfer, kernels::CpuOps()};
-}
-
 Model::Model() = default;
 Model::~Model() = default;
 

@@ -39,10 +39,6 @@ struct Host {
   const kernels::Ops& ops;
 };
 
-// A host that computes on the processor, with the fastest kernels this machine has.
-[[nodiscard]] Host CpuHost(platform::Device& device, memory::Arena& arena,
-                           memory::TransferEngine& transfer);
-
 struct LoadOptions {
   PlanRequest plan;                    // limit_bytes is replaced by what the ledger has available
   uint32_t model_number = 0;           // within the runtime, for RegionId

@@ -157,7 +157,7 @@ Status LoadedModel::LoadWeights(const ModelOptions& options) {
     MIRAGE_TRY_ASSIGN(const Estimate whole, EstimatePlan(UINT64_MAX, options.capacity));
     runtime_->MakeAvailable(whole.plan.total);
   }
-  const model::Host host{*compute->device, compute->arena, *compute->transfer, model::CpuKernels()};
+  const model::Host host{*compute->device, compute->arena, *compute->transfer, runtime_->kernels()};
   Result<std::unique_ptr<model::Model>> loaded = model::Model::Load(host, *std::move(file_), load);
   if (!loaded) {
     MIRAGE_TRY(runtime_->CheckOpen());  // what a shutdown ends looks cancelled

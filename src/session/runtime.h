@@ -24,6 +24,7 @@
 #include "memory/arena.h"
 #include "memory/ledger.h"
 #include "memory/transfer.h"
+#include "model/cpu_kernels.h"
 #include "platform/device.h"
 #include "platform/thread_pool.h"
 #include "session/dispatcher.h"
@@ -33,6 +34,7 @@ namespace mirage::session {
 struct RuntimeOptions {
   int threads = 0;                       // 0: one per physical core the process may use
   std::optional<uint64_t> memory_limit;  // bytes; nothing: what the machine allows
+  std::string device = "cpu";            // or of one instruction set: "cpu:avx2"
   int32_t max_generations = 0;           // computed at once; 0: no bound
   engine::ShortagePolicy policy = engine::ShortagePolicy::kHybrid;
   LogSink log;
@@ -66,6 +68,7 @@ class Runtime {
   [[nodiscard]] Dispatcher& dispatcher() { return dispatcher_; }
   [[nodiscard]] const Clock& clock() const { return clock_; }
   [[nodiscard]] const LogSink& log() const { return log_; }
+  [[nodiscard]] const kernels::Ops& kernels() const { return kernels_; }
   [[nodiscard]] int threads() const { return threads_; }
   [[nodiscard]] engine::EngineStats EngineStats() const;
   // Tokens that readers of answers were given.
@@ -106,9 +109,15 @@ class Runtime {
   }
 
  private:
-  Runtime(int threads, engine::EngineOptions engine_options, LogSink log)
-      : threads_(threads), engine_options_(engine_options), log_(std::move(log)), ledger_(0) {}
+  Runtime(const kernels::Ops& kernels, int threads, engine::EngineOptions engine_options,
+          LogSink log)
+      : kernels_(kernels),
+        threads_(threads),
+        engine_options_(engine_options),
+        log_(std::move(log)),
+        ledger_(0) {}
 
+  const kernels::Ops& kernels_;
   const int threads_;
   const engine::EngineOptions engine_options_;
   const LogSink log_;

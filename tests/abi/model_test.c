@@ -553,6 +553,13 @@ static void bad_runtime_options_are_refused(void** state) {
   options.device = "abacus";
   assert_status(MIRAGE_UNSUPPORTED, mirage_runtime_open(&options, &runtime, &last_error));
   assert_message_has("abacus");
+  options.device = "cpu:abacus";
+  assert_status(MIRAGE_UNSUPPORTED, mirage_runtime_open(&options, &runtime, &last_error));
+  assert_message_has("generic");
+  options.device = "cpu:generic";
+  assert_status(MIRAGE_OK, mirage_runtime_open(&options, &runtime, &last_error));
+  mirage_runtime_close(runtime);
+  runtime = NULL;
   mirage_runtime_options_init(&options, sizeof options);
   options.log_level = 9;
   assert_status(MIRAGE_INVALID_ARGUMENT, mirage_runtime_open(&options, &runtime, &last_error));

@@ -28,6 +28,18 @@ TEST(Dispatch, RunnableTablesAreInTheOrderOfBuiltOnes) {
   }
 }
 
+TEST(Dispatch, ATableIsFoundByItsName) {
+  for (const Ops* ops : RunnableOps()) {
+    const auto found = FindCpuOps(ops->name);
+    ASSERT_TRUE(found.has_value());
+    EXPECT_EQ(*found, ops);
+  }
+  const auto none = FindCpuOps("abacus");
+  ASSERT_FALSE(none.has_value());
+  EXPECT_EQ(none.error().code, Code::kUnsupported);
+  EXPECT_NE(none.error().message.find("generic"), std::string::npos);
+}
+
 // Not a check: what the other tests ran on, for docs/isa-log.md.
 TEST(Dispatch, PrintsWhatRanAndWhatDidNot) {
   std::cout << "processor: " << platform::CpuName() << "\n";
