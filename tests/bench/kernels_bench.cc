@@ -12,7 +12,6 @@
 
 #include <benchmark/benchmark.h>
 
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
@@ -231,13 +230,19 @@ int main(int argc, char** argv) {
   using namespace mirage;
   kernels::RegisterAll();
   benchmark::Initialize(&argc, argv);
-  kernels::Machine& machine = kernels::TheMachine();
-  std::printf("%s, %d threads, reads %.1f GB/s\n", platform::CpuName().c_str(),
-              machine.pool.threads(), machine.bandwidth * 1e-9);
-  for (const kernels::Ops* ops : kernels::RunnableOps())
-    std::printf("%s: integer peak %.0f GMAC/s, float peak %.0f GMAC/s\n", ops->name,
-                kernels::Peak(*ops, kernels::DType::kQ8_0) * 1e-9,
-                kernels::Peak(*ops, kernels::DType::kF32) * 1e-9);
+  // What the machine can do, in bytes and multiply-adds per second.
+  const kernels::Machine& machine = kernels::TheMachine();
+  benchmark::AddCustomContext("processor", platform::CpuName());
+  benchmark::AddCustomContext("threads", std::to_string(machine.pool.threads()));
+  benchmark::AddCustomContext("read", std::to_string(machine.bandwidth));
+  for (const kernels::Ops* ops : kernels::RunnableOps()) {
+    const std::string table = ops->name;
+    benchmark::AddCustomContext(table + "/integer",
+                                std::to_string(kernels::Peak(*ops, kernels::DType::kQ8_0)));
+    benchmark::AddCustomContext(table + "/float",
+                                std::to_string(kernels::Peak(*ops, kernels::DType::kF32)));
+  }
+  benchmark::AddCustomContext("fastest", kernels::CpuOps().name);
   benchmark::RunSpecifiedBenchmarks();
   return 0;
 }
