@@ -74,9 +74,15 @@ inline void GatherRows(const AttentionPiece& piece, RowSet& set) {
   }
 }
 
+// One query token reads keys and values faster than they arrive, and the processor's own prefetcher
+// starts anew at each part (one head of one page). So where rows are few, values are asked for
+// while scores are computed, and the keys of the next split while values are weighed, each by the
+// part that lies at the same place in memory: `ahead` bytes after the one being read. 0: none is.
+inline constexpr int32_t kFewRows = 8;
+
 // Scores of kRows rows against the 32 slots of one page, starting at row r.
 template <class V, KvType kType, int kRows>
-inline void ScorePage(std::byte* k, RowSet& set, int32_t r, int64_t slot) {
+inline void ScorePage(std::byte* k, int64_t ahead, RowSet& set, int32_t r, int64_t slot) {
   constexpr int kAll = kPageTokens / V::kLanes;
   constexpr int kVectors = kRows * kAll <= V::kAccumulators ? kAll : (kAll < 2 ? 1 : 2);
   const int32_t head_dim = set.head_dim;
@@ -94,6 +100,7 @@ inline void ScorePage(std::byte* k, RowSet& set, int32_t r, int64_t slot) {
       const int32_t rest = head_dim - block * kKvBlock;
       const int32_t end = block * kKvBlock + (rest < kKvBlock ? rest : kKvBlock);
       for (int32_t d = block * kKvBlock; d < end; ++d) {
+        reader.Prefetch(d, ahead);
         typename V::Floats keys[kVectors];
 #pragma GCC unroll 4
         for (int v = 0; v < kVectors; ++v) keys[v] = reader.Load(d, v);
@@ -114,10 +121,10 @@ inline void ScorePage(std::byte* k, RowSet& set, int32_t r, int64_t slot) {
 }
 
 template <class V, KvType kType, int kRows>
-inline void ScoreRows(std::byte* k, RowSet& set, int32_t r, int64_t slot) {
-  for (; r + kRows <= set.rows; r += kRows) ScorePage<V, kType, kRows>(k, set, r, slot);
+inline void ScoreRows(std::byte* k, int64_t ahead, RowSet& set, int32_t r, int64_t slot) {
+  for (; r + kRows <= set.rows; r += kRows) ScorePage<V, kType, kRows>(k, ahead, set, r, slot);
   if constexpr (kRows > 1) {
-    if (r < set.rows) ScoreRows<V, kType, kRows - 1>(k, set, r, slot);
+    if (r < set.rows) ScoreRows<V, kType, kRows - 1>(k, ahead, set, r, slot);
   }
 }
 
@@ -160,6 +167,14 @@ struct SlotRun {
   int64_t split_start;
 };
 
+// From the values of the page of position t to the keys a split later; 0 where there are none.
+inline int64_t ToNextSplit(const AttentionPiece& piece, int64_t t, const std::byte* v) {
+  const SequenceView& sequence = *piece.sequence;
+  if (t + kSplitTokens >= sequence.position + sequence.tokens) return 0;
+  const KvLayer& layer = piece.args->layer;
+  return PageK(layer, PageOf(layer, sequence, t + kSplitTokens), piece.kv_head) - v;
+}
+
 // out[row, dim..] = sum over the slots of weight * V, for kRows rows and kVectors vectors of dims.
 // kPart: only the first `count` dims of the one vector exist.
 template <class V, KvType kType, int kRows, int kVectors, bool kPart>
@@ -174,11 +189,12 @@ inline void WeighValues(const SlotRun& run, RowSet& set, int32_t r, int32_t dim,
     const int64_t page_end = (t / kPageTokens + 1) * kPageTokens;
     const int64_t stop = page_end < run.end ? page_end : run.end;
     const KvLayer& layer = run.piece->args->layer;
-    const ValueReader<V, kType, kVectors, kPart> reader(
-        PageV(layer, PageOf(layer, *run.piece->sequence, t), run.piece->kv_head), head_dim, dim,
-        count);
+    std::byte* values = PageV(layer, PageOf(layer, *run.piece->sequence, t), run.piece->kv_head);
+    const ValueReader<V, kType, kVectors, kPart> reader(values, head_dim, dim, count);
+    const int64_t ahead = set.rows <= kFewRows ? ToNextSplit(*run.piece, t, values) : 0;
     const float* weights = set.weights[r] + (t - run.split_start);
     for (; t < stop; ++t, ++weights) {
+      reader.Prefetch(t % kPageTokens, ahead);
       typename V::Floats value[kVectors];
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) value[v] = reader.Load(t % kPageTokens, v);
@@ -267,8 +283,10 @@ inline void AttendSplit(const AttentionPiece& piece, int64_t split, RowSet& set)
 
   const KvLayer& layer = piece.args->layer;
   for (int64_t t = begin / kPageTokens * kPageTokens; t < end; t += kPageTokens) {
-    std::byte* k = PageK(layer, PageOf(layer, *piece.sequence, t), piece.kv_head);
-    ScoreRows<V, kType, V::kAttentionTile>(k, set, 0, t - start);
+    std::byte* page = PageOf(layer, *piece.sequence, t);
+    std::byte* k = PageK(layer, page, piece.kv_head);
+    const int64_t ahead = set.rows <= kFewRows ? PageV(layer, page, piece.kv_head) - k : 0;
+    ScoreRows<V, kType, V::kAttentionTile>(k, ahead, set, 0, t - start);
   }
   for (int32_t r = 0; r < set.rows; ++r) {
     const int64_t row_begin = set.begin[r] > start ? set.begin[r] - start : 0;

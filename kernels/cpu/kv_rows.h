@@ -13,6 +13,12 @@
 namespace mirage::kernels {
 namespace {
 
+inline constexpr int kCacheLine = 64;
+
+[[gnu::always_inline]] inline void PrefetchLine(const void* at, int64_t ahead) {
+  __builtin_prefetch(static_cast<const std::byte*>(at) + ahead, 0, 2);  // into the second cache
+}
+
 // K of one kv head in one page, for slots [first, first + kVectors * lanes).
 template <class V, KvType kType, int kVectors>
 class KeyReader {
@@ -32,6 +38,16 @@ class KeyReader {
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v)
         scales_[v] = V::LoadHalf(scale_bits_ + block * kPageTokens + v * V::kLanes);
+  }
+
+  // Asks for the bytes that lie `ahead` after those of a dim.
+  [[gnu::always_inline]] void Prefetch(int32_t dim, int64_t ahead) const {
+    if constexpr (kType == KvType::kF16) {
+      PrefetchLine(halves_ + dim * kPageTokens, ahead);
+    } else {
+      const int32_t row = kType == KvType::kQ8_0 ? dim : dim / kKvBlock * 16 + dim % 16;
+      PrefetchLine(values_ + row * kPageTokens, ahead);
+    }
   }
 
   [[nodiscard, gnu::always_inline]] typename V::Floats Load(int32_t dim, int v) const {
@@ -73,6 +89,16 @@ class ValueReader {
         for (int i = 0; i < kPageTokens; i += V::kLanes)
           V::Store(scales_[b] + i, V::LoadHalf(PartScales(part) + (block + b) * kPageTokens + i));
     }
+  }
+
+  // Asks for the bytes that lie `ahead` after those of a slot.
+  [[gnu::always_inline]] void Prefetch(int64_t slot, int64_t ahead) const {
+    constexpr int kBytes = kVectors * V::kLanes * (kType == KvType::kF16 ? 2 : 1);
+    const auto* row = kType == KvType::kF16
+                          ? reinterpret_cast<const uint8_t*>(halves_ + slot * stride_)
+                          : values_ + slot * stride_ + offset_;
+#pragma GCC unroll 4
+    for (int byte = 0; byte < kBytes; byte += kCacheLine) PrefetchLine(row + byte, ahead);
   }
 
   [[nodiscard, gnu::always_inline]] typename V::Floats Load(int64_t slot, int v) const {

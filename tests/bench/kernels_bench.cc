@@ -22,6 +22,7 @@
 #include "base/clock.h"
 #include "kernels/cpu/cpu_ops.h"
 #include "platform/cpu.h"
+#include "platform/host_memory.h"
 #include "platform/host_stream.h"
 #include "tests/bench/peak.h"
 
@@ -95,12 +96,29 @@ double Peak(const Ops& ops, DType dtype) {
   return peak;
 }
 
-// Bytes that are valid for every type: small positive halves, in whatever place a type reads them.
-std::vector<std::byte> WeightBytes(uint64_t bytes) {
-  std::vector<std::byte> out(bytes);
-  for (uint64_t i = 0; i < bytes; ++i) out[i] = static_cast<std::byte>(0x20 + i % 11);
-  return out;
-}
+// Memory as an arena has it, in large pages where the system gives them.
+class ArenaMemory {
+ public:
+  explicit ArenaMemory(uint64_t bytes) : bytes_((bytes + kPage - 1) / kPage * kPage) {
+    auto reserved = platform::ReserveHostAddresses(bytes_);
+    if (!reserved || !platform::BackHostMemory(*reserved, bytes_)) std::abort();
+    data_ = *reserved;
+    // Valid for every type: small positive halves, in whatever place a type reads them.
+    for (uint64_t i = 0; i < bytes_; ++i) data_[i] = static_cast<std::byte>(0x20 + i % 11);
+  }
+  ~ArenaMemory() {
+    platform::UnbackHostMemory(data_, bytes_);
+    platform::ReleaseHostAddresses(data_, bytes_);
+  }
+  ArenaMemory(const ArenaMemory&) = delete;
+  ArenaMemory& operator=(const ArenaMemory&) = delete;
+  [[nodiscard]] std::byte* data() const { return data_; }
+
+ private:
+  static constexpr uint64_t kPage = uint64_t{2} << 20;
+  uint64_t bytes_;
+  std::byte* data_;
+};
 
 void MatMul(benchmark::State& state, const Ops& ops, const MatrixShape& shape, int32_t tokens) {
   Machine& machine = TheMachine();
@@ -108,7 +126,7 @@ void MatMul(benchmark::State& state, const Ops& ops, const MatrixShape& shape, i
       *tensor::RowBytes(shape.dtype, shape.cols) * static_cast<uint64_t>(shape.rows);
   const auto copies =
       static_cast<uint64_t>(tokens <= 16 ? kBeyondCaches / static_cast<double>(bytes) + 1 : 1);
-  const std::vector<std::byte> weights = WeightBytes(bytes * copies);
+  const ArenaMemory weights(bytes * copies);
   const std::vector<float> x(static_cast<size_t>(tokens) * static_cast<size_t>(shape.cols), 0.5f);
   std::vector<ActBlock> q8(x.size() / kBlock);
   if (!ops.quantize(*machine.stream, {x.data(), q8.data(), tokens, shape.cols})) std::abort();
@@ -158,7 +176,7 @@ void Attention(benchmark::State& state, const Ops& ops, const AttentionShape& sh
       tokens == 1
           ? kBeyondCaches / static_cast<double>(page_bytes * static_cast<uint64_t>(page_count)) + 1
           : 1);
-  std::vector<uint16_t> memory(page_bytes / 2 * static_cast<uint64_t>(page_count) * copies, 0x3400);
+  const ArenaMemory memory(page_bytes * static_cast<uint64_t>(page_count) * copies);
   std::vector<uint32_t> pages(static_cast<size_t>(page_count) * copies);
   for (size_t i = 0; i < pages.size(); ++i) pages[i] = static_cast<uint32_t>(i);
   const int64_t width = int64_t{shape.heads} * shape.head_dim;
@@ -169,8 +187,7 @@ void Attention(benchmark::State& state, const Ops& ops, const AttentionShape& sh
   args.q = q.data();
   args.q_stride = width;
   args.y = y.data();
-  args.layer = {reinterpret_cast<std::byte*>(memory.data()), page_bytes, shape.kv_heads,
-                shape.head_dim};
+  args.layer = {memory.data(), page_bytes, shape.kv_heads, shape.head_dim};
   args.sequences = &view;
   args.sequence_count = 1;
   args.heads = shape.heads;
