@@ -38,7 +38,9 @@ Result<std::shared_ptr<Runtime>> Runtime::Create(RuntimeOptions options) {
   engine::EngineOptions engine_options;
   engine_options.max_running = options.max_generations;
   engine_options.policy = options.policy;
-  std::shared_ptr<Runtime> runtime(new Runtime(threads, engine_options, std::move(options.log)));
+  const kernels::Ops& ops = options.ops == nullptr ? model::CpuKernels() : *options.ops;
+  std::shared_ptr<Runtime> runtime(
+      new Runtime(threads, ops, engine_options, std::move(options.log)));
   MIRAGE_TRY(runtime->SetMemoryLimit(options.memory_limit));
   return runtime;
 }

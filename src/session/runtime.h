@@ -24,6 +24,7 @@
 #include "memory/arena.h"
 #include "memory/ledger.h"
 #include "memory/transfer.h"
+#include "model/cpu_kernels.h"
 #include "platform/device.h"
 #include "platform/thread_pool.h"
 #include "session/dispatcher.h"
@@ -35,6 +36,7 @@ struct RuntimeOptions {
   std::optional<uint64_t> memory_limit;  // bytes; nothing: what the machine allows
   int32_t max_generations = 0;           // computed at once; 0: no bound
   engine::ShortagePolicy policy = engine::ShortagePolicy::kHybrid;
+  const kernels::Ops* ops = nullptr;  // what computes; nullptr: model::CpuKernels()
   LogSink log;
 };
 
@@ -67,6 +69,7 @@ class Runtime {
   [[nodiscard]] const Clock& clock() const { return clock_; }
   [[nodiscard]] const LogSink& log() const { return log_; }
   [[nodiscard]] int threads() const { return threads_; }
+  [[nodiscard]] const kernels::Ops& ops() const { return ops_; }
   [[nodiscard]] engine::EngineStats EngineStats() const;
   // Tokens that readers of answers were given.
   [[nodiscard]] uint64_t delivered_tokens() const {
@@ -106,10 +109,15 @@ class Runtime {
   }
 
  private:
-  Runtime(int threads, engine::EngineOptions engine_options, LogSink log)
-      : threads_(threads), engine_options_(engine_options), log_(std::move(log)), ledger_(0) {}
+  Runtime(int threads, const kernels::Ops& ops, engine::EngineOptions engine_options, LogSink log)
+      : threads_(threads),
+        ops_(ops),
+        engine_options_(engine_options),
+        log_(std::move(log)),
+        ledger_(0) {}
 
   const int threads_;
+  const kernels::Ops& ops_;
   const engine::EngineOptions engine_options_;
   const LogSink log_;
   const SteadyClock clock_;

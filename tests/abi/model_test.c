@@ -553,6 +553,14 @@ static void bad_runtime_options_are_refused(void** state) {
   options.device = "abacus";
   assert_status(MIRAGE_UNSUPPORTED, mirage_runtime_open(&options, &runtime, &last_error));
   assert_message_has("abacus");
+  options.device = "cpu:abacus";
+  assert_status(MIRAGE_UNSUPPORTED, mirage_runtime_open(&options, &runtime, &last_error));
+  assert_message_has("abacus");
+  assert_message_has("generic");
+  options.device = "cpu:";
+  assert_status(MIRAGE_UNSUPPORTED, mirage_runtime_open(&options, &runtime, &last_error));
+  options.device = "cpux";
+  assert_status(MIRAGE_UNSUPPORTED, mirage_runtime_open(&options, &runtime, &last_error));
   mirage_runtime_options_init(&options, sizeof options);
   options.log_level = 9;
   assert_status(MIRAGE_INVALID_ARGUMENT, mirage_runtime_open(&options, &runtime, &last_error));

@@ -77,6 +77,7 @@ TEST(Command, WhatIsNotThereIsNamed) {
   ExpectComplaint(RunMirage({"bench", "pressure", "-m", TinyModel()}), 2, "pressure");
   ExpectComplaint(RunMirage(Ask({"--kv-type", "q5_0"})), 2, "q5_0");
   ExpectComplaint(RunMirage(Ask({"--device", "cuda"})), 2, "cuda");
+  ExpectComplaint(RunMirage(Ask({"--device", "cpu:abacus"})), 2, "abacus");
 }
 
 TEST(Run, AnswersAreHeldToAGrammar) {
