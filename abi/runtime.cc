@@ -2,7 +2,6 @@
 
 // mirage_runtime.
 
-#include <cstring>
 #include <mutex>
 #include <optional>
 #include <span>
@@ -15,6 +14,7 @@
 #include "abi/guard.h"
 #include "abi/handles.h"
 #include "abi/structs.h"
+#include "model/cpu_kernels.h"
 #include "platform/output_file.h"
 
 namespace mirage::abi {
@@ -61,6 +61,17 @@ Result<engine::ShortagePolicy> ReadPolicy(const char* name) {
               "policy '" + std::string(name) + "': hybrid, recompute or remap is expected");
 }
 
+// What computes: "cpu", or "cpu:" and the name of an instruction set.
+Result<const kernels::Ops*> ReadDevice(const char* device) {
+  constexpr std::string_view kCpu = "cpu";
+  const std::string_view name = device == nullptr ? kCpu : device;
+  if (name == kCpu) return &model::CpuKernels();
+  if (name.starts_with(kCpu) && name[kCpu.size()] == ':')
+    return model::FindCpuKernels(name.substr(kCpu.size() + 1));
+  return Fail(Code::kUnsupported,
+              "device '" + std::string(name) + "': this build runs on 'cpu' only");
+}
+
 Result<session::RuntimeOptions> ReadRuntimeOptions(const mirage_runtime_options* given) {
   MIRAGE_TRY_ASSIGN(
       const mirage_runtime_options options,
@@ -71,8 +82,8 @@ Result<session::RuntimeOptions> ReadRuntimeOptions(const mirage_runtime_options*
     return Fail(Code::kInvalidArgument,
                 "log_level is " + std::to_string(options.log_level) + "; 1 to 4 are allowed");
   session::RuntimeOptions read;
+  MIRAGE_TRY_ASSIGN(read.ops, ReadDevice(options.device));
   read.threads = options.threads;
-  if (options.device != nullptr) read.device = options.device;
   read.memory_limit = LimitOf(options.memory_limit);
   read.max_generations = options.max_generations;
   MIRAGE_TRY_ASSIGN(read.policy, ReadPolicy(options.policy));

@@ -107,7 +107,7 @@ void ModelFlags::AddRunning(CLI::App& command) {
   command.add_option("--memory", memory, "Memory limit, such as 300M");
   command.add_option("--kv-type", kv_type, "Type of cached keys and values: f16, q8_0 or q4_0");
   command.add_option("--device", device,
-                     "Where to run: cpu, or cpu:NAME for one instruction set, such as cpu:avx2");
+                     "Where to run: cpu, or cpu:NAME for the kernels of one instruction set");
   command.add_option("--policy", policy,
                      "What gives way when memory runs out: hybrid, recompute or remap");
 }

@@ -180,8 +180,13 @@ typedef struct mirage_runtime_options {
   int32_t threads;       /* that compute; 0: one per physical core the process may use */
   uint64_t memory_limit; /* bytes the library may hold, a hard limit; 0: what the process's
                             control group allows, else 80% of the memory available */
-  const char* device;    /* NULL or "cpu"; "cpu:NAME" for the kernels of one instruction set,
-                            such as "cpu:avx2"; anything else is UNSUPPORTED */
+  const char* device; /* NULL or "cpu": the fastest kernels this processor runs; "cpu:NAME": those
+                         of one instruction set, "generic", "avx2", "avx512vnni" or "amx" on
+                         x86-64, "generic", "neon", "dotprod" or "i8mm" on aarch64. "amx" has
+                         been tested by emulation only, never on a processor, so "cpu" never
+                         means it; it asks the system for tile state for the whole process, with
+                         which alternate signal stacks must be larger. Anything else, or what
+                         this machine does not run, is UNSUPPORTED */
   mirage_log_callback log_callback; /* NULL: silent */
   void* log_user_data;              /* kept until the runtime's last handle is closed */
   int32_t log_level;                /* most detail wanted, MIRAGE_LOG_x */

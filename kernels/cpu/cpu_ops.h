@@ -4,22 +4,20 @@
 // The CPU backend: one Ops table per instruction set, chosen at run time. Any thread.
 
 #include <span>
-#include <string>
 #include <string_view>
 
-#include "base/result.h"
 #include "kernels/ops.h"
 
 namespace mirage::kernels {
 
-// The fastest table this machine can run.
+// The fastest table this machine can run, of those that have run on a processor of their kind.
 [[nodiscard]] const Ops& CpuOps();
 
-// The table of that name, such as "avx2". Fails with kUnsupported, naming those there are, where
-// this build lacks it, and where this machine cannot run it.
-[[nodiscard]] Result<const Ops*> FindCpuOps(std::string_view name);
+// The table of this name, also one that CpuOps() never takes; nullptr where this build has none or
+// the machine cannot run it. "amx" asks the system for tiles (platform::EnableAmx).
+[[nodiscard]] const Ops* FindCpuOps(std::string_view name);
 
-// Every table this machine can run, slowest first; the last is CpuOps().
+// Every table this machine can run, slowest first, for tests and measurements. Asks for tiles too.
 [[nodiscard]] std::span<const Ops* const> RunnableOps();
 
 // The names of every table in this build, runnable here or not, in the same order.

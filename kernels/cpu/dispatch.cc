@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include <string>
 #include <vector>
 
 #include "kernels/cpu/cpu_ops.h"
@@ -13,23 +12,32 @@ namespace {
 
 using platform::CpuFeatures;
 
+enum class Choice {
+  kAutomatic,
+  kByName,  // only, until a processor of its kind has passed the tests
+};
+
 struct Candidate {
   Ops ops;
   bool (*runs)(const CpuFeatures&);
+  Choice choice = Choice::kAutomatic;
 };
 
 bool Always(const CpuFeatures&) { return true; }
 
-// Slowest first.
+// Slowest first, by what is known or meant.
 #if defined(__x86_64__)
 bool HasAvx2(const CpuFeatures& cpu) { return cpu.avx2 && cpu.fma && cpu.f16c; }
 bool HasAvx512Vnni(const CpuFeatures& cpu) {
   return HasAvx2(cpu) && cpu.avx512f && cpu.avx512bw && cpu.avx512vl && cpu.avx512vnni;
 }
+// Asks for the permission, which changes what the system expects of the whole process.
+bool HasAmx(const CpuFeatures& cpu) { return HasAvx512Vnni(cpu) && platform::EnableAmx(); }
 constexpr Candidate kCandidates[] = {
     {MakeOps<kGenericKernels>("generic"), Always},
     {MakeOps<kAvx2Kernels>("avx2"), HasAvx2},
     {MakeOps<kAvx512VnniKernels>("avx512vnni"), HasAvx512Vnni},
+    {MakeOps<kAmxKernels>("amx"), HasAmx, Choice::kByName},
 };
 #elif defined(__aarch64__)
 constexpr Candidate kCandidates[] = {
@@ -42,6 +50,24 @@ constexpr Candidate kCandidates[] = {
 
 }  // namespace
 
+const Ops& CpuOps() {
+  static const Ops* const kFastest = [] {
+    const Ops* fastest = nullptr;
+    for (const Candidate& candidate : kCandidates)
+      if (candidate.choice == Choice::kAutomatic && candidate.runs(platform::GetCpuFeatures()))
+        fastest = &candidate.ops;
+    return fastest;
+  }();
+  return *kFastest;
+}
+
+const Ops* FindCpuOps(std::string_view name) {
+  for (const Candidate& candidate : kCandidates)
+    if (candidate.ops.name == name && candidate.runs(platform::GetCpuFeatures()))
+      return &candidate.ops;
+  return nullptr;
+}
+
 std::span<const Ops* const> RunnableOps() {
   static const std::vector<const Ops*> kRunnable = [] {
     std::vector<const Ops*> runnable;
@@ -51,20 +77,6 @@ std::span<const Ops* const> RunnableOps() {
   }();
   return kRunnable;
 }
-
-Result<const Ops*> FindCpuOps(std::string_view name) {
-  for (const Ops* ops : RunnableOps())
-    if (name == ops->name) return ops;
-  std::string built;
-  for (const std::string_view other : BuiltOpsNames()) {
-    if (name == other)
-      return Fail(Code::kUnsupported, "this processor cannot run '" + std::string(name) + "'");
-    built += (built.empty() ? "" : ", ") + std::string(other);
-  }
-  return Fail(Code::kUnsupported, "no instruction set '" + std::string(name) + "': " + built);
-}
-
-const Ops& CpuOps() { return *RunnableOps().back(); }
 
 std::span<const std::string_view> BuiltOpsNames() {
   static const std::vector<std::string_view> kNames = [] {

@@ -65,11 +65,20 @@ struct CpuKernels {
   void (*kv_write)(const KvWriteArgs&, const SequenceView&, int32_t token_begin, int32_t token_end);
 
   MatMulGroups (*matmul_groups)(DType);  // nullptr for a type without a kernel
+  int32_t matmul_token_step;  // the tokens that one of them goes through fastest are a multiple
   MatMulPlainRows matmul_plain_rows;
 
   int32_t (*attention_rows)(int32_t head_dim);  // the most query rows of one piece
   void (*attention)(const AttentionPiece&);
   void (*attention_merge)(const AttentionPiece&);  // of a piece whose partials are complete
 };
+
+// A table with AMX's products of many tokens, which go through tiles of 16.
+[[nodiscard, gnu::always_inline]] constexpr CpuKernels WithTiles(
+    CpuKernels kernels, MatMulGroups (*matmul_groups)(DType)) {
+  kernels.matmul_groups = matmul_groups;
+  kernels.matmul_token_step = 16;
+  return kernels;
+}
 
 }  // namespace mirage::kernels

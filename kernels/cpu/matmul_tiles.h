@@ -32,7 +32,7 @@ template <class V, class T, class Tile, int kTokens>
 inline void AddBlocks(const Tile& dots, int v, const Scales<V>& scales, const ActBlock* x,
                       int64_t x_stride, typename V::Floats (&acc)[kTokens]) {
   constexpr Minimum kMinimum = MinimumOf(T::kDType);
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int m = 0; m < kTokens; ++m) {
     const ActBlock& a = x[m * x_stride];
     const auto scale = V::Set(a.scale);

@@ -54,7 +54,8 @@ Plan MakePlan(const CpuKernels& kernels, int threads, const MatMulArgs& args) {
                                         ? int64_t{weight.cols} / kBlock * int64_t{sizeof(ActBlock)}
                                         : int64_t{weight.cols} * int64_t{sizeof(float)});
   }
-  const int64_t fit = std::max<int64_t>(kPanelBytes / token_bytes / 8 * 8, 8);
+  const int64_t step = kernels.matmul_token_step;
+  const int64_t fit = std::max(kPanelBytes / token_bytes / step * step, step);
   plan.panels = (args.tokens + fit - 1) / fit;
   plan.panel_tokens = static_cast<int32_t>(std::min<int64_t>(fit, args.tokens));
 

@@ -56,6 +56,12 @@ struct VnniTile {
   }
 };
 
+// The scale of one half of the columns, from pairs of int16 in each lane.
+template <class V>
+inline typename V::Ints HalfScale(typename V::Ints pairs, int half) {
+  return V::ShrSigned(half == 0 ? V::Shl(pairs, 16) : pairs, 16);
+}
+
 // The same where each half of the columns has a scale of its own.
 template <class V, class T, int kVectors, int kTokens>
 struct VnniHalvesTile {
@@ -90,8 +96,7 @@ struct VnniHalvesTile {
   void EndHalf(int half, const Scales<V> (&scales)[kVectors]) {
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
-      const Ints pairs = scales[v].scales;
-      const Ints scale = V::ShrSigned(half == 0 ? V::Shl(pairs, 16) : pairs, 16);
+      const Ints scale = HalfScale<V>(scales[v].scales, half);
 #pragma GCC unroll 8
       for (int m = 0; m < kTokens; ++m) {
         const Ints scaled = V::MulInts(sums[v][m], scale);
@@ -191,10 +196,13 @@ struct Avx512 {
   static Ints ShrSigned(Ints x, int n) { return _mm512_srai_epi32(x, static_cast<unsigned>(n)); }
   static Ints Shl(Ints x, int n) { return _mm512_slli_epi32(x, static_cast<unsigned>(n)); }
   static Ints SetInts(uint32_t x) { return _mm512_set1_epi32(static_cast<int32_t>(x)); }
+  static Ints LoadInts(const void* p) { return _mm512_loadu_si512(p); }
+  static void StoreInts(void* p, Ints x) { _mm512_storeu_si512(p, x); }
   static Ints AddInts(Ints a, Ints b) { return _mm512_add_epi32(a, b); }
   static Ints SubInts(Ints a, Ints b) { return _mm512_sub_epi32(a, b); }
   static Ints MulInts(Ints a, Ints b) { return _mm512_mullo_epi32(a, b); }
   static Ints SubPairs(Ints a, Ints b) { return _mm512_sub_epi16(a, b); }
+  static Ints SubBytes(Ints a, Ints b) { return _mm512_sub_epi8(a, b); }
   static Ints ShlPairs(Ints x, int n) { return _mm512_slli_epi16(x, static_cast<unsigned>(n)); }
   static Ints Lookup(Ints nibbles, const int8_t (&table)[16]) {
     const __m128i entries = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));

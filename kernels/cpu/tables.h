@@ -11,6 +11,8 @@ extern const CpuKernels kGenericKernels;  // any processor
 #if defined(__x86_64__)
 extern const CpuKernels kAvx2Kernels;        // AVX2, FMA, F16C
 extern const CpuKernels kAvx512VnniKernels;  // AVX-512 F, BW, VL, VNNI
+extern const CpuKernels kAmxKernels;         // with AMX-TILE and AMX-INT8 as well
+MatMulGroups FindAmxMatMulGroups(DType dtype);
 #elif defined(__aarch64__)
 extern const CpuKernels kNeonKernels;     // Armv8.0
 extern const CpuKernels kDotprodKernels;  // with FEAT_DotProd

@@ -8,13 +8,18 @@
 
 namespace mirage::model {
 
-Result<const kernels::Ops*> KernelsOfDevice(std::string_view device) {
-  constexpr std::string_view kCpu = "cpu";
-  if (!device.starts_with(kCpu) || (device.size() > kCpu.size() && device[kCpu.size()] != ':'))
-    return Fail(Code::kUnsupported,
-                "device '" + std::string(device) + "': this build runs on 'cpu' only");
-  if (device == kCpu) return &kernels::CpuOps();
-  return kernels::FindCpuOps(device.substr(kCpu.size() + 1));
+const kernels::Ops& CpuKernels() { return kernels::CpuOps(); }
+
+Result<const kernels::Ops*> FindCpuKernels(std::string_view name) {
+  if (const kernels::Ops* ops = kernels::FindCpuOps(name)) return ops;
+  std::string built;
+  for (const std::string_view known : kernels::BuiltOpsNames()) {
+    if (known == name)
+      return Fail(Code::kUnsupported, "kernels '" + std::string(name) +
+                                          "': this processor or system does not run them");
+    built += (built.empty() ? "" : ", ") + std::string(known);
+  }
+  return Fail(Code::kUnsupported, "kernels '" + std::string(name) + "': this build has " + built);
 }
 
 KernelSpeed KernelSpeedOf(const format::TensorInfo& tensor) {

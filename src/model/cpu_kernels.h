@@ -11,9 +11,12 @@
 
 namespace mirage::model {
 
-// The kernels of "cpu": the fastest table this processor runs; or of "cpu:NAME": the one of that
-// instruction set. Fails with kUnsupported for others and for one this processor cannot run.
-[[nodiscard]] Result<const kernels::Ops*> KernelsOfDevice(std::string_view device);
+// The fastest table this processor runs.
+[[nodiscard]] const kernels::Ops& CpuKernels();
+
+// That of the instruction set `name`; kUnsupported where this build has none of that name or the
+// processor, or the system, does not run it.
+[[nodiscard]] Result<const kernels::Ops*> FindCpuKernels(std::string_view name);
 
 // How this build computes with a tensor.
 enum class KernelSpeed : uint8_t {

@@ -28,7 +28,9 @@ struct CpuFeatures {
 
 [[nodiscard]] const CpuFeatures& GetCpuFeatures();
 
-// Asks the kernel for tile state for the whole process; false where it refuses.
+// Asks the kernel for tile state for the whole process; false where it refuses, as it does while a
+// thread has an alternate signal stack that is too small for that state. Permitted, it refuses such
+// stacks instead: sigaltstack() then wants getauxval(AT_MINSIGSTKSZ) bytes.
 [[nodiscard]] bool EnableAmx();
 
 // The model name as the processor or the kernel gives it.

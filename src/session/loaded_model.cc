@@ -8,7 +8,6 @@
 #include "base/file_error.h"
 #include "base/printable.h"
 #include "format/open.h"
-#include "model/cpu_kernels.h"
 #include "model/model.h"
 #include "platform/address_space.h"
 #include "session/deep.h"
@@ -157,7 +156,7 @@ Status LoadedModel::LoadWeights(const ModelOptions& options) {
     MIRAGE_TRY_ASSIGN(const Estimate whole, EstimatePlan(UINT64_MAX, options.capacity));
     runtime_->MakeAvailable(whole.plan.total);
   }
-  const model::Host host{*compute->device, compute->arena, *compute->transfer, runtime_->kernels()};
+  const model::Host host{*compute->device, compute->arena, *compute->transfer, runtime_->ops()};
   Result<std::unique_ptr<model::Model>> loaded = model::Model::Load(host, *std::move(file_), load);
   if (!loaded) {
     MIRAGE_TRY(runtime_->CheckOpen());  // what a shutdown ends looks cancelled

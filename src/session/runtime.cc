@@ -34,13 +34,13 @@ Result<std::shared_ptr<Runtime>> Runtime::Create(RuntimeOptions options) {
   if (options.max_generations < 0)
     return Fail(Code::kInvalidArgument,
                 "max_generations is " + std::to_string(options.max_generations));
-  MIRAGE_TRY_ASSIGN(const kernels::Ops* const kernels, model::KernelsOfDevice(options.device));
   const int threads = options.threads == 0 ? platform::UsableCores() : options.threads;
   engine::EngineOptions engine_options;
   engine_options.max_running = options.max_generations;
   engine_options.policy = options.policy;
+  const kernels::Ops& ops = options.ops == nullptr ? model::CpuKernels() : *options.ops;
   std::shared_ptr<Runtime> runtime(
-      new Runtime(*kernels, threads, engine_options, std::move(options.log)));
+      new Runtime(threads, ops, engine_options, std::move(options.log)));
   MIRAGE_TRY(runtime->SetMemoryLimit(options.memory_limit));
   return runtime;
 }

@@ -34,9 +34,9 @@ namespace mirage::session {
 struct RuntimeOptions {
   int threads = 0;                       // 0: one per physical core the process may use
   std::optional<uint64_t> memory_limit;  // bytes; nothing: what the machine allows
-  std::string device = "cpu";            // or of one instruction set: "cpu:avx2"
   int32_t max_generations = 0;           // computed at once; 0: no bound
   engine::ShortagePolicy policy = engine::ShortagePolicy::kHybrid;
+  const kernels::Ops* ops = nullptr;  // what computes; nullptr: model::CpuKernels()
   LogSink log;
 };
 
@@ -68,8 +68,8 @@ class Runtime {
   [[nodiscard]] Dispatcher& dispatcher() { return dispatcher_; }
   [[nodiscard]] const Clock& clock() const { return clock_; }
   [[nodiscard]] const LogSink& log() const { return log_; }
-  [[nodiscard]] const kernels::Ops& kernels() const { return kernels_; }
   [[nodiscard]] int threads() const { return threads_; }
+  [[nodiscard]] const kernels::Ops& ops() const { return ops_; }
   [[nodiscard]] engine::EngineStats EngineStats() const;
   // Tokens that readers of answers were given.
   [[nodiscard]] uint64_t delivered_tokens() const {
@@ -109,16 +109,15 @@ class Runtime {
   }
 
  private:
-  Runtime(const kernels::Ops& kernels, int threads, engine::EngineOptions engine_options,
-          LogSink log)
-      : kernels_(kernels),
-        threads_(threads),
+  Runtime(int threads, const kernels::Ops& ops, engine::EngineOptions engine_options, LogSink log)
+      : threads_(threads),
+        ops_(ops),
         engine_options_(engine_options),
         log_(std::move(log)),
         ledger_(0) {}
 
-  const kernels::Ops& kernels_;
   const int threads_;
+  const kernels::Ops& ops_;
   const engine::EngineOptions engine_options_;
   const LogSink log_;
   const SteadyClock clock_;

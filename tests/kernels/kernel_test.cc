@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -13,6 +14,9 @@
 #include "kernels/cpu/op_table.h"
 #include "kernels/ref/ref_ops.h"
 #include "tensor/packed_rows.h"
+#if defined(MIRAGE_AMX_EMULATED)
+#include "tests/kernels/amx/kernels_amx_emulated.h"
+#endif
 #if defined(MIRAGE_SIMDE)
 #include "tests/kernels/simde/kernels_simde.h"
 #endif
@@ -45,6 +49,10 @@ void StoreRandomFloats(Random& random, DType dtype, std::vector<std::byte>& rows
   }
 }
 
+#if defined(MIRAGE_AMX_EMULATED)
+const CpuKernels kAmxEmulatedKernels = WithTiles(EmulatedAmxRest(), FindEmulatedAmxMatMulGroups);
+#endif
+
 }  // namespace
 
 std::vector<const Ops*> TestedOps() {
@@ -53,7 +61,20 @@ std::vector<const Ops*> TestedOps() {
   static constexpr Ops kSimdeOps = MakeOps<kSimdeKernels>("avx512vnni_simde");
   if (std::string(CpuOps().name) != "generic") tested.push_back(&kSimdeOps);
 #endif
+#if defined(MIRAGE_AMX_EMULATED)
+  static constexpr Ops kAmxEmulatedOps = MakeOps<kAmxEmulatedKernels>("amx_emulated");
+  if (RunsEmulatedAmx()) tested.push_back(&kAmxEmulatedOps);
+#endif
   return tested;
+}
+
+bool RunsEmulatedAmx() {
+#if defined(MIRAGE_SIMDE)
+  return std::string(CpuOps().name) != "generic";
+#else
+  return std::any_of(RunnableOps().begin(), RunnableOps().end(),
+                     [](const Ops* ops) { return std::string(ops->name) == "avx512vnni"; });
+#endif
 }
 
 int64_t Random::Int(int64_t low, int64_t high) {

@@ -24,8 +24,10 @@ inline constexpr DType kQuantTypes[] = {DType::kQ4_0, DType::kQ4_1, DType::kQ5_0
                                         DType::kMXFP4};
 inline constexpr DType kFloatTypes[] = {DType::kF32, DType::kF16, DType::kBF16};
 
-// Every table that can be tested here: those the machine runs, and AVX-512 over SIMDe.
+// Every table that can be tested here: those the machine runs, AVX-512 over SIMDe, and AMX with
+// its tiles emulated, over SIMDe or on AVX-512.
 [[nodiscard]] std::vector<const Ops*> TestedOps();
+[[nodiscard]] bool RunsEmulatedAmx();
 
 // Whether a table promises the reference's bits: all that have a fused multiply-add.
 [[nodiscard]] inline bool IsExact(const Ops& ops) { return std::string(ops.name) != "generic"; }

@@ -87,6 +87,18 @@ TEST_P(MatMulOn, QuantisedTypesAgreeWithTheReferenceOnOddSizes) {
   }
 }
 
+TEST_P(MatMulOn, QuantisedTypesAgreeWithTheReferenceForManyTokens) {
+  Random random(20);
+  for (const DType dtype : kQuantTypes) {
+    const bool super = tensor::Info(dtype).block_elements == 256;
+    for (const int32_t cols :
+         super ? std::vector<int32_t>{256, 512} : std::vector<int32_t>{32, 96, 288})
+      for (const int32_t rows : {8, 16, 24, 41})
+        for (const int32_t tokens : {15, 16, 31, 32, 150})
+          ExpectAgrees(*GetParam(), Problem(random, dtype, rows, cols, tokens));
+  }
+}
+
 TEST_P(MatMulOn, FloatTypesAgreeWithTheReferenceOnOddSizes) {
   Random random(11);
   for (const DType dtype : kFloatTypes)
@@ -209,7 +221,7 @@ TEST_P(MatMulOn, OutputsThatShareAnInputMayDifferInTypeAndRows) {
 
 TEST_P(MatMulOn, MxfpScalesOfEveryExponentAgree) {
   Random random(17);
-  Problem problem(random, DType::kMXFP4, 256, 32, 1);
+  Problem problem(random, DType::kMXFP4, 256, 32, 17);
   for (size_t row = 0; row < 256; ++row) problem.plain[row * 17] = static_cast<std::byte>(row);
   problem.packed = Packed(DType::kMXFP4, 256, 32, problem.plain);
   for (ActBlock& block : problem.q8) block.scale = 0x1p-6f;  // keeps the largest finite
@@ -219,7 +231,7 @@ TEST_P(MatMulOn, MxfpScalesOfEveryExponentAgree) {
 TEST_P(MatMulOn, ExtremeIntegersDoNotOverflow) {
   Random random(18);
   for (const DType dtype : kQuantTypes) {
-    Problem problem(random, dtype, 16, 256, 2);
+    Problem problem(random, dtype, 16, 256, 18);
     // All quants and integer scales at one end of their ranges, the activations at another.
     for (const int fill : {0x00, 0xFF, 0x80, 0x7F}) {
       auto extreme = problem;

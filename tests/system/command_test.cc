@@ -80,12 +80,6 @@ TEST(Command, WhatIsNotThereIsNamed) {
   ExpectComplaint(RunMirage(Ask({"--device", "cpu:abacus"})), 2, "abacus");
 }
 
-TEST(Run, AnInstructionSetMayBeChosen) {
-  const Outcome plain = RunMirage(Ask({"--device", "cpu:generic", "-t", "1"}));
-  EXPECT_EQ(plain.code, 0) << plain.err;
-  EXPECT_FALSE(plain.out.empty());
-}
-
 TEST(Run, AnswersAreHeldToAGrammar) {
   const TemporaryFile schema(
       "{\"type\": \"array\", \"items\": {\"enum\": [1, \"a\"]}, \"maxItems\": 2}");
