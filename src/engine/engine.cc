@@ -110,6 +110,12 @@ uint64_t Engine::GiveBackPrefixes(uint64_t bytes) {
   return impl_->prefixes.Evict(nullptr, bytes, impl_->clock.NowNs());
 }
 
+bool Engine::GiveBackIdlePages() {
+  const auto any = [](ModelRunner& /*runner*/) { return true; };
+  return impl_->DropOneIdle(any, &Sequence::DropSnapshots) ||
+         impl_->DropOneIdle(any, &Sequence::DropCache);
+}
+
 uint64_t Engine::PrefixBytes() const { return impl_->prefixes.HeldBytes(); }
 
 void Engine::Shutdown() { impl_->Stop(); }

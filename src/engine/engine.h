@@ -78,6 +78,9 @@ class Engine {
   // Gives back pages kept only to be found again, until `bytes` of them are free. Returns the bytes
   // freed.
   uint64_t GiveBackPrefixes(uint64_t bytes);
+  // Gives back what one idle sequence keeps to go back to, or else its pages, least recently used
+  // first: they are computed again when it goes on. False when none has any.
+  bool GiveBackIdlePages();
   // Bytes of pages that prefix caches hold and no sequence does.
   [[nodiscard]] uint64_t PrefixBytes() const;
 

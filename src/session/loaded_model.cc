@@ -154,7 +154,7 @@ Status LoadedModel::LoadWeights(const ModelOptions& options) {
   // asked for.
   if (runtime_->PrefixBytes() > 0) {
     MIRAGE_TRY_ASSIGN(const Estimate whole, EstimatePlan(UINT64_MAX, options.capacity));
-    runtime_->MakeAvailable(whole.plan.total);
+    runtime_->MakeAvailable(whole.plan.total, nullptr, Runtime::GiveUp::kPrefixes);
   }
   const model::Host host{*compute->device, compute->arena, *compute->transfer, runtime_->ops()};
   Result<std::unique_ptr<model::Model>> loaded = model::Model::Load(host, *std::move(file_), load);

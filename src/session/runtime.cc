@@ -109,7 +109,7 @@ uint64_t Runtime::PrefixBytes() const {
   return compute_ == nullptr ? 0 : compute_->engine.PrefixBytes();
 }
 
-void Runtime::MakeAvailable(uint64_t bytes, const memory::Promise* promise) {
+void Runtime::MakeAvailable(uint64_t bytes, const memory::Promise* promise, GiveUp what) {
   engine::Engine* engine = nullptr;
   {
     const std::lock_guard lock(mutex_);
@@ -120,7 +120,10 @@ void Runtime::MakeAvailable(uint64_t bytes, const memory::Promise* promise) {
   for (;;) {
     const uint64_t available = ledger_.available(promise);
     const uint64_t lacking = ledger_.over_limit() + (bytes > available ? bytes - available : 0);
-    if (lacking == 0 || engine->GiveBackPrefixes(lacking) == 0) return;
+    if (lacking == 0) return;
+    const bool given = engine->GiveBackPrefixes(lacking) > 0 ||
+                       (what == GiveUp::kIdleToo && engine->GiveBackIdlePages());
+    if (!given) return;
   }
 }
 

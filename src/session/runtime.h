@@ -82,9 +82,11 @@ class Runtime {
   [[nodiscard]] Result<std::string> TraceJson();
   // Of pages kept only for prompts that begin like earlier ones.
   [[nodiscard]] uint64_t PrefixBytes() const;
-  // Gives up such pages until `bytes` of the ledger are available, with what a promise has, or
-  // there are none left.
-  void MakeAvailable(uint64_t bytes, const memory::Promise* promise = nullptr);
+  // Gives up such pages, or else those of idle sessions too, until `bytes` of the ledger are
+  // available, with what a promise has, or there are none left.
+  enum class GiveUp : uint8_t { kPrefixes, kIdleToo };
+  void MakeAvailable(uint64_t bytes, const memory::Promise* promise = nullptr,
+                     GiveUp what = GiveUp::kIdleToo);
 
   // The limit as given or detected, the guard for what no ledger counts included.
   [[nodiscard]] uint64_t memory_limit() const {

@@ -157,6 +157,29 @@ TEST(Prefix, MemoryWantedByOthersIsGivenBack) {
   EXPECT_EQ(bench.host.used(), 0u);
 }
 
+TEST(Prefix, PagesOfIdleSequencesAreGivenBackAndComputedAgain) {
+  Bench bench;
+  const auto older = std::make_shared<Sequence>(bench.model);
+  const auto newer = std::make_shared<Sequence>(bench.model);
+  bench.Run(older, Prompt(1, 300), 1);
+  bench.Run(newer, Prompt(2, 300), 1);
+  bench.engine.GiveBackPrefixes(UINT64_MAX);
+  const uint64_t both = bench.host.used();
+  EXPECT_GT(both, 0u);
+  while (newer->cached_length() > 0) {
+    if (older->cached_length() == 0) {
+      EXPECT_LT(bench.host.used(), both);
+    }
+    ASSERT_TRUE(bench.engine.GiveBackIdlePages());
+    bench.engine.GiveBackPrefixes(UINT64_MAX);
+  }
+  EXPECT_EQ(older->cached_length(), 0);
+  EXPECT_EQ(bench.host.used(), 0u);
+  EXPECT_FALSE(bench.engine.GiveBackIdlePages());
+  bench.Run(older, Prompt(3, 10), 5);
+  bench.Run(newer, Prompt(4, 10), 5);
+}
+
 TEST(Fork, SharesPagesAndPasses) {
   Bench bench;
   auto sequence = std::make_shared<Sequence>(bench.model, 0, PrefixSharing{false, ""});
