@@ -69,7 +69,7 @@ Result<const kernels::Ops*> ReadDevice(const char* device) {
   if (name.starts_with(kCpu) && name[kCpu.size()] == ':')
     return model::FindCpuKernels(name.substr(kCpu.size() + 1));
   return Fail(Code::kUnsupported,
-              "device '" + std::string(name) + "': this build runs on 'cpu' only");
+              "device '" + std::string(name) + "': this build runs on 'cpu' and 'cpu:NAME' only");
 }
 
 Result<session::RuntimeOptions> ReadRuntimeOptions(const mirage_runtime_options* given) {

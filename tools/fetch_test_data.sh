@@ -5,7 +5,7 @@
 #   model  SmolLM2-135M-Instruct (98 MB), the model of the README's first command
 #   all    and Gemma-3-270M (253 MB), llama.cpp's vocabularies with their expected tokens, its chat templates, and what
 #          the published Python libraries make of both: the goldens of tests/text
-#   peer   llama.cpp's sources (75 MB), to measure beside; prints their folder
+#   peer   llama.cpp's sources (77 MB), to measure beside; prints their folder
 #   env    prints the variables by which the tests find all that:  eval "$(tools/fetch_test_data.sh env)"
 #
 # Everything is kept in ${XDG_CACHE_HOME:-~/.cache}/mirage/test-data. Sources are packages of the Python index, fetched
@@ -19,6 +19,8 @@ work=$data/part
 
 smollm2="smollm2-135m.gguf"
 smollm2_sha256=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
+llamacpp_version=0.3.36
+llamacpp=$data/llama.cpp-$llamacpp_version
 gemma3="gemma3-270m.gguf"
 gemma3_sha256=a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818
 
@@ -84,7 +86,7 @@ fetch_llamacpp_sdist() {
   need_venv
   # pip asks an sdist's build backend for its metadata, also when it only downloads.
   "$venv/bin/pip" --disable-pip-version-check --quiet install scikit-build-core==1.1.2
-  pip_fetch --no-binary :all: --no-build-isolation llama-cpp-python==0.3.36 \
+  pip_fetch --no-binary :all: --no-build-isolation llama-cpp-python==$llamacpp_version \
     832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e
 }
 
@@ -103,11 +105,11 @@ fetch_llamacpp_data() {
 
 # All of it, as a program to measure beside.
 fetch_peer() {
-  [ -e "$data/llama.cpp" ] && return
+  [ -e "$llamacpp" ] && return
   echo "fetching llama.cpp (77 MB)" >&2
   fetch_llamacpp_sdist
   tar -xzf "$work"/llama_cpp_python-*.tar.gz -C "$work" --strip-components=2 --wildcards '*/vendor/llama.cpp'
-  mv "$work/llama.cpp" "$data/llama.cpp"
+  mv "$work/llama.cpp" "$llamacpp"
   rm -rf "$work"
 }
 
@@ -173,7 +175,7 @@ case ${1:-all} in
     ;;
   peer)
     fetch_peer
-    echo "$data/llama.cpp"
+    echo "$llamacpp"
     ;;
   env)
     printf 'export MIRAGE_TEST_MODELS=%q MIRAGE_TEST_VOCABS=%q MIRAGE_TEST_TEMPLATES=%q MIRAGE_TEST_JSON_SCHEMA=%q\n' \

@@ -77,7 +77,8 @@ inline void GatherRows(const AttentionPiece& piece, RowSet& set) {
 // One query token reads keys and values faster than they arrive, and the processor's own prefetcher
 // starts anew at each part (one head of one page). So where rows are few, values are asked for
 // while scores are computed, and the keys of the next split while values are weighed, each by the
-// part that lies at the same place in memory: `ahead` bytes after the one being read. 0: none is.
+// part that lies at the same place in memory: `ahead` bytes after the one being read. 0: what is
+// read anyway.
 inline constexpr int32_t kFewRows = 8;
 
 // Scores of kRows rows against the 32 slots of one page, starting at row r.
@@ -167,12 +168,14 @@ struct SlotRun {
   int64_t split_start;
 };
 
-// From the values of the page of position t to the keys a split later; 0 where there are none.
+// From the values of the page of position t to the keys a split later; 0 where the piece has none.
 inline int64_t ToNextSplit(const AttentionPiece& piece, int64_t t, const std::byte* v) {
   const SequenceView& sequence = *piece.sequence;
-  if (t + kSplitTokens >= sequence.position + sequence.tokens) return 0;
+  const int64_t next = t + kSplitTokens;
+  if (next / kSplitTokens >= piece.split_end || next >= sequence.position + sequence.tokens)
+    return 0;
   const KvLayer& layer = piece.args->layer;
-  return PageK(layer, PageOf(layer, sequence, t + kSplitTokens), piece.kv_head) - v;
+  return PageK(layer, PageOf(layer, sequence, next), piece.kv_head) - v;
 }
 
 // out[row, dim..] = sum over the slots of weight * V, for kRows rows and kVectors vectors of dims.

@@ -67,8 +67,8 @@ void AttendByTiles(const Cutter& cutter, platform::ThreadPool& pool) {
   });
 }
 
-// One sequence of few rows: every (kv head, tile, split) is a task that leaves a partial result in
-// scratch.
+// One sequence of few rows: for every (kv head, tile) a few runs of splits are tasks that leave a
+// partial result for each split in scratch.
 void AttendBySplits(const Cutter& cutter, platform::ThreadPool& pool,
                     const SequenceView& sequence) {
   const AttentionArgs& args = cutter.args;
@@ -85,11 +85,15 @@ void AttendBySplits(const Cutter& cutter, platform::ThreadPool& pool,
     piece.partial_splits = cut.splits;
     return piece;
   };
-  pool.ParallelFor(tiles * cut.splits, [&](int64_t task, int /*thread*/) {
-    AttentionPiece piece = piece_of(task / cut.splits);
-    piece.split_begin += task % cut.splits;
-    piece.split_end = piece.split_begin + 1;
-    piece.partials += task % cut.splits * (args.layer.head_dim + 2);
+  constexpr int64_t kTasksPerThread = 4;  // so that all end at about the same time
+  const int64_t run = std::max<int64_t>(1, tiles * cut.splits / (kTasksPerThread * pool.threads()));
+  const int64_t runs = (cut.splits + run - 1) / run;
+  pool.ParallelFor(tiles * runs, [&](int64_t task, int /*thread*/) {
+    AttentionPiece piece = piece_of(task / runs);
+    const int64_t first = task % runs * run;
+    piece.split_begin += first;
+    piece.split_end = std::min(piece.split_begin + run, piece.split_end);
+    piece.partials += first * (args.layer.head_dim + 2);
     cutter.kernels.attention(piece);
   });
   for (int64_t tile = 0; tile < tiles; ++tile) cutter.kernels.attention_merge(piece_of(tile));

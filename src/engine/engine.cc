@@ -110,11 +110,16 @@ uint64_t Engine::GiveBackPrefixes(uint64_t bytes) {
   return impl_->prefixes.Evict(nullptr, bytes, impl_->clock.NowNs());
 }
 
-bool Engine::GiveBackIdlePages() {
-  const auto any = [](ModelRunner& /*runner*/) { return true; };
-  return impl_->DropOneIdle(any, &Sequence::DropSnapshots) ||
-         impl_->DropOneIdle(any, &Sequence::DropCache);
+void Engine::GiveBackIdlePages(const std::function<bool()>& enough) {
+  const std::vector<std::shared_ptr<Sequence>> known = impl_->KnownSequences();
+  for (bool (Sequence::*const drop)() : {&Sequence::DropSnapshots, &Sequence::DropCache})
+    for (const std::shared_ptr<Sequence>& sequence : known) {
+      const bool helps = sequence->runner_->pages().FreeableFor(nullptr) > 0;
+      if (helps && (sequence.get()->*drop)() && enough()) return;
+    }
 }
+
+void Engine::Touch(const std::shared_ptr<Sequence>& sequence) { impl_->Remember(sequence); }
 
 uint64_t Engine::PrefixBytes() const { return impl_->prefixes.HeldBytes(); }
 

@@ -14,6 +14,7 @@
 // The thread starts with the first request. Any thread may call.
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 
 #include "base/clock.h"
@@ -78,9 +79,12 @@ class Engine {
   // Gives back pages kept only to be found again, until `bytes` of them are free. Returns the bytes
   // freed.
   uint64_t GiveBackPrefixes(uint64_t bytes);
-  // Gives back what one idle sequence keeps to go back to, or else its pages, least recently used
-  // first: they are computed again when it goes on. False when none has any.
-  bool GiveBackIdlePages();
+  // Gives back what idle sequences keep to go back to, or else their pages, least recently used
+  // first, until enough() says so: asked after each. Pages are computed again when their sequence
+  // goes on. Those keep them whose bytes only their own model could use.
+  void GiveBackIdlePages(const std::function<bool()>& enough);
+  // The sequence is in use: its pages go last.
+  void Touch(const std::shared_ptr<Sequence>& sequence);
   // Bytes of pages that prefix caches hold and no sequence does.
   [[nodiscard]] uint64_t PrefixBytes() const;
 

@@ -7,7 +7,6 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
-#include <functional>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -66,7 +65,7 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   // What pages could take if all weights that can be lent were. Any thread.
   [[nodiscard]] uint64_t MostPageBytes(const kv::PagePool& pages) const;
   [[nodiscard]] bool ComeHome();
-  bool DropOneIdle(const std::function<bool(ModelRunner&)>& helps, bool (Sequence::*drop)());
+  [[nodiscard]] std::vector<std::shared_ptr<Sequence>> KnownSequences();
   [[nodiscard]] bool MakeRoomFor(ActiveRequest* request, const kv::PagePool& pages, uint64_t bytes,
                                  const std::vector<ActiveRequest*>& kept);
   [[nodiscard]] bool AnyoneElseHoldsPages(const ActiveRequest* request, const TextJob* job,

@@ -140,21 +140,15 @@ bool Engine::Impl::EvictFor(const kv::PagePool& pages, uint64_t bytes) {
   return prefixes.Evict(&pages, std::max<uint64_t>(1, bytes), clock.NowNs()) > 0;
 }
 
-// Of the first idle sequence of a runner that helps which has something to drop; least recently
-// used first. False when none has. Any thread.
-bool Engine::Impl::DropOneIdle(const std::function<bool(ModelRunner&)>& helps,
-                               bool (Sequence::*drop)()) {
-  std::vector<std::shared_ptr<Sequence>>
-      known_ones;  // the last reference may be ours: not to be dropped under the lock
-  {
-    const std::lock_guard lock(mutex);
-    for (const std::weak_ptr<Sequence>& known : sequences)
-      if (std::shared_ptr<Sequence> sequence = known.lock())
-        known_ones.push_back(std::move(sequence));
-  }
-  return std::any_of(known_ones.begin(), known_ones.end(), [&](const auto& sequence) {
-    return helps(*sequence->runner_) && (sequence.get()->*drop)();
-  });
+// Least recently used first. The last reference may be the caller's: not to be dropped under the
+// lock. Any thread.
+std::vector<std::shared_ptr<Sequence>> Engine::Impl::KnownSequences() {
+  std::vector<std::shared_ptr<Sequence>> known;
+  const std::lock_guard lock(mutex);
+  known.reserve(sequences.size());
+  for (const std::weak_ptr<Sequence>& weak : sequences)
+    if (std::shared_ptr<Sequence> sequence = weak.lock()) known.push_back(std::move(sequence));
+  return known;
 }
 
 // Takes pages that are kept only to be found again, or else those with which one request guesses,
@@ -171,10 +165,13 @@ bool Engine::Impl::MakeRoomFor(ActiveRequest* request, const kv::PagePool& pages
     if (other->draft_runner() != nullptr && helps(*other->draft_runner()) && other->GiveUpDraft())
       return true;
   if (request != nullptr && request->ForgetTail()) return true;  // no copy to make room for
-  if (DropOneIdle(helps, &Sequence::DropSnapshots)) return true;
+  const std::vector<std::shared_ptr<Sequence>> known = KnownSequences();
+  for (const std::shared_ptr<Sequence>& sequence : known)
+    if (helps(*sequence->runner_) && sequence->DropSnapshots()) return true;
   for (const auto& other : active)
     if (helps(other->runner()) && other->DropSnapshots()) return true;
-  if (DropOneIdle(helps, &Sequence::DropCache)) return true;
+  for (const std::shared_ptr<Sequence>& sequence : known)
+    if (helps(*sequence->runner_) && sequence->DropCache()) return true;
   const auto takeable = [&](const ActiveRequest& other) {
     return &other != request && other.cache().length() > 0 && helps(other.runner()) &&
            std::find(kept.begin(), kept.end(), &other) == kept.end();

@@ -151,7 +151,7 @@ Status LoadedModel::LoadWeights(const ModelOptions& options) {
   load.caching = runtime_->CachingFor(file_bytes);
   load.progress = options.progress;
   // As much as it could use of what nobody needs: what is given up is computed again when it is
-  // asked for.
+  // asked for. What idle sessions will need stays theirs: a model may have less.
   if (runtime_->PrefixBytes() > 0) {
     MIRAGE_TRY_ASSIGN(const Estimate whole, EstimatePlan(UINT64_MAX, options.capacity));
     runtime_->MakeAvailable(whole.plan.total, nullptr, Runtime::GiveUp::kPrefixes);
@@ -211,9 +211,10 @@ Result<std::vector<int32_t>> LoadedModel::TokenizeConversation(std::string_view 
   return TokenizeRendered(rendered, *tokenizer_);
 }
 
-Result<memory::Holding> LoadedModel::TakeSessionBytes(uint64_t bytes, const char* what) const {
+Result<memory::Holding> LoadedModel::TakeSessionBytes(uint64_t bytes, const char* what,
+                                                      Runtime::GiveUp give_up) const {
   memory::Promise& promise = runner_->model().session_promise();
-  runtime_->MakeAvailable(bytes, &promise);
+  runtime_->MakeAvailable(bytes, &promise, give_up);
   Result<memory::Holding> held =
       memory::Holding::Take(runtime_->ledger(), memory::Owner::kSessions, bytes, what, &promise);
   if (!held) return Fail(runtime_->AsLimit(std::move(held).error()));

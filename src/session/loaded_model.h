@@ -96,7 +96,8 @@ class LoadedModel {
 
   // Of the ledger, from what the plan has for sessions and then from what is free: for what its
   // users hold besides keys and values. Of one opened whole.
-  [[nodiscard]] Result<memory::Holding> TakeSessionBytes(uint64_t bytes, const char* what) const;
+  [[nodiscard]] Result<memory::Holding> TakeSessionBytes(
+      uint64_t bytes, const char* what, Runtime::GiveUp give_up = Runtime::GiveUp::kIdleToo) const;
 
   // What it would take under a limit (bytes for the ledger) with these options; `fits` false gives
   // the plan without a limit, with the least that works.

@@ -116,15 +116,17 @@ void Runtime::MakeAvailable(uint64_t bytes, const memory::Promise* promise, Give
     if (compute_ == nullptr) return;
     engine = &compute_->engine;
   }
-  // A page given back frees nothing while another one lies in its chunk: hence the loop.
-  for (;;) {
+  const auto lacking = [&] {
     const uint64_t available = ledger_.available(promise);
-    const uint64_t lacking = ledger_.over_limit() + (bytes > available ? bytes - available : 0);
-    if (lacking == 0) return;
-    const bool given = engine->GiveBackPrefixes(lacking) > 0 ||
-                       (what == GiveUp::kIdleToo && engine->GiveBackIdlePages());
-    if (!given) return;
-  }
+    return ledger_.over_limit() + (bytes > available ? bytes - available : 0);
+  };
+  // A page given back frees nothing while another one lies in its chunk: hence the loop.
+  const auto evict = [&] {
+    uint64_t wanted = lacking();
+    while (wanted > 0 && engine->GiveBackPrefixes(wanted) > 0) wanted = lacking();
+    return wanted == 0;
+  };
+  if (!evict() && what == GiveUp::kIdleToo) engine->GiveBackIdlePages(evict);
 }
 
 Status Runtime::SetMemoryLimit(std::optional<uint64_t> bytes) {

@@ -163,21 +163,29 @@ uint64_t Session::OwnBytes() const {
   return kSessionBytes + conversation_.heap_bytes() + tokens * kTokenBytes;
 }
 
-Status Session::Hold(uint64_t bytes) {
+Status Session::Hold(uint64_t bytes, Runtime::GiveUp give_up) {
   const uint64_t wanted = RoundUp(bytes, kChargeStep);
   if (wanted <= memory_.bytes()) {
     memory_.Shrink(wanted);
     return {};
   }
-  MIRAGE_TRY_ASSIGN(memory::Holding more,
-                    model_->TakeSessionBytes(wanted - memory_.bytes(), "the session's text"));
+  MIRAGE_TRY(Touch());
+  MIRAGE_TRY_ASSIGN(memory::Holding more, model_->TakeSessionBytes(wanted - memory_.bytes(),
+                                                                   "the session's text", give_up));
   memory_.Join(std::move(more));
   return {};
 }
 
+// What others are asked to give up is not this session's, as long as there is something else.
+Status Session::Touch() {
+  MIRAGE_TRY_ASSIGN(Runtime::Compute* const compute, model_->runtime().compute());
+  compute->engine.Touch(sequence_);
+  return {};
+}
+
 void Session::HoldWhatThereIs() noexcept {
-  // What an answer's text is too long by is held by the next change.
-  static_cast<void>(Guarded([this] { return Hold(OwnBytes()); }));
+  // What an answer's text is too long by is held by the next change, so no session gives up pages.
+  static_cast<void>(Guarded([this] { return Hold(OwnBytes(), Runtime::GiveUp::kPrefixes); }));
 }
 
 Status Session::Settle() {
@@ -395,6 +403,7 @@ Result<std::unique_ptr<Generation>> Session::Start(GenerationOptions options) {
   if (!options.seed.has_value()) {
     MIRAGE_TRY_ASSIGN(options.seed, platform::RandomSeed());
   }
+  MIRAGE_TRY(Touch());
   std::shared_ptr<grammar::TokenMasks> masks;
   if (options.grammar.has_value()) {
     MIRAGE_TRY(CheckTokens(options.grammar->trigger_tokens, model_->runner()->vocabulary(),

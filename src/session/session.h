@@ -37,6 +37,7 @@
 #include "session/generation.h"
 #include "session/loaded_adapter.h"
 #include "session/loaded_model.h"
+#include "session/runtime.h"
 #include "text/answer/answer_parser.h"
 #include "text/infill.h"
 
@@ -160,7 +161,8 @@ class Session : public std::enable_shared_from_this<Session> {
   // What the session holds besides keys and values and what runs on it; to be held before more is
   // taken in. kOutOfMemory changes nothing.
   [[nodiscard]] uint64_t OwnBytes() const;
-  [[nodiscard]] Status Hold(uint64_t bytes);
+  [[nodiscard]] Status Hold(uint64_t bytes, Runtime::GiveUp give_up = Runtime::GiveUp::kIdleToo);
+  [[nodiscard]] Status Touch();
   // After a change that needed less than was held, or could not be refused.
   void HoldWhatThereIs() noexcept;
   [[nodiscard]] Result<memory::Holding> HoldRun(const GenerationOptions& options,

@@ -662,6 +662,39 @@ static mirage_runtime_stats two_short_of_memory(const char* policy, uint32_t lay
   return stats;
 }
 
+/* What a session that has answered keeps is given up for what another one needs to start. */
+static void an_idle_session_gives_way(void** state) {
+  const tiny_model file = tiny_model_of_layers(12);
+  fixture own = {file, NULL, NULL, NULL};
+  fixture* f = &own;
+  mirage_generation_options options = greedy(60);
+  mirage_session *idle, *other;
+  mirage_memory held;
+  answer expected, read;
+  (void)state;
+  held.struct_size = sizeof held;
+  assert_ok(mirage_runtime_open(NULL, &f->runtime, &last_error));
+  assert_ok(mirage_model_open_memory(f->runtime, file.data, file.bytes, NULL, NULL, NULL, &f->model,
+                                     &last_error));
+  idle = session_of(f, 'v');
+  expected = generate(idle, &options);
+  mirage_session_close(idle);
+  idle = session_of(f, 'u');
+  other = session_of(f, 'v');
+  generate(idle, &options);
+  assert_ok(mirage_runtime_get_memory(f->runtime, &held, &last_error));
+  /* Less than an answer's text and tokens. */
+  assert_ok(mirage_runtime_set_memory_limit(f->runtime, held.used_bytes + (4 << 20) + 100000,
+                                            &last_error));
+  read = generate(other, &options);
+  check_same_answer(&expected, &read);
+  mirage_session_close(other);
+  mirage_session_close(idle);
+  mirage_model_close(f->model);
+  mirage_runtime_close(f->runtime);
+  tiny_model_free(&own.file);
+}
+
 static void computing_with_preemption(void** state) {
   uint64_t preemptions;
   (void)state;
@@ -805,6 +838,7 @@ int main(void) {
       cmocka_unit_test(computing_with_streamed_weights),
       cmocka_unit_test(computing_with_a_draft_model),
       cmocka_unit_test(with_adapters),
+      cmocka_unit_test(an_idle_session_gives_way),
       cmocka_unit_test(computing_with_preemption),
       cmocka_unit_test(computing_with_weights_lent),
       cmocka_unit_test(shifting),

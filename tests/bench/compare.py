@@ -48,24 +48,30 @@ def types_in(report):
 
 
 def part_of_peak(tokens_s, macs, peaks):
-    """Of the time that a token's multiply-adds would take at the peaks, attention left out."""
+    """Of the time that a token's multiply-adds would take at the peaks, attention left out; None: no peak is known."""
+    if not peaks["integer"] or not peaks["float"]:
+        return None
     at_peak = sum(count / peaks["float" if name in FLOATS else "integer"] for name, count in macs.items())
     return tokens_s * at_peak
 
 
 def generate(options, quantize, folder):
     """The random model in each of the types asked for."""
+    folder.mkdir(parents=True, exist_ok=True)
     source = folder / "generated-F16.gguf"
+    part = folder / "part.gguf"
     if not source.exists():
-        subprocess.run([peers.python_with_gguf(), peers.REPOSITORY / "tests/bench/make_model.py", source], check=True)
+        subprocess.run([peers.python_with_gguf(), peers.REPOSITORY / "tests/bench/make_model.py", part], check=True)
+        part.rename(source)
     for name in options.generated.split(","):
-        out = folder / f"generated-{name}.gguf"
+        out = folder.resolve() / f"generated-{name}.gguf"
         if not out.exists():
             # llama-quantize has MXFP4 for experts alone, unless told so tensor by tensor.
-            kind = ["--tensor-type", "blk.*=mxfp4", source, out, "Q8_0"] if name == "MXFP4" else [source, out, name]
+            kind = ["--tensor-type", "blk.*=mxfp4", source, part, "Q8_0"] if name == "MXFP4" else [source, part, name]
             done = subprocess.run([quantize, *kind], capture_output=True, text=True, check=False)
             if done.returncode != 0:
                 sys.exit(f"llama-quantize to {name}: {done.stderr[-1000:]}")
+            part.rename(out)
         yield str(out)
 
 
@@ -96,7 +102,7 @@ def main():
     parser.add_argument("-m", "--model", action="append", default=[])
     parser.add_argument("--generated", default="", help="types of the random model, such as Q4_0,Q4_K_M,MXFP4,BF16")
     parser.add_argument("--folder", type=pathlib.Path, help="where generated models are kept")
-    parser.add_argument("--isa", help="avx2: that and nothing newer, for Mirage and llama.cpp")
+    parser.add_argument("--isa", choices=["avx2"], help="avx2: that and nothing newer, for Mirage and llama.cpp")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--prefill", type=int, default=512)
@@ -106,6 +112,8 @@ def main():
     parser.add_argument("--roofline", help="measure every kernel, and draw them into this SVG")
     parser.add_argument("--json", help="a file for the raw samples")
     options = parser.parse_args()
+    if options.depth == options.prefill:
+        parser.error("--depth and --prefill are the same")
 
     work = peers.Work(options.threads, options.prefill, options.decode, options.batches, options.depth)
     llama = pathlib.Path(options.llama) if options.llama else peers.build_llama(options.isa)
@@ -114,7 +122,7 @@ def main():
         programs.append(peers.IkLlama(options.ik))
 
     with tempfile.TemporaryDirectory() as scratch:
-        models = options.model + (list(generate(options, llama / "llama-quantize", options.folder or
+        models = [os.path.abspath(model) for model in options.model] + (list(generate(options, llama / "llama-quantize", options.folder or
                                                 pathlib.Path(scratch))) if options.generated else [])
         if not models:
             parser.error("a model is needed: -m or --generated")
@@ -127,7 +135,11 @@ def main():
                 for program in programs:
                     runs[program.name].append(program.measure(model, work))
                 print(f"{model}: {turn + 1} of {options.runs}", file=sys.stderr)
-    bandwidth = statistics.median(programs[0].bandwidth_gb_s)
+    if options.json:
+        with open(options.json, "w", encoding="utf-8") as out:
+            json.dump({"machine": programs[0].machine, "peaks": machine, "bandwidth_gb_s": programs[0].bandwidth_gb_s,
+                       "samples": samples}, out, indent=1)
+    bandwidth = statistics.median(rate for rate in programs[0].bandwidth_gb_s if rate is not None)
 
     print(f"{programs[0].machine['cpu']} ({', '.join(programs[0].machine['isa'])}), kernels {machine['table']}, "
           f"{options.threads} threads, medians of {options.runs} alternated runs (least..most). Peaks: "
@@ -148,16 +160,12 @@ def main():
         read = reports[model]["plan"]["weights"]
         macs = types_in(reports[model])[1]
         decode = statistics.median(run["decode"] for run in ours)
-        prefill = statistics.median(run[f"prefill {options.prefill}"] for run in ours)
+        part = part_of_peak(statistics.median(run[f"prefill {options.prefill}"] for run in ours), macs, machine)
         print(f"| {os.path.basename(model)} | {read / 2**20:.0f} | {decode * read / bandwidth / 1e9:.0%} | "
-              f"{sum(macs.values()) / 1e6:.0f} | {part_of_peak(prefill, macs, machine):.0%} |")
+              f"{sum(macs.values()) / 1e6:.0f} | {'-' if part is None else f'{part:.0%}'} |")
     if options.roofline:
         print()
         roofline.measure(options.kernels, options.threads, machine["table"], options.roofline)
-    if options.json:
-        with open(options.json, "w", encoding="utf-8") as out:
-            json.dump({"machine": programs[0].machine, "peaks": machine, "bandwidth_gb_s": bandwidth,
-                       "samples": samples}, out, indent=1)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 import time
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
@@ -30,9 +31,11 @@ class Work:
 
 
 def run(command):
-    """Standard output and error of a process, and its seconds."""
-    begin = time.monotonic()
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    """Standard output and error of a process, and its seconds. It runs in a folder of its own: some leave logs."""
+    with tempfile.TemporaryDirectory() as folder:
+        begin = time.monotonic()
+        done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              check=False)
     seconds = time.monotonic() - begin
     if done.returncode != 0:
         sys.exit(f"{' '.join(map(str, command))}\nexit {done.returncode}\n{done.stderr[-2000:]}")
@@ -41,8 +44,10 @@ def run(command):
 
 def peak_mib(command):
     """The child's own ru_maxrss, by waiting for it alone."""
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
+    with tempfile.TemporaryDirectory() as folder:
+        process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if status != 0:
         sys.exit(f"{' '.join(map(str, command))}\nstatus {status}")
@@ -57,7 +62,7 @@ class Mirage:
     name = "Mirage"
 
     def __init__(self, program, isa=None):
-        self.program = program
+        self.program = os.path.abspath(program)
         self.device = ("--device", f"cpu:{isa}") if isa else ()
         self.machine = {}
         self.bandwidth_gb_s = []
@@ -94,7 +99,7 @@ class Llama:
     completion_options = ("-no-cnv", "--no-warmup")
 
     def __init__(self, folder):
-        self.folder = pathlib.Path(folder)
+        self.folder = pathlib.Path(folder).resolve()
 
     def bench(self, model, work, *options):
         out, _, _ = run([self.folder / "llama-bench", "-m", model, "-t", str(work.threads), "-r", "1", "-o", "json",
@@ -174,18 +179,17 @@ def llama_sources():
 
 
 def build_llama(isa=None):
-    """The folder of llama.cpp's programs, fetched and built for this machine where that was not done before.
+    """The folder of llama.cpp's programs, fetched and built for this machine as far as that was not done before.
 
     `isa` "avx2" builds without what came after it."""
     source = llama_sources()
     build = source / (f"build-{isa}" if isa else "build")
     programs = ("llama-bench", "llama-batched-bench", "llama-completion", "llama-quantize", "llama-perplexity")
-    if not (build / "bin/llama-bench").exists():
-        print(f"building llama.cpp in {build}", file=sys.stderr)
-        native = ["-DGGML_NATIVE=OFF", "-DGGML_AVX2=ON", "-DGGML_FMA=ON", "-DGGML_F16C=ON", "-DGGML_BMI2=ON"] \
-            if isa == "avx2" else ["-DGGML_NATIVE=ON"]
-        subprocess.run(["cmake", "-S", source, "-B", build, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release",
-                        "-DLLAMA_CURL=OFF", "-DLLAMA_BUILD_TESTS=OFF", "-DLLAMA_BUILD_SERVER=ON",
-                        "-DLLAMA_BUILD_MTMD=OFF", "-DLLAMA_BUILD_UI=OFF", *native], check=True, stdout=sys.stderr)
-        subprocess.run(["cmake", "--build", build, "--target", *programs], check=True, stdout=sys.stderr)
+    print(f"building llama.cpp in {build}", file=sys.stderr)
+    native = ["-DGGML_NATIVE=OFF", "-DGGML_AVX2=ON", "-DGGML_FMA=ON", "-DGGML_F16C=ON", "-DGGML_BMI2=ON"] \
+        if isa == "avx2" else ["-DGGML_NATIVE=ON"]
+    subprocess.run(["cmake", "-S", source, "-B", build, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release", "-DLLAMA_CURL=OFF",
+                    "-DLLAMA_BUILD_TESTS=OFF", "-DLLAMA_BUILD_SERVER=ON", "-DLLAMA_BUILD_MTMD=OFF",
+                    "-DLLAMA_BUILD_UI=OFF", *native], check=True, stdout=sys.stderr)
+    subprocess.run(["cmake", "--build", build, "--target", *programs], check=True, stdout=sys.stderr)
     return build / "bin"

@@ -67,7 +67,8 @@ def table(best):
             elif tokens == 1:
                 cells.append(f"{entry['GB/s']:.1f} GB/s, {entry['%read']:.0f}%")
             else:
-                cells.append(f"{entry['GMAC/s']:.0f} GMAC/s, {entry['%peak']:.0f}%")
+                part = f", {entry['%peak']:.0f}%" if "%peak" in entry else ""
+                cells.append(f"{entry['GMAC/s']:.0f} GMAC/s{part}")
         yield f"| {kind} | {weight} | " + " | ".join(cells) + " |"
 
 
@@ -79,9 +80,12 @@ def draw(path, best, peaks):
         if kind != "attention":
             points.setdefault(kind, []).append((entry["GMAC/s"] / entry["GB/s"], entry["GMAC/s"]))
     every = [point for kind in points.values() for point in kind]
+    if not every:
+        sys.exit("only matmuls are drawn")
     width, height, margin = 760, 480, 60
-    left, right = (f(x for x, _ in every) for f in (min, max))
-    low, high = min(y for _, y in every) / 2, max(peaks["integer"], peaks["float"]) / 1e9 * 1.5
+    left, right = min(x for x, _ in every) / 1.5, max(x for x, _ in every) * 1.5
+    low = min(y for _, y in every) / 2
+    high = max(*(y for _, y in every), peaks["integer"] / 1e9, peaks["float"] / 1e9) * 1.5
 
     def place(x, y):
         return (margin + math.log(x / left) / math.log(right / left) * (width - 3 * margin),
@@ -89,7 +93,7 @@ def draw(path, best, peaks):
 
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif" '
              f'font-size="11"><rect width="{width}" height="{height}" fill="white"/>']
-    for name in ("integer", "float"):
+    for name in (name for name in ("integer", "float") if peaks[name]):
         peak, read = peaks[name] / 1e9, peaks["read"] / 1e9
         bend = min(max(peak / read, left), right)
         line = " ".join("{:.1f},{:.1f}".format(*place(x, min(peak, x * read))) for x in (left, bend, right))

@@ -166,16 +166,17 @@ TEST(Prefix, PagesOfIdleSequencesAreGivenBackAndComputedAgain) {
   bench.engine.GiveBackPrefixes(UINT64_MAX);
   const uint64_t both = bench.host.used();
   EXPECT_GT(both, 0u);
-  while (newer->cached_length() > 0) {
-    if (older->cached_length() == 0) {
-      EXPECT_LT(bench.host.used(), both);
-    }
-    ASSERT_TRUE(bench.engine.GiveBackIdlePages());
+  bench.engine.Touch(older);
+  bench.engine.GiveBackIdlePages([&] {
     bench.engine.GiveBackPrefixes(UINT64_MAX);
-  }
+    return bench.host.used() < both && newer->cached_length() == 0;
+  });
+  EXPECT_EQ(older->cached_length(), 300);
+  EXPECT_LT(bench.host.used(), both);
+  bench.engine.GiveBackIdlePages([] { return false; });
+  bench.engine.GiveBackPrefixes(UINT64_MAX);
   EXPECT_EQ(older->cached_length(), 0);
   EXPECT_EQ(bench.host.used(), 0u);
-  EXPECT_FALSE(bench.engine.GiveBackIdlePages());
   bench.Run(older, Prompt(3, 10), 5);
   bench.Run(newer, Prompt(4, 10), 5);
 }
