@@ -239,24 +239,9 @@ void MultiplyOnTiles(const MatMulPiece& piece) {
 
 template <const CpuKernels& kRest, class V>
 MatMulGroups FindTileMatMulGroups(DType dtype) {
-  static constexpr MatMulEntry kEntries[] = {
-      {DType::kQ4_0, MultiplyOnTiles<kRest, V, Q4_0>},
-      {DType::kQ4_1, MultiplyOnTiles<kRest, V, Q4_1>},
-      {DType::kQ5_0, MultiplyOnTiles<kRest, V, Q5_0>},
-      {DType::kQ5_1, MultiplyOnTiles<kRest, V, Q5_1>},
-      {DType::kQ8_0, MultiplyOnTiles<kRest, V, Q8_0>},
-      {DType::kQ2_K, MultiplyOnTiles<kRest, V, Q2_K>},
-      {DType::kQ3_K, MultiplyOnTiles<kRest, V, Q3_K>},
-      {DType::kQ4_K, MultiplyOnTiles<kRest, V, Q4_K>},
-      {DType::kQ5_K, MultiplyOnTiles<kRest, V, Q5_K>},
-      {DType::kQ6_K, MultiplyOnTiles<kRest, V, Q6_K>},
-      {DType::kIQ4_NL, MultiplyOnTiles<kRest, V, IQ4_NL>},
-      {DType::kIQ4_XS, MultiplyOnTiles<kRest, V, IQ4_XS>},
-      {DType::kMXFP4, MultiplyOnTiles<kRest, V, MXFP4>},
-  };
-  for (const MatMulEntry& entry : kEntries)
-    if (entry.dtype == dtype) return entry.multiply;
-  return kRest.matmul_groups(dtype);
+  const MatMulGroups tiles = FindQuantKernel(
+      dtype, QuantTypes(), []<class T>() -> MatMulGroups { return MultiplyOnTiles<kRest, V, T>; });
+  return tiles != nullptr ? tiles : kRest.matmul_groups(dtype);
 }
 
 }  // namespace

@@ -225,34 +225,28 @@ void MultiplyFloatGroups(const MatMulPiece& piece) {
   FloatGroupsOf<Narrow, kType, 1>(piece, &group);
 }
 
-struct MatMulEntry {
-  DType dtype;
-  MatMulGroups multiply;
-};
+// kernel_of<T>() for the T of the list that is `dtype`; nullptr where none is.
+template <class KernelOf, class... Ts>
+MatMulGroups FindQuantKernel(DType dtype, TypeList<Ts...> /*types*/, KernelOf kernel_of) {
+  MatMulGroups found = nullptr;
+  (static_cast<void>(dtype == Ts::kDType && (found = kernel_of.template operator()<Ts>())), ...);
+  return found;
+}
 
 template <class Wide, class Narrow>
 MatMulGroups FindMatMulGroups(DType dtype) {
-  static constexpr MatMulEntry kEntries[] = {
-      {DType::kF32, MultiplyFloatGroups<Wide, Narrow, DType::kF32>},
-      {DType::kF16, MultiplyFloatGroups<Wide, Narrow, DType::kF16>},
-      {DType::kBF16, MultiplyFloatGroups<Wide, Narrow, DType::kBF16>},
-      {DType::kQ4_0, MultiplyQuantGroups<Wide, Narrow, Q4_0>},
-      {DType::kQ4_1, MultiplyQuantGroups<Wide, Narrow, Q4_1>},
-      {DType::kQ5_0, MultiplyQuantGroups<Wide, Narrow, Q5_0>},
-      {DType::kQ5_1, MultiplyQuantGroups<Wide, Narrow, Q5_1>},
-      {DType::kQ8_0, MultiplyQuantGroups<Wide, Narrow, Q8_0>},
-      {DType::kQ2_K, MultiplyQuantGroups<Wide, Narrow, Q2_K>},
-      {DType::kQ3_K, MultiplyQuantGroups<Wide, Narrow, Q3_K>},
-      {DType::kQ4_K, MultiplyQuantGroups<Wide, Narrow, Q4_K>},
-      {DType::kQ5_K, MultiplyQuantGroups<Wide, Narrow, Q5_K>},
-      {DType::kQ6_K, MultiplyQuantGroups<Wide, Narrow, Q6_K>},
-      {DType::kIQ4_NL, MultiplyQuantGroups<Wide, Narrow, IQ4_NL>},
-      {DType::kIQ4_XS, MultiplyQuantGroups<Wide, Narrow, IQ4_XS>},
-      {DType::kMXFP4, MultiplyQuantGroups<Wide, Narrow, MXFP4>},
-  };
-  for (const MatMulEntry& entry : kEntries)
-    if (entry.dtype == dtype) return entry.multiply;
-  return nullptr;
+  switch (dtype) {
+    case DType::kF32:
+      return MultiplyFloatGroups<Wide, Narrow, DType::kF32>;
+    case DType::kF16:
+      return MultiplyFloatGroups<Wide, Narrow, DType::kF16>;
+    case DType::kBF16:
+      return MultiplyFloatGroups<Wide, Narrow, DType::kBF16>;
+    default:
+      return FindQuantKernel(dtype, QuantTypes(), []<class T>() -> MatMulGroups {
+        return MultiplyQuantGroups<Wide, Narrow, T>;
+      });
+  }
 }
 
 // Plain rows: one row at a time, the same chains. At most 7 rows of a segment.

@@ -339,5 +339,12 @@ struct MXFP4 : QuantType<DType::kMXFP4, 17> {
   }
 };
 
+template <class... Ts>
+struct TypeList {};
+
+// All of the above: what the kernels of every instruction set are made for.
+using QuantTypes =
+    TypeList<Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS, MXFP4>;
+
 }  // namespace
 }  // namespace mirage::kernels

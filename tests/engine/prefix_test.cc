@@ -181,6 +181,20 @@ TEST(Prefix, PagesOfIdleSequencesAreGivenBackAndComputedAgain) {
   bench.Run(newer, Prompt(4, 10), 5);
 }
 
+TEST(Prefix, IdleSequencesKeepPagesThatOnlyTheirOwnModelCouldUse) {
+  FakeHost host(uint64_t{1} << 30);
+  const auto promise = memory::Promise::Make(host.ledger, uint64_t{1} << 26, "a model").value();
+  FakeModel::Options options;
+  options.promise = promise.get();
+  const auto model = FakeModel::Make(host, std::move(options));
+  Engine engine(host.clock, {.check_invariants = true});
+  const auto idle = std::make_shared<Sequence>(model);
+  Collect(*MustSubmit(engine, GreedyOn(idle, Prompt(1, 300), 1)));
+  engine.GiveBackIdlePages([] { return false; });
+  EXPECT_EQ(idle->cached_length(), 300);
+  engine.Shutdown();
+}
+
 TEST(Fork, SharesPagesAndPasses) {
   Bench bench;
   auto sequence = std::make_shared<Sequence>(bench.model, 0, PrefixSharing{false, ""});
