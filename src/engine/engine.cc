@@ -119,6 +119,11 @@ void Engine::GiveBackIdlePages(const std::function<bool()>& enough) {
     }
 }
 
+bool Engine::Pump() {
+  bool open = true;
+  return impl_->RunOnce(&open);
+}
+
 void Engine::Touch(const std::shared_ptr<Sequence>& sequence) { impl_->Remember(sequence); }
 
 uint64_t Engine::PrefixBytes() const { return impl_->prefixes.HeldBytes(); }
@@ -157,7 +162,7 @@ Status Engine::Impl::Enqueue(TextJobs::Calls& call) {
 
 Status Engine::Impl::StartThread() {
   if (closed) return Fail(Code::kClosed, "the runtime is shut down");
-  if (thread.joinable()) return {};
+  if (thread.joinable() || !options.own_thread) return {};
   return Guarded([&]() -> Status {
     thread = platform::Thread("mirage-engine", [self = shared_from_this()] { self->Run(); });
     return {};
@@ -188,6 +193,7 @@ void Engine::Impl::Stop() {
     work.notify_one();
   }
   const std::lock_guard lock(join_mutex);
+  if (!options.own_thread) EndEverything(Finish::kCancelled, {Code::kClosed, "closed", 0, 0});
   if (!thread.joinable()) return;
   // The last holder of a model may be the engine thread itself; it then ends on its own, holding
   // what it needs.
@@ -202,19 +208,24 @@ void Engine::Impl::Stop() {
 
 void Engine::Impl::Run() {
   bool open = true;
-  while (open) {
-    const Status status = Guarded([&]() -> Status {
-      open = TakeIn();
-      if (!open) return {};
-      const bool worked = Round();
-      const bool revived = ComeHome();
-      if (options.check_invariants) MIRAGE_TRY(CheckInvariants());
-      if (!worked && !revived) WaitForWork();
-      return {};
-    });
-    if (!status) EndEverything(Finish::kError, status.error());
-  }
+  while (open)
+    if (!RunOnce(&open) && open) WaitForWork();
   EndEverything(Finish::kCancelled, {Code::kClosed, "closed", 0, 0});
+}
+
+bool Engine::Impl::RunOnce(bool* open) {
+  bool busy = false;
+  const Status status = Guarded([&]() -> Status {
+    *open = TakeIn();
+    if (!*open) return {};
+    const bool worked = Round();
+    busy = ComeHome() || worked;
+    if (options.check_invariants) MIRAGE_TRY(CheckInvariants());
+    return {};
+  });
+  if (status) return busy;
+  EndEverything(Finish::kError, status.error());
+  return true;
 }
 
 bool Engine::Impl::Round() {

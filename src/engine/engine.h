@@ -11,7 +11,7 @@
 // (shortage_policy.h); it fails a request only when it cannot fit with everything else out of the
 // way. What was lent comes home when there has been room for a while.
 //
-// The thread starts with the first request. Any thread may call.
+// The thread starts with the first request. Any thread may call, but for Pump.
 
 #include <cstdint>
 #include <functional>
@@ -42,6 +42,9 @@ struct EngineOptions {
   int32_t max_running = 0;
   // What gives way when pages run out.
   ShortagePolicy policy = ShortagePolicy::kHybrid;
+  // False: there is no thread, and Pump makes the steps: for a simulator, in whose time nothing
+  // happens meanwhile.
+  bool own_thread = true;
   // After every step, compare who holds which page with what the pool and the ledger say; what does
   // not add up ends all requests with kInternal.
   bool check_invariants = kDebugBuild;
@@ -87,6 +90,10 @@ class Engine {
   void Touch(const std::shared_ptr<Sequence>& sequence);
   // Bytes of pages that prefix caches hold and no sequence does.
   [[nodiscard]] uint64_t PrefixBytes() const;
+
+  // Without a thread of its own: one round on the caller's, the same one each time. False when
+  // there is nothing to do before something is submitted, or a clock goes on.
+  bool Pump();
 
   // Cancels everything and joins the thread. Later calls give kClosed. Not from the engine thread.
   void Shutdown();

@@ -37,6 +37,8 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
 
   // Engine thread.
   void Run();
+  // One time around; false when there was nothing to do. Clears `open` when the engine was stopped.
+  bool RunOnce(bool* open);
   // What came since the last time. False when the engine was stopped: looked at together with the
   // call to wake that this takes away.
   bool TakeIn();
