@@ -230,6 +230,7 @@ bool Engine::Impl::RunOnce(bool* open) {
 
 bool Engine::Impl::Round() {
   EndFinished();
+  evictable.clear();
   starved = false;
 
   // Models take turns: the first that has work after the one that had the last step.

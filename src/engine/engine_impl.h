@@ -8,6 +8,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <list>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -51,7 +52,8 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   void GuessWithModels(ModelRunner& runner, const std::vector<ActiveRequest*>& candidates);
   [[nodiscard]] std::vector<Grant> PlanAndReserve(ModelRunner& runner,
                                                   std::vector<ActiveRequest*>* candidates);
-  [[nodiscard]] bool MayGoOn(const ActiveRequest& request) const;
+  [[nodiscard]] bool MayGoOn(const ActiveRequest& request);
+  [[nodiscard]] uint64_t EvictableFor(const kv::PagePool& pages);
   [[nodiscard]] StepLimits Limits(ModelRunner& runner) const;
   [[nodiscard]] std::vector<Grant> Reserve(const std::vector<ActiveRequest*>& candidates,
                                            std::vector<Grant> grants,
@@ -62,6 +64,7 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   [[nodiscard]] bool EvictFor(const kv::PagePool& pages, uint64_t bytes);
   [[nodiscard]] bool LendFor(const ActiveRequest* request, uint64_t bytes,
                              const ActiveRequest* victim, const std::vector<ActiveRequest*>& kept);
+  [[nodiscard]] int64_t RowsOf(const ModelRunner& runner) const;
   [[nodiscard]] int64_t StepsUntilSomebodyEnds() const;
   [[nodiscard]] uint64_t LendableBytes() const;
   // What pages could take if all weights that can be lent were. Any thread.
@@ -114,6 +117,7 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   uint64_t step_number = 0;
   sample::Workspace workspace;
   std::vector<float> draft_row;  // of a model's vocabulary
+  std::map<const kv::PagePool*, uint64_t> evictable;  // prefix bytes for a pool, in this round
   bool starved = false;          // somebody waits for pages that a thread outside may give back
   bool weights_lent = false;     // since all were last at home
   uint64_t lent_at_step = 0;

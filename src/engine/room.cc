@@ -45,7 +45,7 @@ auto Moving(std::atomic<uint64_t>& moves, Move move) {
 
 // A preempted request starts again only when all it lost fits beside a page more for everybody
 // older: else it would be thrown out again before it has caught up.
-bool Engine::Impl::MayGoOn(const ActiveRequest& request) const {
+bool Engine::Impl::MayGoOn(const ActiveRequest& request) {
   if (!request.recomputing()) return true;
   uint64_t needed = 0;
   bool alone = true;
@@ -62,8 +62,14 @@ bool Engine::Impl::MayGoOn(const ActiveRequest& request) const {
                   kv::PagesFor(group, request.pending(), request.pending(), kv::Snapshots::kSkip)) *
               group.bytes_per_page();
   const uint64_t available = request.runner().pages().available_bytes();
-  return needed <= available ||
-         needed <= available + prefixes.EvictableBytes(&request.runner().pages());
+  return needed <= available || needed <= available + EvictableFor(request.runner().pages());
+}
+
+// Counting goes through all trees, so it is done once in a round, and again when some were evicted.
+uint64_t Engine::Impl::EvictableFor(const kv::PagePool& pages) {
+  const auto [known, asked] = evictable.try_emplace(&pages, 0);
+  if (asked) known->second = prefixes.EvictableBytes(&pages);
+  return known->second;
 }
 
 // Backs the pages of the grants, oldest request first. Whoever finds no room is left out of this
@@ -74,7 +80,21 @@ std::vector<Grant> Engine::Impl::Reserve(const std::vector<ActiveRequest*>& cand
             [](const Grant& a, const Grant& b) { return a.candidate < b.candidate; });
   std::vector<Grant> granted;
   std::vector<ActiveRequest*> kept;
+  const auto leave_out = [&](size_t candidate) {
+    ActiveRequest& request = *candidates[candidate];
+    left_out->push_back(candidate);
+    request.state().UpdateStats([](RequestStats& s) { ++s.waits_for_pages; });
+    trace.Add(Instant(request, "waits for pages", clock.NowNs()));
+    starved = true;
+  };
+  // Where one that has nothing finds no room, neither do those like it that came later; trying each
+  // of many would take longer than the step.
+  size_t full_after = candidates.size();
+  const auto waits_behind = [&](size_t candidate) {
+    return candidate > full_after && candidates[candidate]->cache().length() == 0;
+  };
   for (Grant grant : grants) {
+    if (waits_behind(grant.candidate)) continue;
     ActiveRequest& request = *candidates[grant.candidate];
     if (request.recomputing() && request.cache().length() == 0 && !MayGoOn(request)) {
       left_out->push_back(grant.candidate);  // preempted just now
@@ -90,15 +110,17 @@ std::vector<Grant> Engine::Impl::Reserve(const std::vector<ActiveRequest*>& cand
       kept.push_back(&request);
       continue;
     }
-    left_out->push_back(grant.candidate);
-    request.state().UpdateStats([](RequestStats& s) { ++s.waits_for_pages; });
-    trace.Add(Instant(request, "waits for pages", clock.NowNs()));
-    starved = true;
+    leave_out(grant.candidate);
     if (Status fits = request.CheckCanFit(MostPageBytes(request.runner().pages())); !fits)
       EndRequest(request, Finish::kError, std::move(fits).error());
     else if (alone)
       EndRequest(request, Finish::kError, std::move(reserved).error());
+    else if (request.cache().length() == 0)
+      full_after = std::min(full_after, grant.candidate);
   }
+  for (size_t later = full_after + 1; later < candidates.size(); ++later)
+    if (waits_behind(later)) leave_out(later);
+  std::sort(left_out->begin(), left_out->end());
   return granted;
 }
 
@@ -137,6 +159,7 @@ void Engine::Impl::ReserveGuesses(const std::vector<ActiveRequest*>& candidates,
 
 // Pages that are kept only to be found again; false when there are none.
 bool Engine::Impl::EvictFor(const kv::PagePool& pages, uint64_t bytes) {
+  evictable.clear();
   return prefixes.Evict(&pages, std::max<uint64_t>(1, bytes), clock.NowNs()) > 0;
 }
 
@@ -225,8 +248,8 @@ bool Engine::Impl::LendFor(const ActiveRequest* request, uint64_t bytes,
   for (const std::shared_ptr<ModelRunner>& runner : runners) {
     if (runner->lendable_bytes() == 0) continue;
     ShortageCosts costs;
-    costs.fill_ns = rank(runner) == 0 ? 0 : runner->FillNs(bytes);
-    costs.step_ns = runner->step_cost.PassNs(static_cast<int64_t>(active.size()));
+    costs.step_ns = runner->step_cost.PassNs(RowsOf(*runner));
+    costs.fill_ns = rank(runner) == 0 ? 0 : runner->LendNs(bytes, costs.step_ns);
     costs.token_ns = runner->step_cost.token_ns();
     // What has lasted is likely to last as long again.
     const auto lasted = weights_lent ? static_cast<int64_t>(step_number - lent_at_step) : 0;
@@ -269,6 +292,13 @@ uint64_t Engine::Impl::MostPageBytes(const kv::PagePool& pages) const {
   const uint64_t moves = weight_moves.load();
   const uint64_t most = pages.most_bytes() + LendableBytes();
   return moves % 2 == 0 && moves == weight_moves.load() ? most : kTooManyBytes;
+}
+
+// Those of its requests that a step computes a token of.
+int64_t Engine::Impl::RowsOf(const ModelRunner& runner) const {
+  return std::count_if(active.begin(), active.end(), [&](const auto& request) {
+    return &request->runner() == &runner && request->cache().length() > 0;
+  });
 }
 
 // Of requests that end at unlike times, the first of n ends after about 1/(n + 1) of the longest.

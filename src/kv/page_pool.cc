@@ -2,7 +2,6 @@
 #include "kv/page_pool.h"
 
 #include <algorithm>
-#include <cstring>
 #include <functional>
 #include <limits>
 #include <string>
@@ -119,7 +118,7 @@ uint32_t PagePool::holders(size_t group, PageNumber page) const {
 void PagePool::Copy(size_t group_index, PageNumber from, PageNumber to) {
   const uint64_t bytes = geometry_[group_index].page_bytes();
   for (const memory::Range& range : groups_[group_index].ranges)
-    std::memcpy(range.base + to * bytes, range.base + from * bytes, bytes);
+    arena_.device().Copy(range.base + to * bytes, range.base + from * bytes, bytes);
 }
 
 uint64_t PagePool::most_bytes() const {

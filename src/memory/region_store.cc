@@ -304,6 +304,8 @@ uint64_t RegionStore::TableBytes(size_t regions) {
   return regions *
          (sizeof(Region) + sizeof(Place::Use) + kEventBytes + 2 * sizeof(AnnouncedOrder::Position));
 }
+bool RegionStore::fills_overlap_compute() const { return impl_->transfer_.overlaps_compute(); }
+
 StoreStats RegionStore::Stats() const { return impl_->Stats(); }
 
 }  // namespace mirage::memory

@@ -134,6 +134,7 @@ class RegionStore {
   // How many leases on lent regions can be live at once without waiting for one to end.
   [[nodiscard]] int slots() const;
   [[nodiscard]] StoreStats Stats() const;
+  [[nodiscard]] bool fills_overlap_compute() const;
 
  private:
   friend class Lease;

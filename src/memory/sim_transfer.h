@@ -20,6 +20,7 @@ class SimTransferEngine final : public TransferEngine {
   using TransferEngine::Submit;
   platform::Event Submit(std::function<Status()> job, uint64_t bytes,
                          std::vector<platform::Event> after) override;
+  bool overlaps_compute() const override { return true; }
 
  private:
   platform::SimLink& link_;

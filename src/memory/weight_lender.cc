@@ -77,4 +77,10 @@ double WeightLender::FillNs(uint64_t bytes) const {
   return filled > 0 ? time / filled * static_cast<double>(bytes) : 0;
 }
 
+double WeightLender::LendNs(uint64_t bytes, double pass_ns) const {
+  if (!store_.fills_overlap_compute()) return FillNs(bytes);
+  const double all = FillNs(store_.Stats().bytes_lent + bytes);
+  return std::clamp(all - pass_ns, 0.0, FillNs(bytes));
+}
+
 }  // namespace mirage::memory

@@ -32,6 +32,10 @@ class WeightLender {
   // About how long it takes to fill so many bytes, learnt from all fills since the model was
   // loaded, and from the load.
   [[nodiscard]] double FillNs(uint64_t bytes) const;
+  // About how much longer a pass of `pass_ns` becomes when so many bytes more are lent. Regions lie
+  // evenly in a pass, so fills that overlap compute are hidden while all of them take no longer
+  // than it does; others are time lost.
+  [[nodiscard]] double LendNs(uint64_t bytes, double pass_ns) const;
 
  private:
   [[nodiscard]] bool lent(RegionIndex region) const;

@@ -118,6 +118,7 @@ Json Report(const SimulationResult& result) {
           {"tok_s", result.TokensPerSecond()},
           {"goodput", static_cast<double>(result.met) / static_cast<double>(result.requests)},
           {"preemptions", result.preemptions},
+          {"passes", result.passes},
           {"gib_lent", static_cast<double>(result.bytes_lent) / (1 << 30)},
           {"gib_streamed", static_cast<double>(result.bytes_streamed) / (1 << 30)},
           {"unhidden_s", static_cast<double>(result.unhidden_ns) / 1e9}};

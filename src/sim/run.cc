@@ -71,7 +71,9 @@ class Simulation {
       result_.bytes_streamed += stats.bytes_streamed;
       result_.unhidden_ns += stats.unhidden_ns;
     }
-    result_.bytes_lent = engine_.Stats().bytes_lent;
+    const engine::EngineStats stats = engine_.Stats();
+    result_.bytes_lent = stats.bytes_lent;
+    result_.passes = stats.steps;
     return std::move(result_);
   }
 
@@ -142,8 +144,10 @@ class Simulation {
   // True when it has ended.
   bool ReadOne(Running& running) {
     const int64_t now = host_.clock.NowNs();
-    while (const std::optional<engine::Output> output =
-               running.request->Next(std::chrono::nanoseconds(0))) {
+    while (running.request->ready()) {
+      const std::optional<engine::Output> output =
+          running.request->Next(std::chrono::nanoseconds(0));
+      if (!output) break;
       if (output->kind == engine::Output::Kind::kDone) {
         End(running, output->finish);
         return true;

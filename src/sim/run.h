@@ -39,6 +39,7 @@ struct SimulationResult {
   int64_t met = 0;  // both targets
   int64_t tokens = 0;
   int64_t preemptions = 0;
+  uint64_t passes = 0;
   uint64_t bytes_lent = 0;
   uint64_t bytes_streamed = 0;
   int64_t unhidden_ns = 0;

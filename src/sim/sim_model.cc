@@ -116,8 +116,4 @@ std::span<float> SimModel::Logits(int32_t /*index*/) {
 
 std::span<const float> SimModel::Hidden(int32_t /*index*/) { return {}; }
 
-double SimModel::FillNs(uint64_t bytes) const {
-  return static_cast<double>(bytes) / host_.hardware.link_in_bytes_per_second * 1e9;
-}
-
 }  // namespace mirage::sim

@@ -55,7 +55,9 @@ class SimModel final : public engine::ModelRunner {
   uint64_t lent_bytes() const override { return lender_->lent_bytes(); }
   uint64_t LendWeights(uint64_t bytes) override { return lender_->Lend(bytes); }
   bool ReviveWeights(uint64_t spare) override { return lender_->Revive(spare); }
-  double FillNs(uint64_t bytes) const override;
+  double LendNs(uint64_t bytes, double pass_ns) const override {
+    return lender_->LendNs(bytes, pass_ns);
+  }
 
   [[nodiscard]] memory::StoreStats StoreStats() const { return store_->Stats(); }
 

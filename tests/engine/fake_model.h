@@ -148,7 +148,7 @@ class FakeModel final : public ModelRunner {
     return lent_bytes() > 0 && ledger_->available() >= kPageBytes + spare &&
            TakeWeights(*ledger_, kPageBytes);
   }
-  double FillNs(uint64_t bytes) const override {
+  double LendNs(uint64_t bytes, double /*pass_ns*/) const override {
     return options_.fill_ns * static_cast<double>(bytes);
   }
 
