@@ -9,8 +9,11 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <exception>
+#include <filesystem>
 #include <iostream>
 #include <string>
 
@@ -22,7 +25,21 @@ namespace mirage::cli {
 namespace {
 
 // Commands that are documented but that this build does not have.
-constexpr const char* kAbsentCommands[] = {"serve", "sim"};
+constexpr const char* kAbsentCommands[] = {"serve"};
+
+int Complain(int code, const std::string& message) {
+  fmt::print(stderr, "mirage: {}\n", Printable(message));
+  return code;
+}
+
+// Runs the program mirage-sim, which lies beside this one; returns only where it cannot.
+int RunSim(char** argv) {
+  std::error_code error;
+  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
+  const std::filesystem::path program = self.parent_path() / "mirage-sim";
+  execv(program.c_str(), argv);
+  return Complain(kOther, fmt::format("{}: {}", program.string(), std::strerror(errno)));
+}
 
 // A file opened while descriptor 0, 1 or 2 is closed would take its place and be read as the
 // standard input, or be written to.
@@ -33,12 +50,8 @@ void KeepStandardDescriptors() {
       static_cast<void>(open("/dev/null", descriptor == STDERR_FILENO ? O_WRONLY : O_RDONLY));
 }
 
-int Complain(int code, const std::string& message) {
-  fmt::print(stderr, "mirage: {}\n", Printable(message));
-  return code;
-}
-
 int Main(int argc, char** argv) {
+  if (argc > 1 && std::string(argv[1]) == "sim") return RunSim(argv + 1);
   if (argc > 1)
     for (const char* absent : kAbsentCommands)
       if (std::string(argv[1]) == absent)

@@ -116,10 +116,10 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   const ModelRunner* last_runner = nullptr;
   uint64_t step_number = 0;
   sample::Workspace workspace;
-  std::vector<float> draft_row;  // of a model's vocabulary
+  std::vector<float> draft_row;                       // of a model's vocabulary
   std::map<const kv::PagePool*, uint64_t> evictable;  // prefix bytes for a pool, in this round
-  bool starved = false;          // somebody waits for pages that a thread outside may give back
-  bool weights_lent = false;     // since all were last at home
+  bool starved = false;       // somebody waits for pages that a thread outside may give back
+  bool weights_lent = false;  // since all were last at home
   uint64_t lent_at_step = 0;
   int64_t calm_steps = 0;  // since pages last ran out
 };

@@ -306,6 +306,7 @@ int64_t Engine::Impl::StepsUntilSomebodyEnds() const {
   int64_t longest = 0;
   int64_t count = 0;
   for (const auto& request : active) {
+    if (request->cache().length() == 0) continue;  // it waits
     longest = std::max(longest, request->most_left());
     ++count;
   }

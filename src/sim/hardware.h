@@ -14,9 +14,9 @@ namespace mirage::sim {
 
 struct Hardware {
   std::string name;
-  double fast_bytes = 0;             // HBM, or the memory that weights and KV share
-  double fast_bytes_per_second = 0;  // sustained reads of it
-  double ops_per_second = 0;         // sustained, of products of many tokens; 2 a multiply-add
+  double fast_bytes = 0;                 // HBM, or the memory that weights and KV share
+  double fast_bytes_per_second = 0;      // sustained reads of it
+  double ops_per_second = 0;             // sustained, of products of many tokens; 2 a multiply-add
   double link_in_bytes_per_second = 0;   // from the slower tier
   double link_out_bytes_per_second = 0;  // to it
   int64_t link_latency_ns = 0;           // of a transfer

@@ -134,8 +134,7 @@ Status Run(const Flags& flags) {
   options.between_tokens_target_s = flags.between_tokens_target_s;
 
   options.policy = engine::ShortagePolicy::kRecompute;
-  MIRAGE_TRY_ASSIGN(const SimulationResult at_once,
-                    RunSimulation(options, AtRate(arrivals, 1e6)));
+  MIRAGE_TRY_ASSIGN(const SimulationResult at_once, RunSimulation(options, AtRate(arrivals, 1e6)));
   const double saturation = at_once.RequestsPerSecond();
   Json cells = Json::array();
   if (!flags.json)
@@ -157,14 +156,14 @@ Status Run(const Flags& flags) {
       cell.update(Report(result));
       cell["took_s"] = took;
       if (!flags.json)
-        fmt::print("| {} | {} | {:.3g} | {:.3g} | {:.3g} | {:.3g} | {:.4g} | {:.1f}% | {} | {:.3g} "
-                   "| {:.4g} | {:.3g} |\n",
-                   rate, policy.name, cell["ttft_p50_s"].get<double>(),
-                   cell["ttft_p99_s"].get<double>(), 1e3 * cell["tbt_p50_s"].get<double>(),
-                   1e3 * cell["tbt_p99_s"].get<double>(), cell["tok_s"].get<double>(),
-                   1e2 * cell["goodput"].get<double>(), result.preemptions,
-                   cell["gib_lent"].get<double>(), cell["gib_streamed"].get<double>(),
-                   cell["unhidden_s"].get<double>());
+        fmt::print(
+            "| {} | {} | {:.3g} | {:.3g} | {:.3g} | {:.3g} | {:.4g} | {:.1f}% | {} | {:.3g} "
+            "| {:.4g} | {:.3g} |\n",
+            rate, policy.name, cell["ttft_p50_s"].get<double>(), cell["ttft_p99_s"].get<double>(),
+            1e3 * cell["tbt_p50_s"].get<double>(), 1e3 * cell["tbt_p99_s"].get<double>(),
+            cell["tok_s"].get<double>(), 1e2 * cell["goodput"].get<double>(), result.preemptions,
+            cell["gib_lent"].get<double>(), cell["gib_streamed"].get<double>(),
+            cell["unhidden_s"].get<double>());
       std::fflush(stdout);
       cells.push_back(std::move(cell));
     }
@@ -186,11 +185,15 @@ int Main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--mix", flags.mix, "c1, c2, or MODEL:SHARE,... of the fast memory")
       ->capture_default_str();
-  app.add_option("--policy", flags.policies, "all, or names")->delimiter(',')->capture_default_str();
+  app.add_option("--policy", flags.policies, "all, or names")
+      ->delimiter(',')
+      ->capture_default_str();
   app.add_option("--trace", flags.trace, "a file in the format of the Azure LLM traces of 2023");
   app.add_option("--population", flags.population, "without --trace: conv or code")
       ->capture_default_str();
-  app.add_option("--rates", flags.rates, "of the saturation")->delimiter(',')->capture_default_str();
+  app.add_option("--rates", flags.rates, "of the saturation")
+      ->delimiter(',')
+      ->capture_default_str();
   app.add_option("--requests", flags.requests)->check(CLI::PositiveNumber)->capture_default_str();
   app.add_option("--scale", flags.scale, "of the lengths")
       ->check(CLI::PositiveNumber)

@@ -42,8 +42,7 @@ class Simulation {
               share);
         with.kv_bytes = share - weights;
       }
-      MIRAGE_TRY_ASSIGN(std::shared_ptr<SimModel> loaded,
-                        SimModel::Load(host_, model.shape, with));
+      MIRAGE_TRY_ASSIGN(std::shared_ptr<SimModel> loaded, SimModel::Load(host_, model.shape, with));
       models_.push_back(std::move(loaded));
     }
     began_ns_ = host_.clock.NowNs();
@@ -172,10 +171,10 @@ class Simulation {
     }
     result_.preemptions += running.request->stats().preemptions;
     const double first = static_cast<double>(running.first_ns - running.arrived_ns) / 1e9;
-    const double between =
-        running.tokens > 1 ? static_cast<double>(running.last_ns - running.first_ns) / 1e9 /
-                                 static_cast<double>(running.tokens - 1)
-                           : 0;
+    const double between = running.tokens > 1
+                               ? static_cast<double>(running.last_ns - running.first_ns) / 1e9 /
+                                     static_cast<double>(running.tokens - 1)
+                               : 0;
     if (first <= options_.first_token_target_s && between <= options_.between_tokens_target_s)
       ++result_.met;
   }

@@ -28,7 +28,7 @@ struct SimulationOptions {
   // processes side by side would; otherwise all share what there is.
   bool partitioned = false;
   int64_t target_step_ns = 50'000'000;
-  double first_token_target_s = 1;     // goodput counts requests that meet both
+  double first_token_target_s = 1;       // goodput counts requests that meet both
   double between_tokens_target_s = 0.1;  // on average over a request's tokens
 };
 

@@ -34,9 +34,9 @@ Status SimModel::Start() {
   std::vector<memory::RegionInfo> regions;
   const auto add = [&](int32_t layer, uint64_t weights, int32_t parts) {
     for (int32_t part = 0; part < parts; ++part)
-      regions.push_back({{options_.number, static_cast<uint32_t>(layer),
-                          static_cast<uint16_t>(part), 0, 0},
-                         bytes_of(weights) / static_cast<uint64_t>(parts)});
+      regions.push_back(
+          {{options_.number, static_cast<uint32_t>(layer), static_cast<uint16_t>(part), 0, 0},
+           bytes_of(weights) / static_cast<uint64_t>(parts)});
   };
   for (int32_t layer = 0; layer < shape_.layers; ++layer)
     add(layer, shape_.layer_weights, options_.regions_per_layer);
@@ -51,10 +51,10 @@ Status SimModel::Start() {
     MIRAGE_TRY_ASSIGN(promise_, memory::Promise::Make(host_.ledger, options_.kv_bytes,
                                                       shape_.name + "'s keys and values"));
   }
-  const kv::LayerGroup all{kv::CacheKind::kFull, 0, shape_.kv_heads * shape_.layers,
-                           shape_.head_dim, {0}};
-  MIRAGE_TRY_ASSIGN(pages_, kv::PagePool::Create(host_.arena, {all}, host_.ledger.limit(),
-                                                 promise_.get()));
+  const kv::LayerGroup all{
+      kv::CacheKind::kFull, 0, shape_.kv_heads * shape_.layers, shape_.head_dim, {0}};
+  MIRAGE_TRY_ASSIGN(pages_,
+                    kv::PagePool::Create(host_.arena, {all}, host_.ledger.limit(), promise_.get()));
   prefixes_ = std::make_unique<kv::PrefixCache>(*pages_);
   lender_ = std::make_unique<memory::WeightLender>(*store_, host_.ledger);
   MIRAGE_TRY_ASSIGN(stream_, host_.device.CreateStream());
@@ -86,9 +86,8 @@ Status SimModel::Forward(std::span<const engine::Slice> slices,
   const double layer_parts = parts * shape_.layers;
   const double ops =
       2 * shape_.LayerWeightsUsed() * tokens / parts + work.attention_ops / layer_parts;
-  const double bytes =
-      shape_.LayerWeightsRead(work.tokens) * shape_.bytes_per_weight / parts +
-      work.kv_bytes / layer_parts;
+  const double bytes = shape_.LayerWeightsRead(work.tokens) * shape_.bytes_per_weight / parts +
+                       work.kv_bytes / layer_parts;
   const int64_t layer_ns = costs.WorkNs(ops, bytes);
   int64_t rows = 0;
   for (const engine::Slice& slice : slices) rows += slice.logit_rows;

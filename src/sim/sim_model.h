@@ -4,9 +4,9 @@
 // SimModel: a model of a shape as the engine runs it, whose passes take time on a simulated machine
 // and compute nothing.
 //
-// Regions, leases, staging slots, transfers, pages, prefixes and lending are the real ones: only the
-// device, the link and the numbers that would come out are not. Its vocabulary has two tokens, and
-// it always says 0; callers make prompts that differ within 32 tokens.
+// Regions, leases, staging slots, transfers, pages, prefixes and lending are the real ones: only
+// the device, the link and the numbers that would come out are not. Its vocabulary has two tokens,
+// and it always says 0; callers make prompts that differ within 32 tokens.
 //
 // The layers' keys and values are pages of one layer as wide as all of them: decisions go by bytes.
 
@@ -25,7 +25,7 @@ namespace mirage::sim {
 class SimModel final : public engine::ModelRunner {
  public:
   struct Options {
-    uint32_t number = 0;           // of the model on its host
+    uint32_t number = 0;  // of the model on its host
     int32_t regions_per_layer = 4;
     int slots = 2;
     uint64_t kv_bytes = 0;  // kept for this model's pages alone; 0: whoever comes first has them

@@ -27,8 +27,9 @@ struct Arrival {
 // Lengths and times between arrivals as a trace has them: their quantiles at kQuantiles, between
 // which draws lie on straight lines of the logarithm. Each is drawn by itself.
 inline constexpr std::array<double, 22> kQuantiles = {
-    0,      1 / 16., 2 / 16.,  3 / 16.,  4 / 16.,  5 / 16.,  6 / 16.,  7 / 16.,   8 / 16.,   9 / 16., 10 / 16.,
-    11 / 16., 12 / 16., 13 / 16., 14 / 16., 15 / 16., 31 / 32., 63 / 64., 127 / 128., 255 / 256., 511 / 512., 1};
+    0,        1 / 16.,  2 / 16.,    3 / 16.,    4 / 16.,    5 / 16.,  6 / 16.,  7 / 16.,
+    8 / 16.,  9 / 16.,  10 / 16.,   11 / 16.,   12 / 16.,   13 / 16., 14 / 16., 15 / 16.,
+    31 / 32., 63 / 64., 127 / 128., 255 / 256., 511 / 512., 1};
 struct Population {
   std::string name;
   std::array<double, 22> prompt_tokens;
