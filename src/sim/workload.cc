@@ -4,9 +4,10 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <fstream>
 #include <optional>
 #include <random>
+
+#include "platform/text_file.h"
 
 namespace mirage::sim {
 namespace {
@@ -59,12 +60,16 @@ std::optional<Arrival> ReadLine(std::string_view line) {
 
 Result<std::vector<Arrival>> ReadAzureTrace(const std::string& path) {
   constexpr int64_t kDayNs = int64_t{86'400} * 1'000'000'000;
-  std::ifstream in(path);
-  if (!in) return Fail(Code::kNotFound, path + ": cannot be read");
+  const std::optional<std::string> text = platform::ReadText(path);
+  if (!text) return Fail(Code::kNotFound, path + ": cannot be read");
   std::vector<Arrival> arrivals;
-  std::string line;
-  for (int64_t number = 1; std::getline(in, line); ++number) {
-    if (!line.empty() && line.back() == '\r') line.pop_back();
+  int64_t number = 0;
+  for (size_t begin = 0; begin < text->size();) {
+    const size_t end = std::min(text->find('\n', begin), text->size());
+    std::string_view line(text->data() + begin, end - begin);
+    begin = end + 1;
+    ++number;
+    if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
     if (line.empty() || (number == 1 && line.starts_with("TIMESTAMP"))) continue;
     std::optional<Arrival> arrival = ReadLine(line);
     if (!arrival)
