@@ -194,11 +194,29 @@ typedef struct mirage_runtime_options {
   int32_t max_generations; /* computed at once, each sample as one; the others wait for their turn.
                               0: as many as there are */
   uint32_t reserved2;
-  const char* policy; /* what gives way when keys and values want more memory than is free and
-                         nothing is left that is only kept to be found again. "recompute": a
-                         generation that came later, to be computed again. "remap": weights, which
-                         are then read from the file in every step until there is room for them
-                         again. "hybrid" or NULL: the cheaper of the two, or waiting */
+  const char* policy;      /* what gives way when keys and values want more memory than is free and
+                              nothing is left that is only kept to be found again. "recompute": a
+                              generation that came later, to be computed again. "remap": weights, which
+                              are then read from the file in every step until there is room for them
+                              again. "swap": a generation that came later, whose keys and values are
+                              written to scratch_dir and read back. "queue": nothing; a generation
+                              starts when the most it may come to hold fits. "static-offload":
+                              offload_bytes of each model's weights are read from the file in every step
+                              from the start, and beyond that as "recompute". "hybrid" or NULL: the
+                              cheapest of lending weights, computing again, where there is a scratch_dir
+                              writing, and waiting. The tokens are the same under all of them */
+  const char* scratch_dir; /* a folder for a file without a name in which keys and values may lie
+                              for a while, past the system's cache; it is gone with the runtime.
+                              NULL: nothing is ever written. "swap" needs it; used by "hybrid" too,
+                              an error with the others */
+  uint64_t scratch_bytes;  /* of that file, taken when the runtime is opened; what does not fit is
+                              computed again. 0: 1 GiB */
+  uint64_t offload_bytes;  /* with "static-offload", an error else: of each model's weights, those
+                              that are not kept even where there is memory for them, chosen evenly
+                              over its layers when it is loaded and the same for as long as it
+                              lives; what slots for reading them take is not freed. 0: those alone
+                              that do not fit beside the keys and values of the model options'
+                              context and sessions */
 } mirage_runtime_options;
 
 /* mirage_runtime_options_init: defaults into the first `struct_size` bytes of `options`.
@@ -1452,6 +1470,8 @@ typedef struct mirage_runtime_stats {
   uint64_t generations;       /* started and without a DONE event to read yet; each sample is one */
   uint64_t weight_bytes_lent; /* to keys and values since the runtime was opened, in all */
   uint64_t weights_revived;   /* how many times a part of them came back */
+  uint64_t kv_bytes_swapped_out; /* of keys and values, written to scratch_dir in all */
+  uint64_t kv_bytes_swapped_in;  /* read back */
 } mirage_runtime_stats;
 
 MIRAGE_API mirage_status mirage_runtime_get_stats(const mirage_runtime* runtime,
