@@ -195,28 +195,28 @@ typedef struct mirage_runtime_options {
                               0: as many as there are */
   uint32_t reserved2;
   const char* policy;      /* what gives way when keys and values want more memory than is free and
-                              nothing is left that is only kept to be found again. "recompute": a
-                              generation that came later, to be computed again. "remap": weights, which
-                              are then read from the file in every step until there is room for them
-                              again. "swap": a generation that came later, whose keys and values are
-                              written to scratch_dir and read back. "queue": nothing; a generation
-                              starts when the most it may come to hold fits. "static-offload":
-                              offload_bytes of each model's weights are read from the file in every step
-                              from the start, and beyond that as "recompute". "hybrid" or NULL: the
-                              cheapest of lending weights, computing again, where there is a scratch_dir
-                              writing, and waiting. The tokens are the same under all of them */
-  const char* scratch_dir; /* a folder for a file without a name in which keys and values may lie
-                              for a while, past the system's cache; it is gone with the runtime.
-                              NULL: nothing is ever written. "swap" needs it; used by "hybrid" too,
-                              an error with the others */
+                              nothing is left that is only kept to be found again.
+                              "recompute": a generation that came later, to be computed again.
+                              "remap": weights, which are then read from the file in every step
+                              until there is room for them again. "swap": a generation that came
+                              later, whose keys and values are written to scratch_dir and read
+                              back. "queue": nothing, a generation starts when the most that it may
+                              come to hold fits. "static-offload": as "recompute", with
+                              offload_bytes of each model's weights read in every step from the
+                              start. "hybrid" or NULL: the cheapest of lending weights, computing
+                              again, with a scratch_dir writing, and waiting. The tokens are the
+                              same under all of them */
+  const char* scratch_dir; /* a folder for a file without a name in which keys and values lie for a
+                              while, past the system's cache; it goes with the runtime. NULL:
+                              nothing is ever written. "swap" needs one, "hybrid" uses it, with
+                              others it is an error */
   uint64_t scratch_bytes;  /* of that file, taken when the runtime is opened; what does not fit is
                               computed again. 0: 1 GiB */
-  uint64_t offload_bytes;  /* with "static-offload", an error else: of each model's weights, those
+  uint64_t offload_bytes;  /* with "static-offload", an error else: of each model's weights those
                               that are not kept even where there is memory for them, chosen evenly
-                              over its layers when it is loaded and the same for as long as it
-                              lives; what slots for reading them take is not freed. 0: those alone
-                              that do not fit beside the keys and values of the model options'
-                              context and sessions */
+                              over its layers when it is loaded and the same from then on; the slots
+                              that they are read into are not freed. 0: those alone that do not fit
+                              beside the keys and values that the model's options plan for */
 } mirage_runtime_options;
 
 /* mirage_runtime_options_init: defaults into the first `struct_size` bytes of `options`.
