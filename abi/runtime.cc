@@ -50,8 +50,11 @@ std::optional<uint64_t> LimitOf(uint64_t bytes) {
 Result<const engine::ShortagePolicy*> ReadPolicy(const char* name) {
   if (name == nullptr) return &engine::HybridPolicy();
   if (const engine::ShortagePolicy* policy = engine::FindShortagePolicy(name)) return policy;
-  return Fail(Code::kUnsupported, "policy '" + std::string(name) +
-                                      "': " + engine::ShortagePolicyNames() + " is expected");
+  std::string known;
+  for (const engine::ShortagePolicy* policy : engine::ShortagePolicies())
+    known += (known.empty() ? "" : ", ") + std::string(policy->name());
+  return Fail(Code::kUnsupported,
+              "policy '" + std::string(name) + "': one of " + known + " is expected");
 }
 
 // What computes: "cpu", or "cpu:" and the name of an instruction set.

@@ -19,26 +19,26 @@ namespace mirage::cli {
 namespace {
 
 // Of the trace's tokens, at these shares of its requests.
-constexpr std::array<double, 14> kShares = {0,   0.05, 0.1, 0.2, 0.3,  0.4,  0.5,
-                                            0.6, 0.7,  0.8, 0.9, 0.95, 0.99, 1};
+constexpr std::array<double, 15> kShares = {0,   0.05, 0.1, 0.2,  0.3,  0.4,   0.5, 0.6,
+                                            0.7, 0.8,  0.9, 0.95, 0.99, 0.999, 1};
 struct Kind {
   std::string_view name;
   std::array<double, kShares.size()> prompt;
   std::array<double, kShares.size()> answer;
-  double window;      // requests that came in ten seconds, on average
+  double window;      // requests that came in a minute, on average
   double dispersion;  // of their number: variance over mean, 1 for a Poisson process
 };
 constexpr Kind kKinds[] = {
     {"conv",
-     {2, 181, 207, 387, 403, 703, 1020, 1071, 1130, 1315, 2735, 4083, 4142, 14050},
-     {7, 41, 54, 77, 91, 103, 129, 177, 384, 400, 424, 451, 601, 1000},
-     55.3,
-     4.0},
+     {2, 181, 207, 387, 403, 703, 1020, 1071, 1130, 1315, 2735, 4083, 4142, 6212, 14050},
+     {7, 41, 54, 77, 91, 103, 129, 177, 384, 400, 424, 451, 601, 954, 1000},
+     331.8,
+     20.5},
     {"code",
-     {3, 75, 147, 385, 770, 1075, 1469, 1909, 2433, 3193, 5194, 7315, 7436, 7437},
-     {6, 6, 7, 8, 9, 11, 13, 16, 20, 29, 55, 90, 252, 1899},
-     25.7,
-     71.3},
+     {3, 75, 147, 385, 770, 1075, 1469, 1909, 2433, 3193, 5194, 7315, 7436, 7437, 7437},
+     {6, 6, 7, 8, 9, 11, 13, 16, 20, 29, 55, 90, 252, 831, 1899},
+     154.0,
+     160},
 };
 
 double AtShare(const std::array<double, kShares.size()>& quantiles, double share) {

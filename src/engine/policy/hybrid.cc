@@ -19,7 +19,7 @@ double GivingUpNs(const ShortageCosts& costs) {
 
 class Hybrid final : public ShortagePolicy {
  public:
-  std::string_view name() const override { return "hybrid"; }
+  const char* name() const override { return "hybrid"; }
   bool may_lend() const override { return true; }
   bool may_swap() const override { return true; }
 

@@ -9,7 +9,7 @@ namespace {
 
 class Queue final : public ShortagePolicy {
  public:
-  std::string_view name() const override { return "queue"; }
+  const char* name() const override { return "queue"; }
   bool starts_whole() const override { return true; }
 };
 

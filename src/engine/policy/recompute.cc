@@ -9,7 +9,7 @@ namespace {
 
 class Recompute final : public ShortagePolicy {
  public:
-  std::string_view name() const override { return "recompute"; }
+  const char* name() const override { return "recompute"; }
 };
 
 }  // namespace

@@ -10,7 +10,7 @@ namespace {
 
 class Remap final : public ShortagePolicy {
  public:
-  std::string_view name() const override { return "remap"; }
+  const char* name() const override { return "remap"; }
   bool may_lend() const override { return true; }
   bool Lends(const ShortageCosts& /*costs*/) const override { return true; }
 };

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 
 namespace mirage::engine {
 
@@ -12,21 +13,12 @@ std::span<const ShortagePolicy* const> ShortagePolicies() {
   return policies;
 }
 
-const ShortagePolicy* FindShortagePolicy(std::string_view name) {
+const ShortagePolicy* FindShortagePolicy(const char* name) {
   const auto all = ShortagePolicies();
-  const auto found = std::find_if(all.begin(), all.end(),
-                                  [&](const auto* policy) { return policy->name() == name; });
+  const auto found = std::find_if(all.begin(), all.end(), [&](const auto* policy) {
+    return std::strcmp(policy->name(), name) == 0;
+  });
   return found == all.end() ? nullptr : *found;
-}
-
-std::string ShortagePolicyNames() {
-  std::string names;
-  const auto all = ShortagePolicies();
-  for (size_t i = 0; i < all.size(); ++i) {
-    if (i > 0) names += i + 1 == all.size() ? " or " : ", ";
-    names += all[i]->name();
-  }
-  return names;
 }
 
 }  // namespace mirage::engine

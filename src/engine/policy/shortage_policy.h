@@ -9,8 +9,6 @@
 
 #include <cstdint>
 #include <span>
-#include <string>
-#include <string_view>
 
 namespace mirage::engine {
 
@@ -35,7 +33,7 @@ class ShortagePolicy {
   ShortagePolicy(const ShortagePolicy&) = delete;
   ShortagePolicy& operator=(const ShortagePolicy&) = delete;
 
-  [[nodiscard]] virtual std::string_view name() const = 0;
+  [[nodiscard]] virtual const char* name() const = 0;
 
   // Whether it may ever answer so; what may be lent counts as room that can be had.
   [[nodiscard]] virtual bool may_lend() const { return false; }
@@ -57,9 +55,7 @@ class ShortagePolicy {
 // All of them, the default first.
 [[nodiscard]] std::span<const ShortagePolicy* const> ShortagePolicies();
 // nullptr where there is none of that name.
-[[nodiscard]] const ShortagePolicy* FindShortagePolicy(std::string_view name);
-// "hybrid, recompute or ...", for messages.
-[[nodiscard]] std::string ShortagePolicyNames();
+[[nodiscard]] const ShortagePolicy* FindShortagePolicy(const char* name);
 
 [[nodiscard]] const ShortagePolicy& HybridPolicy();
 [[nodiscard]] const ShortagePolicy& RecomputePolicy();

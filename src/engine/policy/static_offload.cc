@@ -11,7 +11,7 @@ namespace {
 
 class StaticOffload final : public ShortagePolicy {
  public:
-  std::string_view name() const override { return "static-offload"; }
+  const char* name() const override { return "static-offload"; }
   bool offloads() const override { return true; }
 };
 

@@ -10,7 +10,7 @@ namespace {
 
 class Swap final : public ShortagePolicy {
  public:
-  std::string_view name() const override { return "swap"; }
+  const char* name() const override { return "swap"; }
   bool needs_swap_space() const override { return true; }
   bool Swaps(const ShortageCosts& costs) const override { return costs.can_swap; }
 };
