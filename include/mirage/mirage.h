@@ -1536,7 +1536,8 @@ typedef struct mirage_generation_stats {
   double prompt_s;          /* from there to the first token */
   double output_s;          /* from the first token to the last */
   uint64_t memory_waits;    /* steps it sat out for want of memory */
-  uint64_t preemptions;     /* times its keys and values were given up, to be computed again */
+  uint64_t preemptions;     /* times its keys and values were given up, to be computed again, or
+                               read back */
   uint64_t drafted_tokens;  /* guessed ahead and checked */
   uint64_t accepted_tokens; /* of these, those that the model chose too */
   uint64_t dropped_tokens;  /* for want of room in the context: left out of the prompt, and in each

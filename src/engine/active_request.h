@@ -98,7 +98,7 @@ class ActiveRequest {
   [[nodiscard]] Status SwapOut(memory::SwapSpace& space);
   // What it holds is elsewhere, or on its way; null when it is not.
   [[nodiscard]] SwappedCache* swapped() const { return swapped_.get(); }
-  // Takes what came back, or forgets what was lost.
+  // Takes what came back, or forgets what did not.
   void TakeSwapped();
   // Its context is full, and it goes on only after a shift.
   [[nodiscard]] bool must_shift() const;

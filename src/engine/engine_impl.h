@@ -88,6 +88,7 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
                                           const std::vector<std::shared_ptr<Sequence>>& known);
   [[nodiscard]] bool GiveUpPages(ActiveRequest& request, ShortageCosts costs);
   void TendSwaps();
+  void BringBack(ActiveRequest& request);
   [[nodiscard]] bool SwapOut(ActiveRequest& request);
   [[nodiscard]] uint64_t LeavingBytes(const kv::PagePool& pages) const;
   [[nodiscard]] bool AwaitSwap();

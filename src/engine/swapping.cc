@@ -19,19 +19,26 @@ void Engine::Impl::TendSwaps() {
     if (swapped == nullptr) continue;
     using Place = SwappedCache::Place;
     const Place place = swapped->Look(&swap_cost);
-    if (place == Place::kBack || place == Place::kLost) {
-      if (place == Place::kBack) {
-        const std::lock_guard lock(mutex);
-        stats.bytes_swapped_in += swapped->bytes();
-      }
-      request->TakeSwapped();
-    } else if (place == Place::kAway && !request->paused() && !request->must_shift() &&
-               MayGoOn(*request)) {
-      Status back = swapped->Return();
-      while (!back && EvictFor(swapped->pool(), Lacking(back.error()))) back = swapped->Return();
-      if (!back) starved = true;
+    if (place == Place::kBack) {
+      const std::lock_guard lock(mutex);
+      stats.bytes_swapped_in += swapped->bytes();
     }
+    if (place == Place::kBack || place == Place::kLost) request->TakeSwapped();
+    const bool may_return = place == Place::kAway && !request->paused() && !request->must_shift();
+    if (may_return && MayGoOn(*request)) BringBack(*request);
   }
+}
+
+// Room is made for it as for what would be computed again. Where there is none though nobody else
+// holds any, computing again is what says so.
+void Engine::Impl::BringBack(ActiveRequest& request) {
+  SwappedCache& swapped = *request.swapped();
+  Status back = swapped.Return();
+  while (!back && MakeRoomFor(&request, swapped.pool(), Lacking(back.error()), {}))
+    back = swapped.Return();
+  if (back) return;
+  starved = true;
+  if (!AnyoneElseHoldsPages(&request, nullptr, swapped.pool())) request.TakeSwapped();
 }
 
 // False where it cannot be: its pages are to be computed again.

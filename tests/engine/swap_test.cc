@@ -143,6 +143,30 @@ TEST(Swap, OneThatShiftsWhileItsPagesAreAwayForgetsThem) {
   EXPECT_EQ(space.free_bytes(), 1000 * kPage);
 }
 
+// The idle one's pages are taken while another's are away, so that it can come back.
+TEST(Swap, PagesOfIdleSessionsGiveWayToWhatComesBack) {
+  RamSwapSpace space(1000 * kPage);
+  FakeHost host(8 * kPage);
+  auto model = FakeModel::Make(host, OneLayer());
+  EngineOptions options;
+  options.policy = &SwapPolicy();
+  options.swap = &space;
+  Engine engine(host.clock, options);
+  PrefixSharing alone;
+  alone.enabled = false;
+  const auto sequence = std::make_shared<Sequence>(model, 0, alone);
+  RequestOptions older = GreedyOn(sequence, Prompt(1, 30), 200);
+  older.priority = 1;
+  RequestOptions younger =
+      GreedyOn(std::make_shared<Sequence>(model, 0, alone), Prompt(2, 30), 200);
+  auto first = MustSubmit(engine, std::move(older));
+  auto second = MustSubmit(engine, std::move(younger));
+  EXPECT_EQ(Collect(*first).tokens, model->Continue(Prompt(1, 30), 200));
+  EXPECT_EQ(Collect(*second).tokens, model->Continue(Prompt(2, 30), 200));
+  EXPECT_EQ(sequence->cached_length(), 0);
+  EXPECT_EQ(space.free_bytes(), 1000 * kPage);
+}
+
 // ---- the decision ----
 
 TEST(ShortagePolicy, HybridSwapsWhatIsDearToComputeAgain) {
