@@ -33,7 +33,10 @@ MIRAGE_FIELD(mirage_runtime_options, reserved, 44);
 MIRAGE_FIELD(mirage_runtime_options, max_generations, 48);
 MIRAGE_FIELD(mirage_runtime_options, reserved2, 52);
 MIRAGE_FIELD(mirage_runtime_options, policy, 56);
-MIRAGE_SIZE(mirage_runtime_options, 64);
+MIRAGE_FIELD(mirage_runtime_options, scratch_dir, 64);
+MIRAGE_FIELD(mirage_runtime_options, scratch_bytes, 72);
+MIRAGE_FIELD(mirage_runtime_options, offload_bytes, 80);
+MIRAGE_SIZE(mirage_runtime_options, 88);
 
 MIRAGE_FIELD(mirage_model_options, struct_size, 0);
 MIRAGE_FIELD(mirage_model_options, load, 4);
@@ -318,7 +321,9 @@ MIRAGE_FIELD(mirage_runtime_stats, rolled_back_steps, 32);
 MIRAGE_FIELD(mirage_runtime_stats, generations, 40);
 MIRAGE_FIELD(mirage_runtime_stats, weight_bytes_lent, 48);
 MIRAGE_FIELD(mirage_runtime_stats, weights_revived, 56);
-MIRAGE_SIZE(mirage_runtime_stats, 64);
+MIRAGE_FIELD(mirage_runtime_stats, kv_bytes_swapped_out, 64);
+MIRAGE_FIELD(mirage_runtime_stats, kv_bytes_swapped_in, 72);
+MIRAGE_SIZE(mirage_runtime_stats, 80);
 
 MIRAGE_FIELD(mirage_model_stats, struct_size, 0);
 MIRAGE_FIELD(mirage_model_stats, reserved, 4);

@@ -58,9 +58,6 @@ int Main(int argc, char** argv) {
         return Complain(kBadInput,
                         fmt::format("the command '{}' is not part of this build", absent));
 
-  if (argc > 2 && std::string(argv[1]) == "bench" && std::string(argv[2]) == "pressure")
-    return Complain(kBadInput, "the command 'bench pressure' is not part of this build");
-
   CLI::App app("Runs large language models on this machine.", "mirage");
   app.set_version_flag("--version", fmt::format("mirage {}", mirage_version_string()));
   app.require_subcommand(1);
@@ -76,13 +73,20 @@ int Main(int argc, char** argv) {
   AddBench(app, chosen);
   AddGrammarCheck(app, chosen);
   AddPack(app, chosen);
+  // A command of its own, since bench's options are not its.
+  const bool pressure =
+      argc > 2 && std::string(argv[1]) == "bench" && std::string(argv[2]) == "pressure";
+  if (pressure) AddPressure(app, chosen);
   const auto commands = app.get_subcommands(
       [&](const CLI::App* command) { return argc > 1 && command->check_name(argv[1]); });
   if (argc > 1 && commands.empty() && app.get_option_no_throw(argv[1]) == nullptr)
     return Complain(kBadInput, fmt::format("there is no {} '{}'; see mirage --help",
                                            argv[1][0] == '-' ? "option" : "command", argv[1]));
   try {
-    app.parse(argc, argv);
+    if (pressure)
+      app.parse(argc - 1, argv + 1);
+    else
+      app.parse(argc, argv);
     return chosen();
   } catch (const CLI::Success& done) {  // --help, --version
     const int code = app.exit(done);

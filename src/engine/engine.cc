@@ -232,6 +232,8 @@ bool Engine::Impl::Round() {
   EndFinished();
   evictable.clear();
   starved = false;
+  TendSwaps();
+  StartWaiting();
 
   // Models take turns: the first that has work after the one that had the last step.
   std::vector<ModelRunner*> runners;
@@ -248,7 +250,7 @@ bool Engine::Impl::Round() {
     break;
   }
   EndFinished();
-  return ReadTexts() || worked;
+  return ReadTexts() || worked || AwaitSwap();
 }
 
 bool Engine::Impl::TakeIn() {
@@ -336,6 +338,8 @@ std::vector<ActiveRequest*> Engine::Impl::Candidates(const ModelRunner& runner) 
   for (const auto& request : active) {
     // A reader may have made room only after this round's shifts; it wakes us for another round.
     if (request->paused() || request->must_shift()) continue;
+    if (request->swapped() != nullptr) continue;
+    if (options.policy->starts_whole() && !request->started) continue;
     if (options.max_running > 0 && ++running > options.max_running) break;
     if (&request->runner() != &runner || !MayGoOn(*request) || !request->TakePrompt()) continue;
     request->FindPrefix(now);

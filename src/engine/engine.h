@@ -5,11 +5,11 @@
 //
 // Callers submit requests and read their outputs; they never compute. A step is a transaction: plan
 // which requests take part and with how many tokens, reserve their pages, execute one pass of the
-// model over all of them, sample, commit; or roll back. Shortage of pages
-// first takes those of idle sequences, then weights are lent, or a request waits, or a paused or
-// younger one and a text that is read give up theirs to be computed again later, as the policy says
-// (shortage_policy.h); it fails a request only when it cannot fit with everything else out of the
-// way. What was lent comes home when there has been room for a while.
+// model over all of them, sample, commit; or roll back. Shortage of pages first takes those of idle
+// sequences, then weights are lent, or a request waits, or a paused or younger one and a text that
+// is read give up theirs to be computed, or read back, later, as the policy says
+// (policy/shortage_policy.h); it fails a request only when it cannot fit with everything else out
+// of the way. What was lent comes home when there has been room for a while.
 //
 // The thread starts with the first request. Any thread may call, but for Pump.
 
@@ -20,11 +20,12 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "engine/model_runner.h"
+#include "engine/policy/shortage_policy.h"
 #include "engine/request.h"
 #include "engine/sequence.h"
-#include "engine/shortage_policy.h"
 #include "engine/text_job.h"
 #include "engine/trace.h"
+#include "memory/swap_space.h"
 
 namespace mirage::engine {
 
@@ -40,8 +41,10 @@ struct EngineOptions {
   // The most requests that are computed at once, those of the highest priority and then the oldest;
   // 0: no bound.
   int32_t max_running = 0;
-  // What gives way when pages run out.
-  ShortagePolicy policy = ShortagePolicy::kHybrid;
+  // What gives way when pages run out; one of ShortagePolicies(). Not null.
+  const ShortagePolicy* policy = &HybridPolicy();
+  // Where pages may be written to; null: nowhere. It outlives the engine.
+  memory::SwapSpace* swap = nullptr;
   // False: there is no thread, and Pump makes the steps: for a simulator, in whose time nothing
   // happens meanwhile.
   bool own_thread = true;
@@ -59,6 +62,8 @@ struct EngineStats {
   uint64_t running = 0;     // requests submitted and not ended
   uint64_t bytes_lent = 0;  // of weights, each time some were
   uint64_t revivals = 0;    // regions that came home
+  uint64_t bytes_swapped_out = 0;
+  uint64_t bytes_swapped_in = 0;
 };
 
 class Engine {

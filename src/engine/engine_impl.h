@@ -2,8 +2,10 @@
 #pragma once
 
 // Engine::Impl: what the engine's files share. engine.cc has the calls, the thread and its steps;
-// room.cc who gets pages, and who gives them up.
+// room.cc who gets pages, and who gives them up; admission.cc who may start, and go on;
+// swapping.cc pages that are out of memory for a while.
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
@@ -17,10 +19,16 @@
 #include "engine/engine.h"
 #include "engine/prefix_trees.h"
 #include "engine/step_plan.h"
+#include "engine/swapped_cache.h"
 #include "engine/text_jobs.h"
 #include "platform/thread.h"
 
 namespace mirage::engine {
+
+// Of what a kOutOfMemory asks for, what is not there.
+[[nodiscard]] inline uint64_t Lacking(const Error& shortage) {
+  return shortage.needed_bytes - std::min(shortage.needed_bytes, shortage.available_bytes);
+}
 
 struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   using Active = std::list<std::unique_ptr<ActiveRequest>>;
@@ -54,6 +62,10 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
                                                   std::vector<ActiveRequest*>* candidates);
   [[nodiscard]] bool MayGoOn(const ActiveRequest& request);
   [[nodiscard]] uint64_t EvictableFor(const kv::PagePool& pages);
+  void StartWaiting();
+  [[nodiscard]] ActiveRequest* NextToStart() const;
+  [[nodiscard]] bool MayStart(const ActiveRequest& request);
+  [[nodiscard]] bool IsOldestStarted(const ActiveRequest& request) const;
   [[nodiscard]] StepLimits Limits(ModelRunner& runner) const;
   [[nodiscard]] std::vector<Grant> Reserve(const std::vector<ActiveRequest*>& candidates,
                                            std::vector<Grant> grants,
@@ -62,8 +74,12 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
                                   const std::vector<ActiveRequest*>& kept);
   void ReserveGuesses(const std::vector<ActiveRequest*>& candidates, std::vector<Grant>* grants);
   [[nodiscard]] bool EvictFor(const kv::PagePool& pages, uint64_t bytes);
-  [[nodiscard]] bool LendFor(const ActiveRequest* request, uint64_t bytes,
-                             const ActiveRequest* victim, const std::vector<ActiveRequest*>& kept);
+  [[nodiscard]] ActiveRequest* VictimFor(const ActiveRequest* request, const kv::PagePool& pages,
+                                         const std::vector<ActiveRequest*>& kept) const;
+  [[nodiscard]] ShortageCosts CostsOf(const ActiveRequest* request, uint64_t bytes,
+                                      const ActiveRequest* victim,
+                                      const std::vector<ActiveRequest*>& kept) const;
+  [[nodiscard]] bool LendFor(const ActiveRequest* request, uint64_t bytes, ShortageCosts costs);
   [[nodiscard]] int64_t RowsOf(const ModelRunner& runner) const;
   [[nodiscard]] int64_t StepsUntilSomebodyEnds() const;
   [[nodiscard]] uint64_t LendableBytes() const;
@@ -73,6 +89,14 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   [[nodiscard]] std::vector<std::shared_ptr<Sequence>> KnownSequences();
   [[nodiscard]] bool MakeRoomFor(ActiveRequest* request, const kv::PagePool& pages, uint64_t bytes,
                                  const std::vector<ActiveRequest*>& kept);
+  [[nodiscard]] static bool DropIdleCache(const kv::PagePool& pages,
+                                          const std::vector<std::shared_ptr<Sequence>>& known);
+  [[nodiscard]] bool GiveUpPages(ActiveRequest& request, ShortageCosts costs);
+  void TendSwaps();
+  void BringBack(ActiveRequest& request);
+  [[nodiscard]] bool SwapOut(ActiveRequest& request);
+  [[nodiscard]] uint64_t LeavingBytes(const kv::PagePool& pages) const;
+  [[nodiscard]] bool AwaitSwap();
   [[nodiscard]] bool AnyoneElseHoldsPages(const ActiveRequest* request, const TextJob* job,
                                           const kv::PagePool& pages) const;
   [[nodiscard]] Status Execute(ModelRunner& runner, const std::vector<ActiveRequest*>& candidates,
@@ -122,6 +146,7 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   bool weights_lent = false;  // since all were last at home
   uint64_t lent_at_step = 0;
   int64_t calm_steps = 0;  // since pages last ran out
+  SwapCost swap_cost;
 };
 
 }  // namespace mirage::engine

@@ -24,10 +24,6 @@ uint64_t BytesPerToken(const kv::PagePool& pages) {
   return std::max<uint64_t>(1, bytes / kernels::kPageTokens);
 }
 
-uint64_t Lacking(const Error& shortage) {
-  return shortage.needed_bytes - std::min(shortage.needed_bytes, shortage.available_bytes);
-}
-
 // What move() returns; `moves` is odd until it does, or throws.
 template <typename Move>
 auto Moving(std::atomic<uint64_t>& moves, Move move) {
@@ -42,35 +38,6 @@ auto Moving(std::atomic<uint64_t>& moves, Move move) {
 }
 
 }  // namespace
-
-// A preempted request starts again only when all it lost fits beside a page more for everybody
-// older: else it would be thrown out again before it has caught up.
-bool Engine::Impl::MayGoOn(const ActiveRequest& request) {
-  if (!request.recomputing()) return true;
-  uint64_t needed = 0;
-  bool alone = true;
-  for (const auto& other : active) {
-    if (other.get() == &request) break;
-    if (other->cache().length() == 0 || other->paused()) continue;  // a paused one gives room
-    alone = false;
-    for (const kv::LayerGroup& group : other->runner().pages().geometry())
-      needed += group.bytes_per_page();
-  }
-  if (alone) return true;
-  for (const kv::LayerGroup& group : request.runner().pages().geometry())
-    needed += static_cast<uint64_t>(
-                  kv::PagesFor(group, request.pending(), request.pending(), kv::Snapshots::kSkip)) *
-              group.bytes_per_page();
-  const uint64_t available = request.runner().pages().available_bytes();
-  return needed <= available || needed <= available + EvictableFor(request.runner().pages());
-}
-
-// Counting goes through all trees, so it is done once in a round, and again when some were evicted.
-uint64_t Engine::Impl::EvictableFor(const kv::PagePool& pages) {
-  const auto [known, asked] = evictable.try_emplace(&pages, 0);
-  if (asked) known->second = prefixes.EvictableBytes(&pages);
-  return known->second;
-}
 
 // Backs the pages of the grants, oldest request first. Whoever finds no room is left out of this
 // step, and ended with the error when there is nobody else who could give room.
@@ -179,7 +146,10 @@ std::vector<std::shared_ptr<Sequence>> Engine::Impl::KnownSequences() {
 // recently used first; a paused request's; those of the youngest request that came after `request`.
 // Older running ones keep theirs: so the oldest always gets on, and none takes turns with another
 // at throwing work away. Those in `kept` are in the step already, and those of whose pages `pages`
-// could not use the bytes keep them. request: nullptr for a score, which comes after everybody.
+// could not use the bytes keep them. Where requests start whole the younger keep theirs, too: they
+// were reckoned with, and give way only where that has come out wrong (a limit that was lowered, a
+// reader that came back) and the oldest would not get on. request: nullptr for a score, which comes
+// after everybody. False also where pages are on their way out: they are there in a later step.
 bool Engine::Impl::MakeRoomFor(ActiveRequest* request, const kv::PagePool& pages, uint64_t bytes,
                                const std::vector<ActiveRequest*>& kept) {
   if (EvictFor(pages, bytes)) return true;
@@ -193,41 +163,92 @@ bool Engine::Impl::MakeRoomFor(ActiveRequest* request, const kv::PagePool& pages
     if (helps(*sequence->runner_) && sequence->DropSnapshots()) return true;
   for (const auto& other : active)
     if (helps(other->runner()) && other->DropSnapshots()) return true;
-  for (const std::shared_ptr<Sequence>& sequence : known)
-    if (helps(*sequence->runner_) && sequence->DropCache()) return true;
-  const auto takeable = [&](const ActiveRequest& other) {
-    return &other != request && other.cache().length() > 0 && helps(other.runner()) &&
-           std::find(kept.begin(), kept.end(), &other) == kept.end();
-  };
-  const ActiveRequest* victim = nullptr;  // whose pages would be taken below
-  bool younger = request != nullptr;
-  for (auto it = active.rbegin(); it != active.rend() && victim == nullptr; ++it) {
-    younger = younger && it->get() != request;
-    if (takeable(**it) && (younger || (*it)->paused())) victim = it->get();
-  }
-  if (LendFor(request, bytes, victim, kept)) return true;
-  for (auto it = active.rbegin(); it != active.rend(); ++it) {
-    if (!takeable(**it) || !(*it)->paused()) continue;
-    trace.Add(Instant(**it, "preempted", clock.NowNs()));
-    (*it)->Preempt();
-    return true;
-  }
+  if (DropIdleCache(pages, known)) return true;
+  if (LeavingBytes(pages) >= bytes) return false;
+  ActiveRequest* const victim = VictimFor(request, pages, kept);
+  const ShortageCosts costs = CostsOf(request, bytes, victim, kept);
+  if (LendFor(request, bytes, costs)) return true;
+  if (victim != nullptr && victim->paused()) return GiveUpPages(*victim, costs);
   if (request == nullptr) return false;
   if (texts.Preempt(pages)) return true;
-  for (auto it = active.rbegin(); it != active.rend() && it->get() != request; ++it) {
-    if (!takeable(**it)) continue;
-    trace.Add(Instant(**it, "preempted", clock.NowNs()));
-    (*it)->Preempt();
-    return true;
+  if (victim == nullptr) return false;
+  if (options.policy->starts_whole() && !IsOldestStarted(*request)) return false;
+  return GiveUpPages(*victim, costs);
+}
+
+// Whose pages would be taken: those of the youngest that is paused, or else of the youngest that
+// came after `request`.
+ActiveRequest* Engine::Impl::VictimFor(const ActiveRequest* request, const kv::PagePool& pages,
+                                       const std::vector<ActiveRequest*>& kept) const {
+  ActiveRequest* youngest = nullptr;
+  bool younger = request != nullptr;
+  for (auto it = active.rbegin(); it != active.rend(); ++it) {
+    ActiveRequest& other = **it;
+    if (&other == request) {
+      younger = false;
+      continue;
+    }
+    const bool takeable = other.cache().length() > 0 &&
+                          other.runner().pages().FreeableFor(&pages) > 0 &&
+                          std::find(kept.begin(), kept.end(), &other) == kept.end();
+    if (!takeable) continue;
+    if (other.paused()) return &other;
+    if (younger && youngest == nullptr) youngest = &other;
   }
-  return false;
+  return youngest;
+}
+
+// Least recently used first, of one whose bytes `pages` could use.
+bool Engine::Impl::DropIdleCache(const kv::PagePool& pages,
+                                 const std::vector<std::shared_ptr<Sequence>>& known) {
+  return std::any_of(known.begin(), known.end(), [&](const auto& sequence) {
+    return sequence->runner_->pages().FreeableFor(&pages) > 0 && sequence->DropCache();
+  });
+}
+
+// False where they are on their way out and not free yet.
+bool Engine::Impl::GiveUpPages(ActiveRequest& request, ShortageCosts costs) {
+  costs.step_ns = request.runner().step_cost.PassNs(RowsOf(request.runner()));
+  costs.token_ns = request.runner().step_cost.token_ns();
+  request.started = false;
+  if (options.policy->Swaps(costs) && SwapOut(request)) return false;
+  trace.Add(Instant(request, "preempted", clock.NowNs()));
+  request.Preempt();
+  return true;
+}
+
+// But for what depends on whose weights are lent, or on the model of who computes again. `victim`
+// would have to give up its pages.
+ShortageCosts Engine::Impl::CostsOf(const ActiveRequest* request, uint64_t bytes,
+                                    const ActiveRequest* victim,
+                                    const std::vector<ActiveRequest*>& kept) const {
+  ShortageCosts costs;
+  // What has lasted is likely to last as long again.
+  const auto lasted = weights_lent ? static_cast<int64_t>(step_number - lent_at_step) : 0;
+  costs.steps = std::max(StepsUntilSomebodyEnds(), lasted);
+  costs.others = std::count_if(active.begin(), active.end(), [&](const auto& other) {
+    return other.get() != request &&
+           (other->cache().length() > 0 ||
+            std::find(kept.begin(), kept.end(), other.get()) != kept.end());
+  });
+  if (victim != nullptr)
+    costs.victim_tokens =
+        std::clamp<int64_t>(static_cast<int64_t>(bytes / BytesPerToken(victim->runner().pages())),
+                            1, victim->cache().length());
+  costs.can_swap = options.swap != nullptr && victim != nullptr;
+  costs.swap_ns = swap_cost.RoundTripNs(bytes);
+  if (const ActiveRequest* waits = victim != nullptr ? victim : request) {
+    const int64_t tokens = waits->cache().length() + waits->pending() + waits->most_left();
+    const uint64_t whole = BytesPerToken(waits->runner().pages()) * static_cast<uint64_t>(tokens);
+    costs.waiting_share = std::min(
+        1.0, static_cast<double>(bytes) / static_cast<double>(std::max<uint64_t>(1, whole)));
+  }
+  return costs;
 }
 
 // Weights of models that nobody uses now go first, then the request's own, then those of others.
-// `victim` would have to give up its pages instead.
-bool Engine::Impl::LendFor(const ActiveRequest* request, uint64_t bytes,
-                           const ActiveRequest* victim, const std::vector<ActiveRequest*>& kept) {
-  if (options.policy == ShortagePolicy::kRecompute) return false;
+bool Engine::Impl::LendFor(const ActiveRequest* request, uint64_t bytes, ShortageCosts costs) {
+  if (!options.policy->may_lend()) return false;
   if (request != nullptr && !request->CheckCanFit(MostPageBytes(request->runner().pages())))
     return false;
   std::vector<std::shared_ptr<ModelRunner>> runners = prefixes.Runners();
@@ -240,32 +261,12 @@ bool Engine::Impl::LendFor(const ActiveRequest* request, uint64_t bytes,
   };
   std::stable_sort(runners.begin(), runners.end(),
                    [&](const auto& a, const auto& b) { return rank(a) < rank(b); });
-  const auto others = std::count_if(active.begin(), active.end(), [&](const auto& other) {
-    return other.get() != request &&
-           (other->cache().length() > 0 ||
-            std::find(kept.begin(), kept.end(), other.get()) != kept.end());
-  });
   for (const std::shared_ptr<ModelRunner>& runner : runners) {
     if (runner->lendable_bytes() == 0) continue;
-    ShortageCosts costs;
     costs.step_ns = runner->step_cost.PassNs(RowsOf(*runner));
     costs.fill_ns = rank(runner) == 0 ? 0 : runner->LendNs(bytes, costs.step_ns);
     costs.token_ns = runner->step_cost.token_ns();
-    // What has lasted is likely to last as long again.
-    const auto lasted = weights_lent ? static_cast<int64_t>(step_number - lent_at_step) : 0;
-    costs.steps = std::max(StepsUntilSomebodyEnds(), lasted);
-    costs.others = others;
-    if (victim != nullptr)
-      costs.victim_tokens =
-          std::clamp<int64_t>(static_cast<int64_t>(bytes / BytesPerToken(victim->runner().pages())),
-                              1, victim->cache().length());
-    if (const ActiveRequest* waits = victim != nullptr ? victim : request) {
-      const int64_t tokens = waits->cache().length() + waits->pending() + waits->most_left();
-      const uint64_t whole = BytesPerToken(waits->runner().pages()) * static_cast<uint64_t>(tokens);
-      costs.waiting_share = std::min(
-          1.0, static_cast<double>(bytes) / static_cast<double>(std::max<uint64_t>(1, whole)));
-    }
-    if (options.policy == ShortagePolicy::kHybrid && !LendingIsCheaper(costs)) continue;
+    if (!options.policy->Lends(costs)) continue;
     const uint64_t freed = Moving(weight_moves, [&] { return runner->LendWeights(bytes); });
     if (freed == 0) continue;
     calm_steps = 0;
@@ -280,7 +281,7 @@ bool Engine::Impl::LendFor(const ActiveRequest* request, uint64_t bytes,
 
 uint64_t Engine::Impl::LendableBytes() const {
   uint64_t bytes = 0;
-  if (options.policy == ShortagePolicy::kRecompute) return 0;
+  if (!options.policy->may_lend()) return 0;
   for (const std::shared_ptr<ModelRunner>& runner : prefixes.Runners())
     bytes += runner->lendable_bytes();
   return bytes;

@@ -135,6 +135,20 @@ uint64_t PagePool::LeastBytesFor(int64_t tokens) const {
   return bytes;
 }
 
+// The lowest free pages are taken first, so that those of one call lie together but for pages that
+// are held, whose chunks are backed already: a chunk more than they fill is touched at most.
+uint64_t PagePool::MostBytesToTake(std::span<const int64_t> pages) const {
+  const uint64_t chunk = arena_.chunk_bytes();
+  uint64_t bytes = 0;
+  for (size_t group = 0; group < pages.size(); ++group) {
+    const LayerGroup& shape = geometry_[group];
+    if (pages[group] == 0) continue;
+    bytes += BackedBytes(shape, static_cast<uint64_t>(pages[group]), chunk);
+    if (shape.page_bytes() % chunk != 0) bytes += chunk * shape.layers.size();
+  }
+  return bytes;
+}
+
 kernels::KvLayer PagePool::layer(int32_t layer) const {
   const size_t group = static_cast<size_t>(group_of_layer_[layer]);
   const LayerGroup& shape = geometry_[group];

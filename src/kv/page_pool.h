@@ -70,6 +70,9 @@ class PagePool {
   // What the ledger is asked for a sequence of so many tokens that has the pool to itself: in
   // whole chunks of each layer.
   [[nodiscard]] uint64_t LeastBytesFor(int64_t tokens) const;
+  // What the ledger is asked, at most, for so many pages more of each group, wherever they come to
+  // lie.
+  [[nodiscard]] uint64_t MostBytesToTake(std::span<const int64_t> pages) const;
 
   [[nodiscard]] const Geometry& geometry() const { return geometry_; }
   // Where a layer's pages are, for kernels.

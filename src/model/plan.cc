@@ -155,12 +155,25 @@ Plan Least(const Inputs& in, const Shape& shape) {
   return plan;
 }
 
+// What weights may take at most: all but those that are to be streamed in any case. Below what the
+// slots and one region take nothing would be gained.
+uint64_t WeightBudget(const Inputs& in) {
+  if (in.request.offload_bytes == 0) return UINT64_MAX;
+  const uint64_t all = in.layout.total_bytes();
+  const uint64_t kept = all - std::min(all, in.request.offload_bytes);
+  const uint64_t slots =
+      memory::SlotBytes(*std::max_element(in.region_bytes.begin(), in.region_bytes.end()),
+                        kLiveLeases + 1, in.request.chunk_bytes);
+  return std::max(kept + slots, memory::LeastResidencyBytes(in.Residency(0)));
+}
+
 // Adds the weights: all of them where they fit, else as many as do, the others streamed.
 Result<Plan> WithWeights(const Inputs& in, const Shape& shape) {
   Plan plan = WithoutWeights(in, shape);
   const uint64_t limit = in.request.limit_bytes;
   const uint64_t budget = limit > plan.total ? limit - plan.total : 0;
-  MIRAGE_TRY_ASSIGN(memory::Residency choice, memory::ChooseResident(in.Residency(budget)));
+  MIRAGE_TRY_ASSIGN(memory::Residency choice,
+                    memory::ChooseResident(in.Residency(std::min(budget, WeightBudget(in)))));
   plan.resident = std::move(choice.resident);
   plan.slots = choice.slots;
   plan.slot_bytes += choice.slot_bytes;

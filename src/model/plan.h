@@ -35,6 +35,7 @@ struct PlanRequest {
     uint64_t per_token = 0;
   } session_bytes;
   uint64_t adapter_bytes = 0;       // kept for LoRA adapters
+  uint64_t offload_bytes = 0;       // of weights, to be streamed even where there is room for them
   int32_t logit_rows = 1;           // sequences sampled in one step, at most
   int32_t transfer_workers = 1;     // each holds a bounce buffer
   uint64_t chunk_bytes = 64 << 10;  // the arena's

@@ -247,6 +247,7 @@ Result<model::PlanRequest> LoadedModel::MakePlanRequest(const Capacity& capacity
   request.sequences = capacity.sessions;
   request.kv_type = capacity.kv_type;
   request.adapter_bytes = capacity.adapter_bytes;
+  request.offload_bytes = runtime_->offload_bytes();
   request.logit_rows = std::max(capacity.sessions, kLeastLogitRows);
   request.transfer_workers = Runtime::kTransferWorkers;
   request.kv_address_bytes = KvAddresses();

@@ -24,17 +24,20 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+// A policy by its name in the library, or recompute with a share of the memory for each model
+// alone.
 struct Policy {
-  const char* name;
-  engine::ShortagePolicy policy;
+  std::string name;
+  const engine::ShortagePolicy* policy;
   bool partitioned;
 };
-constexpr Policy kPolicies[] = {
-    {"recompute-partitioned", engine::ShortagePolicy::kRecompute, true},
-    {"recompute", engine::ShortagePolicy::kRecompute, false},
-    {"remap", engine::ShortagePolicy::kRemap, false},
-    {"hybrid", engine::ShortagePolicy::kHybrid, false},
-};
+std::vector<Policy> Policies() {
+  std::vector<Policy> all = {{"recompute-partitioned", &engine::RecomputePolicy(), true}};
+  for (const engine::ShortagePolicy* policy : engine::ShortagePolicies())
+    if (!policy->needs_swap_space() && !policy->offloads())
+      all.push_back({policy->name(), policy, false});
+  return all;
+}
 
 struct Flags {
   std::string hardware = "gh200";
@@ -80,7 +83,7 @@ Result<std::vector<Policy>> ParsePolicies(const std::vector<std::string>& names)
   std::vector<Policy> chosen;
   for (const std::string& name : names) {
     const size_t before = chosen.size();
-    for (const Policy& policy : kPolicies)
+    for (const Policy& policy : Policies())
       if (name == "all" || name == policy.name) chosen.push_back(policy);
     if (chosen.size() == before)
       return Fail(Code::kInvalidArgument, "--policy: there is no policy '" + name + "'");
@@ -133,7 +136,7 @@ Status Run(const Flags& flags) {
   options.first_token_target_s = flags.first_token_target_s;
   options.between_tokens_target_s = flags.between_tokens_target_s;
 
-  options.policy = engine::ShortagePolicy::kRecompute;
+  options.policy = &engine::RecomputePolicy();
   MIRAGE_TRY_ASSIGN(const SimulationResult at_once, RunSimulation(options, AtRate(arrivals, 1e6)));
   const double saturation = at_once.RequestsPerSecond();
   Json cells = Json::array();

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/shortage_policy.h"
+#include "engine/policy/shortage_policy.h"
 #include "sim/hardware.h"
 #include "sim/histogram.h"
 #include "sim/model_shape.h"
@@ -23,7 +23,7 @@ struct ModelShare {
 struct SimulationOptions {
   Hardware hardware;
   std::vector<ModelShare> models;
-  engine::ShortagePolicy policy = engine::ShortagePolicy::kHybrid;
+  const engine::ShortagePolicy* policy = &engine::HybridPolicy();  // not null
   // Each model's keys and values have what its weights leave of its share, and no more, as
   // processes side by side would; otherwise all share what there is.
   bool partitioned = false;

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <ostream>
 
@@ -257,6 +258,31 @@ TEST(Plan, HonoursAnExplicitContextByStreaming) {
   ASSERT_TRUE(plan) << plan.error().message;
   EXPECT_EQ(plan->context, 2048);
   EXPECT_GT(plan->streamed_bytes_per_pass, 0u);
+}
+
+TEST(Plan, StreamsWhatIsToBeOffloadedWhereAllWouldFit) {
+  const auto file = OpenBytes(ModelOfManyRegions().Build()).value();
+  PlanRequest request;
+  request.context = 512;
+  const Plan all = MakePlan(file, request).value();
+  ASSERT_EQ(all.streamed_bytes_per_pass, 0u);
+  request.offload_bytes = all.weights_total / 2;
+  const Plan half = MakePlan(file, request).value();
+  EXPECT_EQ(half.context, all.context);
+  EXPECT_EQ(half.kv, all.kv);
+  EXPECT_GE(half.streamed_bytes_per_pass, all.weights_total / 4);
+  EXPECT_LT(half.total, all.total);
+  // Spread over the pass: of its beginning and of its end some stay and some do not.
+  const size_t regions = half.resident.size();
+  for (const size_t begin : {size_t{0}, regions / 2})
+    EXPECT_TRUE(std::find(half.resident.begin() + static_cast<std::ptrdiff_t>(begin),
+                          half.resident.begin() + static_cast<std::ptrdiff_t>(begin + regions / 2),
+                          false) !=
+                half.resident.begin() + static_cast<std::ptrdiff_t>(begin + regions / 2));
+  request.offload_bytes = UINT64_MAX;
+  const Plan none = MakePlan(file, request).value();
+  EXPECT_GT(none.streamed_bytes_per_pass, half.streamed_bytes_per_pass);
+  EXPECT_GE(none.total, none.least_bytes);
 }
 
 TEST(Plan, AContextThatCanNeverFitIsSaidWithItsBytes) {
