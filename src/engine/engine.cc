@@ -318,6 +318,7 @@ bool Engine::Impl::StepOf(ModelRunner& runner) {
     candidates[grant.candidate]->state().UpdateStats([&](RequestStats& s) {
       if (s.first_step_ns == 0) s.first_step_ns = begin;
     });
+  const int64_t waited = runner.waited_ns();
   const Status executed = Guarded([&] { return Execute(runner, candidates, grants); });
   int64_t tokens = 0;
   for (const Grant& grant : grants) tokens += grant.tokens + grant.guesses;
@@ -326,7 +327,7 @@ bool Engine::Impl::StepOf(ModelRunner& runner) {
     FailStep(candidates, grants, executed.error());
     return true;
   }
-  runner.step_cost.Learn(tokens, clock.NowNs() - begin);
+  runner.step_cost.Learn(tokens, clock.NowNs() - begin - (runner.waited_ns() - waited));
   SampleAndCommit(runner, candidates, grants);
   return true;
 }

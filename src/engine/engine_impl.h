@@ -80,6 +80,7 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
                                       const ActiveRequest* victim,
                                       const std::vector<ActiveRequest*>& kept) const;
   [[nodiscard]] bool LendFor(const ActiveRequest* request, uint64_t bytes, ShortageCosts costs);
+  [[nodiscard]] bool LendingIsDear(const ModelRunner& runner) const;
   [[nodiscard]] int64_t RowsOf(const ModelRunner& runner) const;
   [[nodiscard]] int64_t StepsUntilSomebodyEnds() const;
   [[nodiscard]] uint64_t LendableBytes() const;

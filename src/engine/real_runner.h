@@ -35,9 +35,10 @@ class RealRunner final : public ModelRunner {
   [[nodiscard]] uint64_t lent_bytes() const override { return lender_.lent_bytes(); }
   [[nodiscard]] uint64_t LendWeights(uint64_t bytes) override { return lender_.Lend(bytes); }
   [[nodiscard]] bool ReviveWeights(uint64_t spare) override { return lender_.Revive(spare); }
-  [[nodiscard]] double LendNs(uint64_t bytes, double pass_ns) const override {
-    return lender_.LendNs(bytes, pass_ns);
+  [[nodiscard]] double UnhiddenNs(uint64_t lent, double pass_ns) const override {
+    return lender_.UnhiddenNs(lent, pass_ns);
   }
+  [[nodiscard]] int64_t waited_ns() const override { return lender_.waited_ns(); }
   [[nodiscard]] Error Locate(Error error) const override {
     return model_->file().Locate(std::move(error));
   }

@@ -264,7 +264,10 @@ bool Engine::Impl::LendFor(const ActiveRequest* request, uint64_t bytes, Shortag
   for (const std::shared_ptr<ModelRunner>& runner : runners) {
     if (runner->lendable_bytes() == 0) continue;
     costs.step_ns = runner->step_cost.PassNs(RowsOf(*runner));
-    costs.fill_ns = rank(runner) == 0 ? 0 : runner->LendNs(bytes, costs.step_ns);
+    const uint64_t lent = runner->lent_bytes();
+    costs.fill_ns = rank(runner) == 0 ? 0
+                                      : runner->UnhiddenNs(lent + bytes, costs.step_ns) -
+                                            runner->UnhiddenNs(lent, costs.step_ns);
     costs.token_ns = runner->step_cost.token_ns();
     if (!options.policy->Lends(costs)) continue;
     const uint64_t freed = Moving(weight_moves, [&] { return runner->LendWeights(bytes); });
@@ -314,23 +317,44 @@ int64_t Engine::Impl::StepsUntilSomebodyEnds() const {
   return longest / (count + 1) + 1;
 }
 
-// Brings lent weights home, a region at a time, once there has been room for a while or nobody
-// computes. Pages that are only kept to be found again give way to them: weights are read in every
-// pass.
+// Whether a runner's passes lose more by what is lent than the oldest that waits would gain.
+bool Engine::Impl::LendingIsDear(const ModelRunner& runner) const {
+  const auto waiting = std::find_if(active.begin(), active.end(), [](const auto& request) {
+    return request->cache().length() == 0 && !request->paused();
+  });
+  const int64_t rows = RowsOf(runner);
+  if (waiting == active.end() || rows == 0) return false;
+  const uint64_t lent = runner.lent_bytes();
+  const uint64_t bytes =
+      std::min(lent, BytesPerToken((*waiting)->runner().pages()) * kernels::kPageTokens);
+  ShortageCosts costs = CostsOf(waiting->get(), bytes, nullptr, {});
+  costs.step_ns = runner.step_cost.PassNs(rows);
+  costs.token_ns = runner.step_cost.token_ns();
+  // Half: what was worth lending a moment ago is not brought home for a trifle.
+  costs.fill_ns =
+      (runner.UnhiddenNs(lent, costs.step_ns) - runner.UnhiddenNs(lent - bytes, costs.step_ns)) / 2;
+  return !options.policy->Lends(costs);
+}
+
+// Brings lent weights home, a region at a time: once there has been room for a while, or nobody
+// computes, or, where they cost more than they give, as soon as somebody's end leaves room. Pages
+// that are only kept to be found again give way to them: weights are read in every pass.
 bool Engine::Impl::ComeHome() {
   constexpr int64_t kCalmSteps = 16;
   if (!weights_lent) return false;
   if (starved) calm_steps = 0;
-  if (!active.empty() && ++calm_steps < kCalmSteps) return false;
+  const bool calm = active.empty() || ++calm_steps >= kCalmSteps;
   uint64_t spare = 0;  // two pages more for everybody, so that what comes home stays there
   for (const auto& request : active)
-    for (const kv::LayerGroup& group : request->runner().pages().geometry())
-      spare += 2 * group.bytes_per_page();
+    if (calm && request->cache().length() > 0)
+      for (const kv::LayerGroup& group : request->runner().pages().geometry())
+        spare += 2 * group.bytes_per_page();
   weights_lent = false;
   for (const std::shared_ptr<ModelRunner>& runner : prefixes.Runners()) {
     const uint64_t lent = runner->lent_bytes();
     if (lent == 0) continue;
     weights_lent = true;
+    if (!calm && !LendingIsDear(*runner)) continue;
     const auto revive = [&] { return runner->ReviveWeights(spare); };
     bool revived = Moving(weight_moves, revive);
     if (!revived && EvictFor(runner->pages(), lent)) revived = Moving(weight_moves, revive);

@@ -77,10 +77,9 @@ double WeightLender::FillNs(uint64_t bytes) const {
   return filled > 0 ? time / filled * static_cast<double>(bytes) : 0;
 }
 
-double WeightLender::LendNs(uint64_t bytes, double pass_ns) const {
-  if (!store_.fills_overlap_compute()) return FillNs(bytes);
-  const double all = FillNs(store_.Stats().bytes_lent + bytes);
-  return std::clamp(all - pass_ns, 0.0, FillNs(bytes));
+double WeightLender::UnhiddenNs(uint64_t lent, double pass_ns) const {
+  const double all = FillNs(lent);
+  return store_.fills_overlap_compute() ? std::max(0.0, all - pass_ns) : all;
 }
 
 }  // namespace mirage::memory

@@ -32,10 +32,12 @@ class WeightLender {
   // About how long it takes to fill so many bytes, learnt from all fills since the model was
   // loaded, and from the load.
   [[nodiscard]] double FillNs(uint64_t bytes) const;
-  // About how much longer a pass of `pass_ns` becomes when so many bytes more are lent. Regions lie
+  // About how much longer a pass of `pass_ns` becomes with so many bytes lent in all. Regions lie
   // evenly in a pass, so fills that overlap compute are hidden while all of them take no longer
   // than it does; others are time lost.
-  [[nodiscard]] double LendNs(uint64_t bytes, double pass_ns) const;
+  [[nodiscard]] double UnhiddenNs(uint64_t lent, double pass_ns) const;
+  // What passes have waited for fills so far.
+  [[nodiscard]] int64_t waited_ns() const { return store_.Stats().unhidden_ns; }
 
  private:
   [[nodiscard]] bool lent(RegionIndex region) const;

@@ -55,9 +55,10 @@ class SimModel final : public engine::ModelRunner {
   uint64_t lent_bytes() const override { return lender_->lent_bytes(); }
   uint64_t LendWeights(uint64_t bytes) override { return lender_->Lend(bytes); }
   bool ReviveWeights(uint64_t spare) override { return lender_->Revive(spare); }
-  double LendNs(uint64_t bytes, double pass_ns) const override {
-    return lender_->LendNs(bytes, pass_ns);
+  double UnhiddenNs(uint64_t lent, double pass_ns) const override {
+    return lender_->UnhiddenNs(lent, pass_ns);
   }
+  int64_t waited_ns() const override { return lender_->waited_ns(); }
 
   [[nodiscard]] memory::StoreStats StoreStats() const { return store_->Stats(); }
 
