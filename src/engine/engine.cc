@@ -119,6 +119,10 @@ void Engine::GiveBackIdlePages(const std::function<bool()>& enough) {
     }
 }
 
+void Engine::Know(const std::shared_ptr<ModelRunner>& runner) { impl_->prefixes.Remember(runner); }
+
+void Engine::FollowLimit() { impl_->FollowLimitSoon(); }
+
 void Engine::Touch(const std::shared_ptr<Sequence>& sequence) { impl_->Remember(sequence); }
 
 uint64_t Engine::PrefixBytes() const { return impl_->prefixes.HeldBytes(); }
@@ -164,6 +168,16 @@ Status Engine::Impl::StartThread() {
   });
 }
 
+// Without a thread, where the system refuses one, it is followed when there is one.
+void Engine::Impl::FollowLimitSoon() {
+  const bool models = !prefixes.Runners().empty();
+  const std::lock_guard lock(mutex);
+  limit_changed = true;
+  if (models) static_cast<void>(StartThread());
+  woken = true;
+  work.notify_one();
+}
+
 void Engine::Impl::Wake() {
   const std::lock_guard lock(mutex);
   woken = true;
@@ -206,10 +220,11 @@ void Engine::Impl::Run() {
     const Status status = Guarded([&]() -> Status {
       open = TakeIn();
       if (!open) return {};
+      if (std::exchange(follow_limit, false)) FollowLimit();
       const bool worked = Round();
-      const bool revived = ComeHome();
+      const bool moved = ComeHome() || LeaveMappings();
       if (options.check_invariants) MIRAGE_TRY(CheckInvariants());
-      if (!worked && !revived) WaitForWork();
+      if (!worked && !moved) WaitForWork();
       return {};
     });
     if (!status) EndEverything(Finish::kError, status.error());
@@ -242,6 +257,7 @@ bool Engine::Impl::Round() {
 bool Engine::Impl::TakeIn() {
   const std::lock_guard lock(mutex);
   woken = false;
+  follow_limit |= std::exchange(limit_changed, false);
   while (!arrived.empty()) {
     ActiveRequest& request = *arrived.front();
     request.last_served = step_number;

@@ -59,6 +59,7 @@ class ModelRunner {
   [[nodiscard]] virtual uint64_t lent_bytes() const { return 0; }
   [[nodiscard]] virtual uint64_t LendWeights(uint64_t /*bytes*/) { return 0; }
   [[nodiscard]] virtual bool ReviveWeights(uint64_t /*spare*/) { return false; }
+  [[nodiscard]] virtual bool LeaveMapping(uint64_t /*bytes*/) { return false; }
   [[nodiscard]] virtual double FillNs(uint64_t /*bytes*/) const { return 0; }
 
   // An error about the model with its file's name (format::ModelFile::Locate).

@@ -111,6 +111,8 @@ class Runtime {
   }
 
  private:
+  [[nodiscard]] engine::Engine* EngineIfAny();  // where something computes
+
   Runtime(int threads, const kernels::Ops& ops, engine::EngineOptions engine_options, LogSink log)
       : threads_(threads),
         ops_(ops),
