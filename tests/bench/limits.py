@@ -8,9 +8,9 @@
 Needs root and a memory controller (version 1 or 2) in which a group can be made. The model is copied, so that no other
 process has its pages. Beside each rate stands the bound that the disk sets: bytes of weights that a token reads and the
 limit cannot hold beside all else, at the best rate of direct reads of this file found in a sweep of block sizes and
-depths just before. Prints a Markdown table, what else is held by mirage's plan for the least limit, and with --several a
-table of what a pass over the weights gives when it is shared: by so many sequences, and by tokens that were guessed in an
-answer that repeats its prompt. --svg draws the first.
+depths beside. Prints a Markdown table, what else is held by mirage's plan for the least limit, and with --several a
+table of what a pass over the weights gives when it is shared: by so many sequences, and by so many tokens guessed in a
+text that repeats itself. --svg draws the first.
 """
 import argparse
 import concurrent.futures
@@ -28,9 +28,8 @@ import time
 
 MIB = 1 << 20
 PACK, GGUF, LLAMA = "Mirage, pack", "Mirage, GGUF", "llama.cpp"
-# Much of the answer stands in the prompt.
-EDIT = ("Repeat this list exactly, in the same order: north, south, east, west, up, down, left, right, near, far, "
-        "early, late, high, low, hot, cold, wet, dry, hard, soft.")
+# What goes on as it began, so that guesses come true.
+REFRAIN = 4 * "north, south, east, west, up, down, left, right, near, far, early, late, high, low, hot, cold, dry.\n"
 
 
 def forget(*paths):
@@ -105,8 +104,8 @@ def mirage_rate(group, options, model, limit, batch=1, context=512):
 
 
 def answer_rate(group, options, model, limit, guesses):
-    out = group.run([options.mirage, "run", "-m", model, "-t", str(options.threads), "-c", "512", "-p", EDIT,
-                     "--max-tokens", str(options.tokens), "--temperature", "0", "--draft-tokens", str(guesses),
+    out = group.run([options.mirage, "run", "-m", model, "-t", str(options.threads), "-c", "512", "--raw", "-p",
+                     REFRAIN, "--max-tokens", str(options.tokens), "--temperature", "0", "--draft-tokens", str(guesses),
                      "--json"], limit, model)
     return json.loads(out)["timings"]["decode_tok_s"] if out else 0.0
 
@@ -246,11 +245,13 @@ def main():
         finally:
             group.remove()
         least = plan_of(options, pack, rows[-1]["limit"])
-    print(f"{os.path.basename(options.model)}, {size / MIB:.0f} MiB; medians of {options.runs} alternated runs and their "
-          "spread, tokens/s\n")
+    print(f"{os.path.basename(options.model)}, {size / MIB:.0f} MiB; medians of {options.runs} alternated runs and "
+          "their spread, tokens/s\n")
     print_rates(rows, size, options)
-    print(f"\nBeside weights at {rows[-1]['limit'] / MIB:.0f} MiB: {(least['total'] - least['weights']) / MIB:.1f} MiB: " +
-          ", ".join(f"{part} {least[part] / MIB:.1f}" for part in ("kv", "slots", "tables", "workspace", "sessions")))
+    parts = ", ".join(f"{part} {least[part] / MIB:.1f}" for part in ("kv", "slots", "tables", "workspace", "sessions"))
+    others = (least["total"] - least["weights"]) / MIB
+    print(f"\nBeside weights at {rows[-1]['limit'] / MIB:.0f} MiB: {others:.1f} MiB: "
+          f"{parts}")
     if options.several:
         print_several(rows, size, options)
     if options.svg:
