@@ -1452,7 +1452,8 @@ typedef struct mirage_runtime_stats {
   uint64_t output_tokens; /* read, or given to a callback: counted when their event is */
   uint64_t rolled_back_steps;
   uint64_t generations;       /* started and without a DONE event to read yet; each sample is one */
-  uint64_t weight_bytes_lent; /* to keys and values since the runtime was opened, in all */
+  uint64_t weight_bytes_lent; /* to keys and values, or for a limit that fell, since the runtime was
+                                 opened, in all */
   uint64_t weights_revived;   /* how many times a part of them came back */
 } mirage_runtime_stats;
 
