@@ -1429,8 +1429,8 @@ MIRAGE_API mirage_status mirage_runtime_get_memory(const mirage_runtime* runtime
 
 /* mirage_runtime_set_memory_limit: changes the limit while everything runs. Lowered below what is
  * in use it holds at once for everything new; what is only kept to be found again is given up, and
- * between two steps weights are lent, as far as the policy lends any: they are read from the file in
- * every pass from then on, and the tokens are the same. Raised again, they come home one by one.
+ * between two steps weights are lent, as far as the policy lends any: they are read from the file
+ * in every pass from then on, and the tokens are the same. Raised again, they come home one by one.
  *
  *   bytes  0: as for memory_limit in mirage_runtime_options.
  *
