@@ -1446,7 +1446,9 @@ MIRAGE_API mirage_status mirage_runtime_get_memory(const mirage_runtime* runtime
                                                    mirage_memory* memory, mirage_error* error);
 
 /* mirage_runtime_set_memory_limit: changes the limit while everything runs. Lowered below what is
- * in use it holds at once for everything new.
+ * in use it holds at once for everything new; what is only kept to be found again is given up, and
+ * between two steps weights are lent, as far as the policy lends any: they are read from the file
+ * in every pass from then on, and the tokens are the same. Raised again, they come home one by one.
  *
  *   bytes  0: as for memory_limit in mirage_runtime_options.
  *
@@ -1468,7 +1470,8 @@ typedef struct mirage_runtime_stats {
   uint64_t output_tokens; /* read, or given to a callback: counted when their event is */
   uint64_t rolled_back_steps;
   uint64_t generations;       /* started and without a DONE event to read yet; each sample is one */
-  uint64_t weight_bytes_lent; /* to keys and values since the runtime was opened, in all */
+  uint64_t weight_bytes_lent; /* to keys and values, or for a limit that fell, since the runtime was
+                                 opened, in all */
   uint64_t weights_revived;   /* how many times a part of them came back */
   uint64_t kv_bytes_swapped_out; /* of keys and values, written to scratch_dir in all */
   uint64_t kv_bytes_swapped_in;  /* read back */

@@ -124,6 +124,10 @@ bool Engine::Pump() {
   return impl_->RunOnce(&open);
 }
 
+void Engine::Know(const std::shared_ptr<ModelRunner>& runner) { impl_->prefixes.Remember(runner); }
+
+void Engine::FollowLimit() { impl_->FollowLimitSoon(); }
+
 void Engine::Touch(const std::shared_ptr<Sequence>& sequence) { impl_->Remember(sequence); }
 
 uint64_t Engine::PrefixBytes() const { return impl_->prefixes.HeldBytes(); }
@@ -167,6 +171,16 @@ Status Engine::Impl::StartThread() {
     thread = platform::Thread("mirage-engine", [self = shared_from_this()] { self->Run(); });
     return {};
   });
+}
+
+// Without a thread, where the system refuses one, it is followed when there is one.
+void Engine::Impl::FollowLimitSoon() {
+  const bool models = !prefixes.Runners().empty();
+  const std::lock_guard lock(mutex);
+  limit_changed = true;
+  if (models) static_cast<void>(StartThread());
+  woken = true;
+  work.notify_one();
 }
 
 void Engine::Impl::Wake() {
@@ -218,8 +232,10 @@ bool Engine::Impl::RunOnce(bool* open) {
   const Status status = Guarded([&]() -> Status {
     *open = TakeIn();
     if (!*open) return {};
+    if (std::exchange(follow_limit, false)) FollowLimit();
     const bool worked = Round();
-    busy = ComeHome() || worked;
+    const bool moved = ComeHome() || LeaveMappings();
+    busy = worked || moved;
     if (options.check_invariants) MIRAGE_TRY(CheckInvariants());
     return {};
   });
@@ -256,6 +272,7 @@ bool Engine::Impl::Round() {
 bool Engine::Impl::TakeIn() {
   const std::lock_guard lock(mutex);
   woken = false;
+  follow_limit |= std::exchange(limit_changed, false);
   while (!arrived.empty()) {
     ActiveRequest& request = *arrived.front();
     request.last_served = step_number;

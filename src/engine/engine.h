@@ -91,6 +91,11 @@ class Engine {
   // first, until enough() says so: asked after each. Pages are computed again when their sequence
   // goes on. Those keep them whose bytes only their own model could use.
   void GiveBackIdlePages(const std::function<bool()>& enough);
+  // The model may be asked for its memory from now on, before anybody computes with it too.
+  void Know(const std::shared_ptr<ModelRunner>& runner);
+  // The ledger's limit was changed. Between two steps weights are lent for what is in use beyond
+  // it, those of models that nobody uses first, and come home where it leaves room for them.
+  void FollowLimit();
   // The sequence is in use: its pages go last.
   void Touch(const std::shared_ptr<Sequence>& sequence);
   // Bytes of pages that prefix caches hold and no sequence does.

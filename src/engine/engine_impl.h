@@ -41,6 +41,7 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   [[nodiscard]] Status Enqueue(TextJobs::Calls& call);
   [[nodiscard]] Status StartThread();  // under mutex
   void Wake();
+  void FollowLimitSoon();
   void Remember(const std::shared_ptr<Sequence>& sequence);
   void Stop();
 
@@ -86,6 +87,13 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   [[nodiscard]] uint64_t LendableBytes() const;
   // What pages could take if all weights that can be lent were. Any thread.
   [[nodiscard]] uint64_t MostPageBytes(const kv::PagePool& pages) const;
+  // Those that nobody uses first, then the request's own, then others.
+  [[nodiscard]] std::vector<std::shared_ptr<ModelRunner>> RunnersToLend(
+      const ActiveRequest* request);
+  [[nodiscard]] int LendingRank(const ModelRunner& runner, const ActiveRequest* request) const;
+  uint64_t LendFrom(ModelRunner& runner, uint64_t bytes);
+  void FollowLimit();
+  [[nodiscard]] bool LeaveMappings();
   [[nodiscard]] bool ComeHome();
   [[nodiscard]] std::vector<std::shared_ptr<Sequence>> KnownSequences();
   [[nodiscard]] bool MakeRoomFor(ActiveRequest* request, const kv::PagePool& pages, uint64_t bytes,
@@ -123,6 +131,7 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   std::condition_variable work;
   bool woken = false;
   bool closed = false;
+  bool limit_changed = false;
   Active arrived;
   TextJobs::Calls arrived_texts;
   std::list<std::weak_ptr<Sequence>> sequences;  // least recently used first
@@ -143,8 +152,10 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   sample::Workspace workspace;
   std::vector<float> draft_row;                       // of a model's vocabulary
   std::map<const kv::PagePool*, uint64_t> evictable;  // prefix bytes for a pool, in this round
-  bool starved = false;       // somebody waits for pages that a thread outside may give back
-  bool weights_lent = false;  // since all were last at home
+  bool starved = false;         // somebody waits for pages that a thread outside may give back
+  bool follow_limit = false;    // it was changed
+  bool leave_mappings = false;  // what is still read in place is to be held in its stead
+  bool weights_lent = false;    // since all were last at home
   uint64_t lent_at_step = 0;
   int64_t calm_steps = 0;  // since pages last ran out
   SwapCost swap_cost;

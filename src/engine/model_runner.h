@@ -61,6 +61,7 @@ class ModelRunner {
   [[nodiscard]] virtual bool ReviveWeights(uint64_t /*spare*/) { return false; }
   [[nodiscard]] virtual double UnhiddenNs(uint64_t /*lent*/, double /*pass_ns*/) const { return 0; }
   [[nodiscard]] virtual int64_t waited_ns() const { return 0; }
+  [[nodiscard]] virtual bool LeaveMapping(uint64_t /*bytes*/) { return false; }
 
   // An error about the model with its file's name (format::ModelFile::Locate).
   [[nodiscard]] virtual Error Locate(Error error) const { return error; }

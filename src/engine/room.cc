@@ -246,40 +246,78 @@ ShortageCosts Engine::Impl::CostsOf(const ActiveRequest* request, uint64_t bytes
   return costs;
 }
 
-// Weights of models that nobody uses now go first, then the request's own, then those of others.
+int Engine::Impl::LendingRank(const ModelRunner& runner, const ActiveRequest* request) const {
+  const bool used = std::any_of(active.begin(), active.end(), [&](const auto& other) {
+    return &other->runner() == &runner || other->draft_runner() == &runner;
+  });
+  if (!used) return 0;
+  return request != nullptr && &request->runner() == &runner ? 1 : 2;
+}
+
+std::vector<std::shared_ptr<ModelRunner>> Engine::Impl::RunnersToLend(
+    const ActiveRequest* request) {
+  std::vector<std::shared_ptr<ModelRunner>> runners = prefixes.Runners();
+  std::stable_sort(runners.begin(), runners.end(), [&](const auto& a, const auto& b) {
+    return LendingRank(*a, request) < LendingRank(*b, request);
+  });
+  return runners;
+}
+
+// What it frees.
+uint64_t Engine::Impl::LendFrom(ModelRunner& runner, uint64_t bytes) {
+  const uint64_t freed = Moving(weight_moves, [&] { return runner.LendWeights(bytes); });
+  if (freed == 0) return 0;
+  calm_steps = 0;
+  if (!weights_lent) lent_at_step = step_number;
+  weights_lent = true;
+  const std::lock_guard lock(mutex);
+  stats.bytes_lent += freed;
+  return freed;
+}
+
 bool Engine::Impl::LendFor(const ActiveRequest* request, uint64_t bytes, ShortageCosts costs) {
   if (!options.policy->may_lend()) return false;
   if (request != nullptr && !request->CheckCanFit(MostPageBytes(request->runner().pages())))
     return false;
-  std::vector<std::shared_ptr<ModelRunner>> runners = prefixes.Runners();
-  const auto rank = [&](const std::shared_ptr<ModelRunner>& runner) {
-    const bool used = std::any_of(active.begin(), active.end(), [&](const auto& other) {
-      return &other->runner() == runner.get() || other->draft_runner() == runner.get();
-    });
-    if (!used) return 0;
-    return request != nullptr && &request->runner() == runner.get() ? 1 : 2;
-  };
-  std::stable_sort(runners.begin(), runners.end(),
-                   [&](const auto& a, const auto& b) { return rank(a) < rank(b); });
-  for (const std::shared_ptr<ModelRunner>& runner : runners) {
+  for (const std::shared_ptr<ModelRunner>& runner : RunnersToLend(request)) {
     if (runner->lendable_bytes() == 0) continue;
-    costs.step_ns = runner->step_cost.PassNs(RowsOf(*runner));
     const uint64_t lent = runner->lent_bytes();
-    costs.fill_ns = rank(runner) == 0 ? 0
-                                      : runner->UnhiddenNs(lent + bytes, costs.step_ns) -
-                                            runner->UnhiddenNs(lent, costs.step_ns);
+    costs.step_ns = runner->step_cost.PassNs(RowsOf(*runner));
     costs.token_ns = runner->step_cost.token_ns();
+    costs.fill_ns = LendingRank(*runner, request) == 0
+                        ? 0
+                        : runner->UnhiddenNs(lent + bytes, costs.step_ns) -
+                              runner->UnhiddenNs(lent, costs.step_ns);
     if (!options.policy->Lends(costs)) continue;
-    const uint64_t freed = Moving(weight_moves, [&] { return runner->LendWeights(bytes); });
-    if (freed == 0) continue;
-    calm_steps = 0;
-    if (!weights_lent) lent_at_step = step_number;
-    weights_lent = true;
-    const std::lock_guard lock(mutex);
-    stats.bytes_lent += freed;
-    return true;
+    if (LendFrom(*runner, bytes) > 0) return true;
   }
   return false;
+}
+
+// Pages that were only kept went before (Runtime::SetMemoryLimit). What is still missing afterwards
+// is what requests hold, who find no room for more.
+void Engine::Impl::FollowLimit() {
+  for (const std::shared_ptr<ModelRunner>& runner : RunnersToLend(nullptr)) {
+    const uint64_t over = runner->pages().over_limit_bytes();
+    if (over > 0 && options.policy->may_lend() && LendFrom(*runner, over) > 0)
+      leave_mappings = true;
+    if (!weights_lent && runner->lent_bytes() > 0) {  // with more room they can come home
+      lent_at_step = step_number;
+      weights_lent = true;
+    }
+  }
+}
+
+// What is read in place lies in the system's cache of files, which under a limit drops just what a
+// pass needs next. A part between two steps, so that none waits for a whole model.
+bool Engine::Impl::LeaveMappings() {
+  constexpr uint64_t kAtOnce = uint64_t{16} << 20;
+  if (!leave_mappings) return false;
+  leave_mappings = false;
+  for (const std::shared_ptr<ModelRunner>& runner : prefixes.Runners())
+    if (runner->lent_bytes() > 0)
+      leave_mappings |= Moving(weight_moves, [&] { return runner->LeaveMapping(kAtOnce); });
+  return leave_mappings;
 }
 
 uint64_t Engine::Impl::LendableBytes() const {

@@ -57,6 +57,8 @@ class PagePool {
 
   // What the ledger has left for pages of this pool.
   [[nodiscard]] uint64_t available_bytes() const { return arena_.ledger().available(promise_); }
+  // What is in use of the ledger beyond a limit that was lowered.
+  [[nodiscard]] uint64_t over_limit_bytes() const { return arena_.ledger().over_limit(); }
   // How many bytes of pages dropped here another pool, or with nullptr who has no promise, could
   // use: a promise keeps its own. UINT64_MAX: all.
   [[nodiscard]] uint64_t FreeableFor(const PagePool* other) const {

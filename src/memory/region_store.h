@@ -117,16 +117,14 @@ class RegionStore {
   [[nodiscard]] uint64_t CostToRevive(RegionIndex region) const;
   // LENT -> RESIDENT: backs the home and starts its fill; kOutOfMemory changes nothing.
   [[nodiscard]] Status Revive(RegionIndex region);
-  // MAPPED -> RESIDENT for every mapped region, one at a time, never holding the model twice.
-  [[nodiscard]] Status LeaveMapping();
-  // MAPPED -> RESIDENT where `resident[i]`, else LENT; those to lend go first, so that their bytes
-  // can be used for the others. When a home cannot be backed the region in question is LENT and
-  // those not yet reached stay MAPPED.
-  [[nodiscard]] Status LeaveMapping(const std::vector<bool>& resident);
+  // MAPPED -> RESIDENT, or LENT where the home cannot be backed; as Lend otherwise. The region is
+  // never held twice.
+  [[nodiscard]] Status LeaveMapping(RegionIndex region);
 
   [[nodiscard]] size_t region_count() const;
   [[nodiscard]] const RegionInfo& info(RegionIndex region) const;
   [[nodiscard]] RegionState state(RegionIndex region) const;
+  [[nodiscard]] bool any_mapped() const;
   // What the slots take from the ledger while they are backed, and what the store's own tables take
   // from the start.
   [[nodiscard]] uint64_t slot_bytes() const;

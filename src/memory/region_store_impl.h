@@ -72,8 +72,7 @@ struct RegionStore::Impl {
   // LENT, and not long ago mapped, to MAPPED.
   Status MapAgain(RegionIndex index, uint64_t until);
   uint64_t CostToRevive(RegionIndex index) const;
-  Status LeaveMapping(const std::vector<bool>& resident);
-  Status Unmap(RegionIndex index, bool resident);
+  Status LeaveMapping(RegionIndex index);
   StoreStats Stats() const;
   Status CheckIndex(RegionIndex index) const;
   Status EnsureSlots(uint64_t until = 0);  // see Ledger::Take

@@ -99,7 +99,7 @@ struct Model::Impl {
   std::unique_ptr<memory::Promise> kv_promise;    // for as long as the model lives, as the next
   std::unique_ptr<memory::Promise> session_promise;
   std::unique_ptr<memory::Promise> adapter_promise;
-  memory::Holding bounce;
+  memory::Holding scratch;
   memory::Holding tables;
   std::unique_ptr<kv::PagePool> pages;
   std::unique_ptr<memory::RegionStore> store;
@@ -111,7 +111,6 @@ struct Model::Impl {
   std::vector<std::vector<double>> rope_frequencies;
   std::vector<memory::RegionIndex> pass_order;  // every region, the head's last
   uint32_t first_head_region = 0;
-  bool mapped = false;  // regions are read in place
 };
 
 Model::Model() = default;
@@ -183,11 +182,11 @@ Status Model::Impl::Load(const LoadOptions& options) {
   MIRAGE_TRY_ASSIGN(
       memory, memory::ArenaBlock::Make(host.arena, workspace->total, memory::Owner::kWorkspace,
                                        load_promise.get()));
-  MIRAGE_TRY_ASSIGN(bounce,
+  MIRAGE_TRY_ASSIGN(scratch,
                     memory::Holding::Take(ledger, memory::Owner::kSlots,
-                                          WeightSource::BounceBytes(layout) *
+                                          WeightSource::ScratchBytes(layout) *
                                               static_cast<uint64_t>(request.transfer_workers),
-                                          "bounce buffers", load_promise.get()));
+                                          "buffers to repack with", load_promise.get()));
   MIRAGE_TRY_ASSIGN(
       tables,
       memory::Holding::Take(ledger, memory::Owner::kTables,
@@ -209,13 +208,13 @@ Status Model::Impl::Load(const LoadOptions& options) {
   // Read in place while everything fits; under a limit regions come and go in the arena.
   const bool all_resident =
       std::find(plan.resident.begin(), plan.resident.end(), false) == plan.resident.end();
-  mapped = layout.stored && all_resident;
   const auto source = std::make_shared<WeightSource>(file, layout);
   MIRAGE_TRY(source->CheckUnfilled(table.tensor, plan.resident));
-  MIRAGE_TRY_ASSIGN(store,
-                    memory::RegionStore::Create(
-                        host.arena, host.transfer, host.device.clock(), infos, source,
-                        {.slots = plan.slots, .mapped = mapped, .promise = load_promise.get()}));
+  MIRAGE_TRY_ASSIGN(store, memory::RegionStore::Create(host.arena, host.transfer,
+                                                       host.device.clock(), infos, source,
+                                                       {.slots = plan.slots,
+                                                        .mapped = layout.stored && all_resident,
+                                                        .promise = load_promise.get()}));
   // A model that fits is read once, maybe from the system's cache, where it may stay for others.
   if (!all_resident) source->Use(options.caching);
   MIRAGE_TRY(store->Load(
@@ -290,7 +289,7 @@ Status Model::Forward(std::span<const Slice> slices, const std::function<bool()>
   Step step;
   Drain drain(*impl.stream);
   MIRAGE_TRY(impl.CheckSlices(slices));
-  if (impl.mapped) MIRAGE_TRY(impl.file.shards()[0]->CheckMapping());
+  if (impl.store->any_mapped()) MIRAGE_TRY(impl.file.shards()[0]->CheckMapping());
   impl.Announce(wanted);
   MIRAGE_TRY(impl.RunLayers(slices, cancelled, &step));
   // Scores first: they work where the logits will be.
@@ -542,6 +541,8 @@ const memory::Promise& Model::adapter_promise() const { return *impl_->adapter_p
 const format::ModelFile& Model::file() const { return impl_->file; }
 kv::PagePool& Model::pages() { return *impl_->pages; }
 memory::RegionStore& Model::regions() { return *impl_->store; }
-memory::WeightLender Model::MakeLender() { return {*impl_->store, impl_->host.arena.ledger()}; }
+memory::WeightLender Model::MakeLender() {
+  return {*impl_->store, impl_->host.arena.ledger(), impl_->host.transfer};
+}
 
 }  // namespace mirage::model

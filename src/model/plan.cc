@@ -129,7 +129,7 @@ Plan WithoutWeights(const Inputs& in, const Shape& shape) {
                 PageTableBytes(in, shape.context, std::min(shape.step_tokens, shape.context),
                                shape.sequences, plan.kv);
   plan.slot_bytes =
-      WeightSource::BounceBytes(in.layout) * static_cast<uint64_t>(in.request.transfer_workers);
+      WeightSource::ScratchBytes(in.layout) * static_cast<uint64_t>(in.request.transfer_workers);
   plan.sessions = SessionBytes(in.request, shape);
   plan.adapters = in.request.adapter_bytes;
   plan.total =

@@ -147,13 +147,14 @@ uint64_t Runtime::PrefixBytes() const {
   return compute_ == nullptr ? 0 : compute_->engine.PrefixBytes();
 }
 
+engine::Engine* Runtime::EngineIfAny() {
+  const std::lock_guard lock(mutex_);
+  return compute_ == nullptr ? nullptr : &compute_->engine;
+}
+
 void Runtime::MakeAvailable(uint64_t bytes, const memory::Promise* promise, GiveUp what) {
-  engine::Engine* engine = nullptr;
-  {
-    const std::lock_guard lock(mutex_);
-    if (compute_ == nullptr) return;
-    engine = &compute_->engine;
-  }
+  engine::Engine* const engine = EngineIfAny();
+  if (engine == nullptr) return;
   const auto lacking = [&] {
     const uint64_t available = ledger_.available(promise);
     return ledger_.over_limit() + (bytes > available ? bytes - available : 0);
@@ -173,10 +174,11 @@ Status Runtime::SetMemoryLimit(std::optional<uint64_t> bytes) {
   query.own_bytes = ledger_.Snapshot().used;
   MIRAGE_TRY_ASSIGN(const platform::MemoryBudget budget, platform::DetectMemoryBudget(query));
   ledger_.SetLimit(budget.bytes);
-  MakeAvailable(0);
   const bool is_share = budget.source == platform::BudgetSource::kAvailable;
   memory_limit_.store(is_share ? budget.bytes : budget.limit_bytes, std::memory_order_relaxed);
   beside_bytes_.store(budget.beside_bytes, std::memory_order_relaxed);
+  MakeAvailable(0);
+  if (engine::Engine* const engine = EngineIfAny()) engine->FollowLimit();
   return {};
 }
 

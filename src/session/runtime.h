@@ -121,6 +121,8 @@ class Runtime {
   }
 
  private:
+  [[nodiscard]] engine::Engine* EngineIfAny();  // where something computes
+
   Runtime(int threads, const kernels::Ops& ops, engine::EngineOptions engine_options,
           uint64_t offload_bytes, LogSink log)
       : threads_(threads),

@@ -56,7 +56,7 @@ Status SimModel::Start() {
   MIRAGE_TRY_ASSIGN(pages_,
                     kv::PagePool::Create(host_.arena, {all}, host_.ledger.limit(), promise_.get()));
   prefixes_ = std::make_unique<kv::PrefixCache>(*pages_);
-  lender_ = std::make_unique<memory::WeightLender>(*store_, host_.ledger);
+  lender_ = std::make_unique<memory::WeightLender>(*store_, host_.ledger, host_.transfer);
   MIRAGE_TRY_ASSIGN(stream_, host_.device.CreateStream());
   return {};
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What gives way when keys and values want more than is free: other generations' pages or weights.
- * The answers are the same. */
+/* What gives way when keys and values want more than is free, or when the limit falls: other
+ * generations' pages or weights. The answers are the same. */
 #define _POSIX_C_SOURCE 200809L
 
 #include <time.h>
@@ -110,6 +110,71 @@ static void answers_are_the_same_whatever_gives_way(void** state) {
   }
 }
 
+static uint64_t lent_bytes_of(const mirage_model* model) {
+  mirage_model_stats stats;
+  stats.struct_size = sizeof stats;
+  assert_ok(mirage_model_get_stats(model, &stats, &last_error));
+  return stats.lent_bytes;
+}
+
+/* Between two steps of the engine, or while it waits. */
+static void await_lent(const mirage_model* model, int some) {
+  int i;
+  for (i = 0; (lent_bytes_of(model) > 0) != some; ++i) {
+    const struct timespec pause = {0, 10 * 1000 * 1000};
+    assert_true(i < 3000);
+    nanosleep(&pause, NULL);
+  }
+}
+
+/* Two answers of one session; the limit falls below the weights while the first is written and
+ * rises again while the second is. */
+static void two_answers(int limit_changes, answer* answers) {
+  tiny_model file = tiny_model_of_layers(TINY_MOST_LAYERS);
+  mirage_runtime* runtime = open_runtime(NULL);
+  mirage_model* model = NULL;
+  mirage_model_options model_options;
+  mirage_session* session = NULL;
+  mirage_generation* generation;
+  mirage_generation_options options = greedy(ANSWER);
+  int32_t tokens[PROMPT / 2];
+  int i;
+  mirage_model_options_init(&model_options, sizeof model_options);
+  model_options.context = TINY_CONTEXT;
+  assert_ok(mirage_model_open_memory(runtime, file.data, file.bytes, NULL, NULL, &model_options,
+                                     &model, &last_error));
+  assert_ok(mirage_session_open(model, NULL, &session, &last_error));
+  make_tokens(tokens, PROMPT / 2, 7);
+  assert_ok(mirage_session_append_tokens(session, tokens, PROMPT / 2, &last_error));
+  for (i = 0; i < 2; ++i) {
+    generation = start(session, &options);
+    if (limit_changes) {
+      const mirage_memory memory = memory_of(runtime);
+      const uint64_t guard = 4 << 20;
+      const uint64_t limit = i == 0 ? memory.used_bytes - memory.weights_bytes / 2 + guard : 0;
+      assert_ok(mirage_runtime_set_memory_limit(runtime, limit, &last_error));
+    }
+    answers[i] = read_answer(generation);
+    assert_int_equal(answers[i].status, MIRAGE_OK);
+    mirage_generation_close(generation);
+    if (limit_changes) await_lent(model, i == 0);
+  }
+  mirage_session_close(session);
+  mirage_model_close(model);
+  mirage_runtime_close(runtime);
+  tiny_model_free(&file);
+}
+
+static void answers_are_the_same_when_the_limit_falls_and_rises(void** state) {
+  static answer steady[2];
+  static answer changing[2];
+  (void)state;
+  two_answers(0, steady);
+  two_answers(1, changing);
+  check_same_answer(&steady[0], &changing[0]);
+  check_same_answer(&steady[1], &changing[1]);
+}
+
 static void a_policy_that_is_not_there_is_named(void** state) {
   mirage_runtime_options options;
   mirage_runtime* runtime = NULL;
@@ -167,6 +232,7 @@ static void static_offload_streams_from_the_start(void** state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(answers_are_the_same_whatever_gives_way),
+      cmocka_unit_test(answers_are_the_same_when_the_limit_falls_and_rises),
       cmocka_unit_test(a_policy_that_is_not_there_is_named),
       cmocka_unit_test(what_a_policy_needs_or_has_no_use_for_is_named),
       cmocka_unit_test(static_offload_streams_from_the_start),

@@ -25,6 +25,10 @@ EngineOptions With(const ShortagePolicy& policy) {
   return options;
 }
 
+uint64_t WeightsHeld(const FakeHost& host) {
+  return host.ledger.Snapshot().by_owner[static_cast<size_t>(memory::Owner::kWeights)];
+}
+
 struct Ran {
   int64_t preemptions = 0;
   EngineStats stats;
@@ -113,10 +117,7 @@ TEST(Lending, WeightsComeHomeWhenNobodyComputes) {
     auto request = MustSubmit(engine, Greedy(model, Prompt(1, 300), 20));
     Collect(*request);
   }
-  EXPECT_TRUE(Eventually([&] {
-    return host.ledger.Snapshot().by_owner[static_cast<size_t>(memory::Owner::kWeights)] ==
-           kWeights;
-  }));
+  EXPECT_TRUE(Eventually([&] { return WeightsHeld(host) == kWeights; }));
   EXPECT_GT(engine.Stats().revivals, 0u);
 }
 
@@ -127,13 +128,10 @@ TEST(Lending, WeightsComeHomeWhenASequenceGivesUpItsPages) {
   RequestOptions options = Greedy(model, Prompt(1, 16 * 32 - 4), 4);
   std::shared_ptr<Sequence> sequence = options.sequence;
   Collect(*MustSubmit(engine, std::move(options)));
-  const auto weights = [&] {
-    return host.ledger.Snapshot().by_owner[static_cast<size_t>(memory::Owner::kWeights)];
-  };
   std::this_thread::sleep_for(std::chrono::milliseconds(20));  // for the engine to find no room
-  EXPECT_EQ(weights(), 0u);
+  EXPECT_EQ(WeightsHeld(host), 0u);
   sequence.reset();
-  EXPECT_TRUE(Eventually([&] { return weights() == kWeights; }));
+  EXPECT_TRUE(Eventually([&] { return WeightsHeld(host) == kWeights; }));
 }
 
 TEST(Lending, AModelThatNobodyUsesLendsFirst) {
@@ -148,6 +146,58 @@ TEST(Lending, AModelThatNobodyUsesLendsFirst) {
   EXPECT_EQ(Collect(*large).tokens, model->Continue(Prompt(1, 300), 60));
   EXPECT_GT(idle->bytes_lent, 0);
   EXPECT_EQ(model->bytes_lent, 0);
+}
+
+// ---- a limit that is changed while everything runs ----
+
+TEST(Lending, ALimitThatFallsTakesWeightsOfAModelThatNobodyUsedYetAndGivesThemBackWhenItRises) {
+  FakeHost host(6 * kPage + kWeights);
+  auto model = FakeModel::Make(host, WithWeights());
+  Engine engine(host.clock, With(HybridPolicy()));
+  engine.Know(model);
+  const uint64_t ample = host.ledger.limit();
+  host.ledger.SetLimit(host.ledger.Snapshot().used - 4 * kPage);
+  engine.FollowLimit();
+  EXPECT_TRUE(Eventually([&] { return WeightsHeld(host) == kWeights - 4 * kPage; }));
+  EXPECT_EQ(host.ledger.over_limit(), 0u);
+  host.ledger.SetLimit(ample);
+  engine.FollowLimit();
+  EXPECT_TRUE(Eventually([&] { return WeightsHeld(host) == kWeights; }));
+}
+
+TEST(Lending, TheTokensAreTheSameWhenTheLimitFallsAndRisesInTheMiddleOfAnAnswer) {
+  FakeHost host(16 * kPage + kWeights);
+  const uint64_t ample = host.ledger.limit();
+  Engine engine(host.clock, With(HybridPolicy()));
+  int64_t passes = 0;
+  uint64_t least = kWeights;
+  FakeModel::Options options = WithWeights(1e9);
+  options.begin = [&](std::span<const Slice>) -> Status {
+    ++passes;
+    least = std::min(least, WeightsHeld(host));
+    if (passes == 40) host.ledger.SetLimit(host.ledger.Snapshot().used - 5 * kPage);
+    if (passes == 100) host.ledger.SetLimit(ample);
+    if (passes == 40 || passes == 100) engine.FollowLimit();
+    return {};
+  };
+  auto model = FakeModel::Make(host, options);
+  EXPECT_EQ(Collect(*MustSubmit(engine, Greedy(model, Prompt(1, 30), 400))).tokens,
+            model->Continue(Prompt(1, 30), 400));
+  EXPECT_LE(least, kWeights - 5 * kPage);
+  EXPECT_TRUE(Eventually([&] { return WeightsHeld(host) == kWeights; }));
+  EXPECT_EQ(model->broken_pages, 0);
+}
+
+TEST(Lending, APolicyThatLendsNothingLendsNothingForALimitEither) {
+  FakeHost host(16 * kPage + kWeights);
+  auto model = FakeModel::Make(host, WithWeights());
+  Engine engine(host.clock, With(RecomputePolicy()));
+  engine.Know(model);
+  host.ledger.SetLimit(kWeights / 2);
+  engine.FollowLimit();
+  FakeHost elsewhere;  // whose answer comes after the limit was followed
+  Collect(*MustSubmit(engine, Greedy(FakeModel::Make(elsewhere), Prompt(1, 10), 2)));
+  EXPECT_EQ(WeightsHeld(host), kWeights);
 }
 
 // ---- the decision ----

@@ -17,7 +17,9 @@
 #include "platform/text_file.h"
 #include "tests/model/gguf_edit.h"
 #include "tests/model/golden_files.h"
+#include "tests/model/packed.h"
 #include "tests/model/tiny_model.h"
+#include "tests/platform/temp_folder.h"
 
 namespace mirage::model {
 namespace {
@@ -338,6 +340,43 @@ TEST(Load, AReadThatFailsWhileRunningFailsThePassAndTheNextOneIsRight) {
       EXPECT_EQ(std::vector<float>(logits.begin(), logits.end()), *want);
     }
   }
+}
+
+// Read from where it was, and in place, which would end the process.
+TEST(Load, AFileThatBecomesShorterFailsThePassesThatNeedItUntilItIsWhole) {
+  const std::vector<std::byte> gguf = ModelOfManyRegions().Build();
+  const std::vector<int32_t> tokens = {5, 6, 7};
+  const platform::TempFolder folder;
+  for (const std::vector<std::byte>& bytes : {gguf, PackOf(gguf)})
+    for (const Caching caching : {Caching::kCached, Caching::kUncached}) {
+      const std::string_view whole(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+      const std::string path = folder.Write("model", whole);
+      LoadOptions options;
+      options.plan.context = 64;
+      options.caching = [&] { return caching; };
+      TestHost host;
+      auto loaded = Model::Load(host.host(), OpenFile(path).value(), options);
+      ASSERT_TRUE(loaded) << loaded.error().message;
+      Model& model = **loaded;
+      const auto want = RunInChunks(model, tokens, 3);
+      ASSERT_TRUE(want);
+      for (memory::RegionIndex i = 0; i < model.regions().region_count(); ++i)
+        if (model.regions().state(i) == memory::RegionState::kResident) {
+          ASSERT_TRUE(model.regions().Lend(i));
+        }
+      ASSERT_EQ(truncate(path.c_str(), static_cast<off_t>(bytes.size() / 2)), 0);
+      const auto failed = RunInChunks(model, tokens, 3);
+      ASSERT_FALSE(failed);
+      EXPECT_EQ(failed.error().code, Code::kCorrupt);
+      EXPECT_NE(failed.error().message.find("ends at"), std::string::npos)
+          << failed.error().message;
+      folder.Write("model", whole);
+      auto again = RunInChunks(model, tokens, 3);
+      // Fills that failed ahead of their use are reported once as well.
+      for (int tries = 0; !again && tries < 8; ++tries) again = RunInChunks(model, tokens, 3);
+      ASSERT_TRUE(again) << again.error().message;
+      EXPECT_EQ(*again, *want);
+    }
 }
 
 // ---- files that cannot be right ----
