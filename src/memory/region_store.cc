@@ -275,6 +275,9 @@ Status RegionStore::Load(const std::vector<bool>& resident,
   return impl_->Load(resident, progress);
 }
 void RegionStore::Announce(std::span<const RegionIndex> order) { impl_->Announce(order); }
+void RegionStore::AnnounceFirst(std::span<const RegionIndex> regions) {
+  impl_->AnnounceFirst(regions);
+}
 Result<Lease> RegionStore::Acquire(RegionIndex region, Stream& stream) {
   return impl_->Acquire(*this, region, stream);
 }
@@ -297,6 +300,7 @@ RegionState RegionStore::state(RegionIndex region) const {
   const Region& found = impl_->regions_[region];
   return found.slot != kNoSlot ? RegionState::kStreaming : found.state;
 }
+uint64_t RegionStore::uses(RegionIndex region) const { return impl_->regions_[region].uses; }
 int RegionStore::slots() const { return impl_->options_.slots; }
 uint64_t RegionStore::slot_bytes() const { return impl_->slot_range_.bytes; }
 uint64_t RegionStore::TableBytes(size_t regions) {
