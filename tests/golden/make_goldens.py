@@ -31,7 +31,7 @@ ROUNDING_MARGIN = {"max": 3, "rms": 2}
 MUTATION_FACTOR = 20
 LAYER_MUTATION_FACTOR = 10
 # Experts chosen and not chosen are at least so far apart (of logits whose standard deviation is 2).
-NEAREST_CHOICE = 0.02
+NEAREST_CHOICE = 0.015
 
 
 def main():
