@@ -316,13 +316,14 @@ Model::Impl::Wanted Model::Impl::WantedOf(std::span<const Slice> slices) {
 // the norm alone.
 void Model::Impl::Announce(const Wanted& wanted) {
   const std::span<const memory::RegionIndex> all(pass_order);
+  const std::span<const memory::RegionIndex> layers = all.first(head_begin);
   const std::span<const memory::RegionIndex> head = all.subspan(head_begin);
   const int heads = (wanted.logits ? 1 : 0) + (wanted.scores ? 1 : 0);
   if (heads < 2 && !wanted.hidden) {
-    store->Announce(heads == 1 ? all : all.first(head_begin));
+    store->Announce(heads == 1 ? all : layers);
     return;
   }
-  std::vector<memory::RegionIndex> order(all.begin(), head.begin());
+  std::vector<memory::RegionIndex> order(layers.begin(), layers.end());
   for (int i = 0; i < heads; ++i) order.insert(order.end(), head.begin(), head.end());
   if (wanted.hidden) order.push_back(layout.output_norm_region);
   store->Announce(order);

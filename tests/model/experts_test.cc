@@ -79,7 +79,7 @@ struct Touched {
   memory::StoreStats stats;
 };
 
-Touched Run(Model& model, std::span<const int32_t> tokens) {
+Touched RunTouching(Model& model, std::span<const int32_t> tokens) {
   const memory::StoreStats before = model.regions().Stats();
   std::vector<uint64_t> uses;
   for (memory::RegionIndex i = 0; i < model.regions().region_count(); ++i)
@@ -106,12 +106,12 @@ TEST_P(ChosenExperts, AreAllThatAPassTouches) {
   ASSERT_TRUE(loaded) << loaded.error().message;
   Model& model = **loaded;
   for (const bool lent : {false, true}) {
-    if (lent)
-      for (memory::RegionIndex i = 0; i < model.regions().region_count(); ++i)
-        ASSERT_TRUE(model.regions().Lend(i));
+    for (memory::RegionIndex i = 0; lent && i < model.regions().region_count(); ++i) {
+      ASSERT_TRUE(model.regions().Lend(i));
+    }
     for (const std::vector<int32_t>& tokens :
          {std::vector<int32_t>{7}, {400}, {1, 2}, {5, 5, 5}, {1, 77, 300, 20, 500}}) {
-      const Touched touched = Run(model, tokens);
+      const Touched touched = RunTouching(model, tokens);
       uint64_t touched_bytes = 0;
       for (size_t i = 0; i < touched.uses.size(); ++i)
         if (touched.uses[i] > 0) touched_bytes += layout.regions[i].info.bytes;
