@@ -294,7 +294,8 @@ MIRAGE_FIELD(mirage_plan, least_bytes, 72);
 MIRAGE_FIELD(mirage_plan, streamed_bytes_per_token, 80);
 MIRAGE_FIELD(mirage_plan, context, 88);
 MIRAGE_FIELD(mirage_plan, adapters_bytes, 96);
-MIRAGE_SIZE(mirage_plan, 104);
+MIRAGE_FIELD(mirage_plan, active_bytes, 104);
+MIRAGE_SIZE(mirage_plan, 112);
 
 MIRAGE_FIELD(mirage_memory, struct_size, 0);
 MIRAGE_FIELD(mirage_memory, reserved, 4);

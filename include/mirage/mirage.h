@@ -1406,9 +1406,11 @@ typedef struct mirage_plan {
   uint64_t workspace_bytes; /* for computing */
   uint64_t sessions_bytes;  /* for text, tokens and answers of sessions; taken as they grow */
   uint64_t least_bytes;     /* the least limit under which this model runs at all */
-  uint64_t streamed_bytes_per_token; /* read again for each step, when fits is 1 */
+  uint64_t streamed_bytes_per_token; /* read again for each step of one token, when fits is 1 */
   int64_t context;                   /* tokens per session this plan is for */
   uint64_t adapters_bytes;           /* for LoRA adapters; taken as they are loaded */
+  uint64_t active_bytes; /* of all weights, what a token is computed with: less than all in a
+                            mixture of experts, where it is an average. */
 } mirage_plan;
 
 /* mirage_model_get_plan: what `model`, opened in any way, would need if it were loaded with these

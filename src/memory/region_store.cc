@@ -265,6 +265,9 @@ Status RegionStore::Load(const std::vector<bool>& resident,
   return impl_->Load(resident, progress);
 }
 void RegionStore::Announce(std::span<const RegionIndex> order) { impl_->Announce(order); }
+void RegionStore::AnnounceFirst(std::span<const RegionIndex> regions) {
+  impl_->AnnounceFirst(regions);
+}
 Result<Lease> RegionStore::Acquire(RegionIndex region, Stream& stream) {
   return impl_->Acquire(*this, region, stream);
 }
@@ -285,6 +288,7 @@ RegionState RegionStore::state(RegionIndex region) const {
   return found.slot != kNoSlot ? RegionState::kStreaming : found.state;
 }
 bool RegionStore::any_mapped() const { return impl_->stats_.bytes_mapped > 0; }
+uint64_t RegionStore::uses(RegionIndex region) const { return impl_->regions_[region].uses; }
 int RegionStore::slots() const { return impl_->options_.slots; }
 uint64_t RegionStore::slot_bytes() const { return impl_->slot_range_.bytes; }
 uint64_t RegionStore::TableBytes(size_t regions) {

@@ -104,6 +104,10 @@ class RegionStore {
   // cost time only.
   void Announce(std::span<const RegionIndex> order);
 
+  // Acquires that come before those announced, of regions that a step has only now found out it
+  // needs (the experts its router chose).
+  void AnnounceFirst(std::span<const RegionIndex> regions);
+
   // Fails with the error of the region's last fill, or with kInternal when every slot has a live
   // lease.
   [[nodiscard]] Result<Lease> Acquire(RegionIndex region, platform::Stream& stream);
@@ -125,6 +129,8 @@ class RegionStore {
   [[nodiscard]] const RegionInfo& info(RegionIndex region) const;
   [[nodiscard]] RegionState state(RegionIndex region) const;
   [[nodiscard]] bool any_mapped() const;
+  // How often it was acquired: which experts of a mixture are cold. The engine thread.
+  [[nodiscard]] uint64_t uses(RegionIndex region) const;
   // What the slots take from the ledger while they are backed, and what the store's own tables take
   // from the start.
   [[nodiscard]] uint64_t slot_bytes() const;

@@ -38,6 +38,7 @@ struct Region {
   Place home;
   bool refilled = false;  // the home was filled after the load
   int slot = kNoSlot;
+  uint64_t uses = 0;
 };
 
 struct Slot {
@@ -86,6 +87,7 @@ struct RegionStore::Impl {
 
   // region_acquire.cc: filling while the model runs
   void Announce(std::span<const RegionIndex> order);
+  void AnnounceFirst(std::span<const RegionIndex> regions);
   Result<Lease> Acquire(RegionStore& store, RegionIndex index, platform::Stream& stream);
   void EndLease(RegionIndex index, int slot, platform::Stream& stream,
                 const platform::Event& ended);

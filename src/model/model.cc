@@ -109,8 +109,9 @@ struct Model::Impl {
   std::unique_ptr<RowGather> embedding;
   std::unique_ptr<Decoder> decoder;
   std::vector<std::vector<double>> rope_frequencies;
-  std::vector<memory::RegionIndex> pass_order;  // every region, the head's last
-  uint32_t first_head_region = 0;
+  // What every pass needs: all regions but those of experts, the head's last.
+  std::vector<memory::RegionIndex> pass_order;
+  size_t head_begin = 0;  // in pass_order, with the norm before the head
 };
 
 Model::Model() = default;
@@ -200,11 +201,11 @@ Status Model::Impl::Load(const LoadOptions& options) {
   for (const RopeConfig& rope : config.ropes) rope_frequencies.push_back(RopeFrequencies(rope));
 
   std::vector<memory::RegionInfo> infos;
-  for (const Region& region : layout.regions) {
-    pass_order.push_back(static_cast<memory::RegionIndex>(infos.size()));
-    infos.push_back(region.info);
-  }
-  first_head_region = layout.output_norm_region;
+  for (const Region& region : layout.regions) infos.push_back(region.info);
+  pass_order = layout.NeededByEveryPass();
+  head_begin = static_cast<size_t>(
+      std::find(pass_order.begin(), pass_order.end(), layout.output_norm_region) -
+      pass_order.begin());
   // Read in place while everything fits; under a limit regions come and go in the arena.
   const bool all_resident =
       std::find(plan.resident.begin(), plan.resident.end(), false) == plan.resident.end();
@@ -314,13 +315,14 @@ Model::Impl::Wanted Model::Impl::WantedOf(std::span<const Slice> slices) {
 // the norm alone.
 void Model::Impl::Announce(const Wanted& wanted) {
   const std::span<const memory::RegionIndex> all(pass_order);
-  const std::span<const memory::RegionIndex> head = all.subspan(first_head_region);
+  const std::span<const memory::RegionIndex> layers = all.first(head_begin);
+  const std::span<const memory::RegionIndex> head = all.subspan(head_begin);
   const int heads = (wanted.logits ? 1 : 0) + (wanted.scores ? 1 : 0);
   if (heads < 2 && !wanted.hidden) {
-    store->Announce(heads == 1 ? all : all.first(first_head_region));
+    store->Announce(heads == 1 ? all : layers);
     return;
   }
-  std::vector<memory::RegionIndex> order(all.begin(), all.begin() + first_head_region);
+  std::vector<memory::RegionIndex> order(layers.begin(), layers.end());
   for (int i = 0; i < heads; ++i) order.insert(order.end(), head.begin(), head.end());
   if (wanted.hidden) order.push_back(layout.output_norm_region);
   store->Announce(order);

@@ -178,7 +178,9 @@ Result<Plan> WithWeights(const Inputs& in, const Shape& shape) {
   plan.slots = choice.slots;
   plan.slot_bytes += choice.slot_bytes;
   plan.weights = choice.home_bytes;
-  plan.streamed_bytes_per_pass = choice.streamed_bytes;
+  std::vector<bool> streamed = plan.resident;
+  streamed.flip();
+  plan.streamed_bytes_per_pass = in.layout.BytesPerToken(in.config, streamed);
   plan.total += choice.slot_bytes + choice.home_bytes;
   return plan;
 }
@@ -300,6 +302,8 @@ Result<Plan> MakePlan(const Description& description, const ModelLayout& layout,
                                                               : std::min(description.config.context,
                                                                          kDefaultContext)));
   plan.weights_total = layout.total_bytes();
+  plan.active_bytes =
+      layout.BytesPerToken(description.config, std::vector<bool>(layout.regions.size(), true));
   plan.least_bytes = least.total;
   return plan;
 }

@@ -61,6 +61,9 @@ struct Plan {
   uint64_t total = 0;
 
   uint64_t weights_total = 0;  // resident or not
+  // What a pass of one token reads, on average over the experts of a mixture, and what it streams
+  // of that.
+  uint64_t active_bytes = 0;
   uint64_t streamed_bytes_per_pass = 0;
   uint64_t kv_bytes_per_token = 0;  // over all layers, windows not counted, states left out
   uint64_t least_bytes = 0;         // the smallest limit that works

@@ -82,6 +82,13 @@ std::vector<TinyModel> Models() {
   TinyModel& gemma = models.emplace_back();
   gemma.architecture = "gemma3";
   gemma.tied = true;
+  for (const DType dtype : {DType::kF32, DType::kQ8_0}) {
+    TinyModel& experts = models.emplace_back();
+    experts.architecture = "qwen3moe";
+    experts.dtype = dtype;
+    experts.vocabulary = 101;
+    experts.experts = 5;
+  }
   TinyModel& large = models.emplace_back();
   large.embedding = 512;
   large.heads = 8;
