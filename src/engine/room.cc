@@ -147,6 +147,7 @@ bool Engine::Impl::MakeRoomFor(ActiveRequest* request, const kv::PagePool& pages
   for (const auto& other : active)
     if (helps(other->runner()) && other->DropSnapshots()) return true;
   if (DropIdleCache(pages, known)) return true;
+  if (request != nullptr && DropWaitingCache(*request, pages)) return true;
   if (LeavingBytes(pages) >= bytes) return false;
   ActiveRequest* const victim = VictimFor(request, pages, kept);
   const ShortageCosts costs = CostsOf(request, bytes, victim, kept);
