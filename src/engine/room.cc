@@ -275,7 +275,8 @@ uint64_t Engine::Impl::LendableBytes() const {
 // is refused by such a look, since the engine takes its own.
 uint64_t Engine::Impl::MostPageBytes(const kv::PagePool& pages) const {
   const uint64_t moves = weight_moves.load();
-  const uint64_t most = pages.most_bytes() + LendableBytes();
+  const uint64_t most = std::min(
+      CheckedAdd(pages.most_bytes(), LendableBytes()).value_or(kTooManyBytes), kTooManyBytes);
   return moves % 2 == 0 && moves == weight_moves.load() ? most : kTooManyBytes;
 }
 
