@@ -331,14 +331,18 @@ bool ActiveRequest::DropSnapshots() {
   return seq.cache_.DropSnapshots();
 }
 
-void ActiveRequest::Preempt() noexcept {
+bool ActiveRequest::DropCache() noexcept {
   Sequence& seq = sequence();
+  const std::lock_guard lock(seq.mutex_);
+  const bool any = seq.cache_.length() > 0;
+  seq.cache_.Clear();
+  seq.cached_length_ = 0;
+  return any;
+}
+
+void ActiveRequest::Preempt() noexcept {
   recomputing_ = true;
-  {
-    const std::lock_guard lock(seq.mutex_);
-    seq.cache_.Clear();
-    seq.cached_length_ = 0;
-  }
+  DropCache();
   state_->UpdateStats([](RequestStats& stats) { ++stats.preemptions; });
 }
 

@@ -92,6 +92,8 @@ class ActiveRequest {
   void CommitTokens(int64_t count, int64_t now_ns);
   // Gives up what it holds only to go back to; false when there is nothing.
   bool DropSnapshots();
+  // Gives up what its sequence held before it started; false when there is nothing.
+  bool DropCache() noexcept;
   // Gives up the cache, to be computed again.
   void Preempt() noexcept;
   // The same, but what it holds is written to `space`; an error changes nothing.

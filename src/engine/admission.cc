@@ -29,6 +29,15 @@ void AddStillToTake(const ActiveRequest& request, PageCounts* counts) {
   }
 }
 
+uint64_t HeldBytes(const ActiveRequest& request) {
+  const kv::Geometry& geometry = request.runner().pages().geometry();
+  uint64_t bytes = 0;
+  for (size_t group = 0; group < geometry.size(); ++group)
+    bytes += static_cast<uint64_t>(request.cache().extent(group).pages) *
+             geometry[group].bytes_per_page();
+  return bytes;
+}
+
 }  // namespace
 
 // A preempted request starts again only when all it lost fits beside a page more for everybody
@@ -88,20 +97,40 @@ ActiveRequest* Engine::Impl::NextToStart() const {
 }
 
 // One that a reader keeps waiting is not reckoned with: it gives room to others. Where nobody else
-// has started there is nothing to wait for.
+// has started there is nothing to wait for. What sessions keep of earlier turns gives way, those
+// that wait to start included, but only where that is enough.
 bool Engine::Impl::MayStart(const ActiveRequest& request) {
   PageCounts counts;
-  for (const auto& other : active)
+  uint64_t kept = 0;
+  for (const auto& other : active) {
+    if (!other->started && other.get() != &request) continue;
+    kept += HeldBytes(*other);
     if (other->started && !other->paused()) AddStillToTake(*other, &counts);
+  }
   if (counts.empty()) return true;
   AddStillToTake(request, &counts);
   uint64_t needed = 0;
   for (const auto& [pool, pages] : counts) needed += pool->MostBytesToTake(pages);
   const kv::PagePool& pages = request.runner().pages();
-  const auto fits = [&] { return needed <= pages.available_bytes() + EvictableFor(pages); };
+  uint64_t held = 0;
+  for (const std::shared_ptr<ModelRunner>& runner : prefixes.Runners())
+    held += runner->pages().Stats().bytes_held;
+  if (needed > pages.available_bytes() + held - std::min(held, kept)) return false;
+  const auto fits = [&] {
+    return needed <= pages.available_bytes() + prefixes.EvictableBytes(&pages);
+  };
   while (!fits())
-    if (!DropIdleCache(pages, KnownSequences())) return false;
+    if (!DropIdleCache(pages, KnownSequences()) && !DropWaitingCache(request, pages)) return false;
   return true;
+}
+
+// Of the youngest that has not started, but not of `request`.
+bool Engine::Impl::DropWaitingCache(const ActiveRequest& request, const kv::PagePool& pages) {
+  if (!options.policy->starts_whole()) return false;
+  return std::any_of(active.rbegin(), active.rend(), [&](const auto& other) {
+    return other.get() != &request && !other->started &&
+           other->runner().pages().FreeableFor(&pages) > 0 && other->DropCache();
+  });
 }
 
 bool Engine::Impl::IsOldestStarted(const ActiveRequest& request) const {

@@ -66,6 +66,7 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   void StartWaiting();
   [[nodiscard]] ActiveRequest* NextToStart() const;
   [[nodiscard]] bool MayStart(const ActiveRequest& request);
+  [[nodiscard]] bool DropWaitingCache(const ActiveRequest& request, const kv::PagePool& pages);
   [[nodiscard]] bool IsOldestStarted(const ActiveRequest& request) const;
   [[nodiscard]] StepLimits Limits(ModelRunner& runner) const;
   [[nodiscard]] std::vector<Grant> Reserve(const std::vector<ActiveRequest*>& candidates,

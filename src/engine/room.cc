@@ -164,6 +164,7 @@ bool Engine::Impl::MakeRoomFor(ActiveRequest* request, const kv::PagePool& pages
   for (const auto& other : active)
     if (helps(other->runner()) && other->DropSnapshots()) return true;
   if (DropIdleCache(pages, known)) return true;
+  if (request != nullptr && DropWaitingCache(*request, pages)) return true;
   if (LeavingBytes(pages) >= bytes) return false;
   ActiveRequest* const victim = VictimFor(request, pages, kept);
   const ShortageCosts costs = CostsOf(request, bytes, victim, kept);
@@ -332,7 +333,8 @@ uint64_t Engine::Impl::LendableBytes() const {
 // is refused by such a look, since the engine takes its own.
 uint64_t Engine::Impl::MostPageBytes(const kv::PagePool& pages) const {
   const uint64_t moves = weight_moves.load();
-  const uint64_t most = pages.most_bytes() + LendableBytes();
+  const uint64_t most = std::min(
+      CheckedAdd(pages.most_bytes(), LendableBytes()).value_or(kTooManyBytes), kTooManyBytes);
   return moves % 2 == 0 && moves == weight_moves.load() ? most : kTooManyBytes;
 }
 

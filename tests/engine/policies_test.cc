@@ -58,9 +58,10 @@ void RunSessions(const ShortagePolicy& policy) {
   }
   EXPECT_EQ(model->broken_pages, 0);
   const EngineStats stats = engine.Stats();
-  EXPECT_EQ(stats.bytes_lent > 0, &policy == &RemapPolicy() || &policy == &HybridPolicy());
-  EXPECT_EQ(stats.bytes_swapped_in > 0, policy.needs_swap_space());
-  EXPECT_EQ(gave_up > 0, !policy.starts_whole() && !policy.may_lend());
+  EXPECT_EQ(stats.bytes_lent > 0, policy.may_lend());
+  EXPECT_TRUE(policy.may_swap() || stats.bytes_swapped_out == 0);
+  EXPECT_TRUE(!policy.needs_swap_space() || stats.bytes_swapped_in > 0);
+  EXPECT_TRUE(policy.may_lend() || (gave_up == 0) == policy.starts_whole());
 }
 
 TEST(ShortagePolicies, TheTokensAreTheSameWhateverGivesWay) {
