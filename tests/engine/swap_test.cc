@@ -110,8 +110,11 @@ TEST(Swap, ARequestThatEndsWhileItsPagesAreAwayGivesItsPlaceBack) {
   options.policy = &SwapPolicy();
   options.swap = &space;
   Engine engine(host.clock, options);
+  FakeHost elsewhere;
+  Blocker blocker(elsewhere, engine);  // so that they run together
   auto older = MustSubmit(engine, Greedy(model, Prompt(1, 30), 220));
   auto younger = MustSubmit(engine, Greedy(model, Prompt(2, 30), 220));
+  blocker.gate.Open();
   ASSERT_TRUE(Eventually([&] { return younger->stats().preemptions > 0; }));
   younger->Cancel(CancelMode::kStop);
   EXPECT_EQ(Collect(*older).tokens, model->Continue(Prompt(1, 30), 220));
