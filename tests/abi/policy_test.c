@@ -151,7 +151,7 @@ static void two_answers(int limit_changes, answer* answers) {
     if (limit_changes) {
       const mirage_memory memory = memory_of(runtime);
       const uint64_t guard = 4 << 20;
-      const uint64_t limit = i == 0 ? memory.used_bytes - memory.weights_bytes / 2 + guard : 0;
+      const uint64_t limit = i == 0 ? memory.used_bytes - memory.weights_bytes / 4 + guard : 0;
       assert_ok(mirage_runtime_set_memory_limit(runtime, limit, &last_error));
     }
     answers[i] = read_answer(generation);
