@@ -9,12 +9,8 @@
 namespace mirage::kernels {
 namespace {
 
-// Activations of one task: about what stays in a core's second-level cache beside the weights.
-constexpr int64_t kPanelBytes = 512 * 1024;
 // Row groups of a task are a multiple of this, so that wide tables work on two at a time.
 constexpr int64_t kGroupStep = 2;
-// Tasks per thread: enough to even out threads of unequal speed.
-constexpr int64_t kTasksPerThread = 4;
 
 // A segment as the tasks see it.
 struct Part {
@@ -35,7 +31,7 @@ struct Plan {
 
 int64_t GroupsOf(const Part& part) { return part.segment->rows / kRowGroup; }
 
-Plan MakePlan(const CpuKernels& kernels, int threads, const MatMulArgs& args) {
+Plan MakePlan(const CpuKernels& kernels, const platform::ThreadPool& pool, const MatMulArgs& args) {
   Plan plan;
   int64_t groups = 0;
   int64_t token_bytes = 1;
@@ -55,11 +51,12 @@ Plan MakePlan(const CpuKernels& kernels, int threads, const MatMulArgs& args) {
                                         : int64_t{weight.cols} * int64_t{sizeof(float)});
   }
   const int64_t step = kernels.matmul_token_step;
-  const int64_t fit = std::max(kPanelBytes / token_bytes / step * step, step);
+  const int64_t fit = std::max(pool.cut().panel_bytes / token_bytes / step * step, step);
   plan.panels = (args.tokens + fit - 1) / fit;
   plan.panel_tokens = static_cast<int32_t>(std::min<int64_t>(fit, args.tokens));
 
-  const int64_t tasks = threads == 1 ? 1 : threads * kTasksPerThread;
+  const int64_t threads = pool.threads();
+  const int64_t tasks = threads == 1 ? 1 : threads * pool.cut().tasks_per_thread;
   const int64_t task_groups =
       std::max<int64_t>((groups / tasks + kGroupStep - 1) / kGroupStep * kGroupStep, kGroupStep);
   for (int i = 0; i < plan.part_count; ++i) {
@@ -122,7 +119,7 @@ void RunTask(const CpuKernels& kernels, const MatMulArgs& args, const Plan& plan
 
 void RunMatMul(const CpuKernels& kernels, platform::ThreadPool& pool, const MatMulArgs& args) {
   if (args.tokens <= 0) return;
-  const Plan plan = MakePlan(kernels, pool.threads(), args);
+  const Plan plan = MakePlan(kernels, pool, args);
   pool.ParallelFor(plan.cuts * plan.panels,
                    [&](int64_t task, int /*thread*/) { RunTask(kernels, args, plan, task); });
 }

@@ -34,6 +34,9 @@ class Device {
   virtual void Unback(std::byte* base, uint64_t bytes) = 0;
 
   [[nodiscard]] virtual Result<std::unique_ptr<Stream>> CreateStream() = 0;
+  // What is put on streams from now on is a pass over a model's weights for so many tokens. Not
+  // while one runs.
+  virtual void BeginPass(int64_t /*tokens*/) {}
 };
 
 enum class HostStreams {
@@ -41,8 +44,13 @@ enum class HostStreams {
   kQueued,  // work runs on the stream's own thread: for tests, behaves as a GPU does
 };
 
-// The host as a device; streams share `pool`, which outlives it.
+// A pass over at most so many tokens waits for the weights to come from memory more than for the
+// arithmetic: up to here a token more costs next to nothing (docs/performance.md).
+inline constexpr int64_t kDecodeTokens = 4;
+
+// The host as a device; streams share `pool`, which outlives it. Passes over at most kDecodeTokens
+// use `decode_threads` of its threads, or all for 0, and others use all.
 [[nodiscard]] std::unique_ptr<Device> MakeHostDevice(ThreadPool& pool, const Clock& clock,
-                                                     HostStreams streams);
+                                                     HostStreams streams, int decode_threads = 0);
 
 }  // namespace mirage::platform

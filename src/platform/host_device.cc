@@ -4,6 +4,7 @@
 #include "platform/device.h"
 #include "platform/host_memory.h"
 #include "platform/host_stream.h"
+#include "platform/thread_pool.h"
 
 namespace mirage::platform {
 namespace {
@@ -11,8 +12,12 @@ namespace {
 constexpr uint64_t kChunkBytes = uint64_t{64} << 10;
 class HostDevice final : public Device {
  public:
-  HostDevice(ThreadPool& pool, const Clock& clock, HostStreams streams)
-      : pool_(pool), clock_(clock), streams_(streams) {}
+  HostDevice(ThreadPool& pool, const Clock& clock, HostStreams streams, int decode_threads)
+      : pool_(pool),
+        clock_(clock),
+        streams_(streams),
+        all_threads_(pool.threads()),
+        decode_threads_(decode_threads == 0 ? all_threads_ : decode_threads) {}
 
   const std::string& name() const override { return name_; }
   const Clock& clock() const override { return clock_; }
@@ -31,18 +36,24 @@ class HostDevice final : public Device {
     if (streams_ == HostStreams::kInline) return MakeInlineStream(pool_, clock_);
     return MakeQueuedStream(pool_, clock_);
   }
+  void BeginPass(int64_t tokens) override {
+    pool_.Use(tokens <= kDecodeTokens ? decode_threads_ : all_threads_);
+  }
 
  private:
   ThreadPool& pool_;
   const Clock& clock_;
   const HostStreams streams_;
+  const int all_threads_;
+  const int decode_threads_;
   const std::string name_ = "host";
 };
 
 }  // namespace
 
-std::unique_ptr<Device> MakeHostDevice(ThreadPool& pool, const Clock& clock, HostStreams streams) {
-  return std::make_unique<HostDevice>(pool, clock, streams);
+std::unique_ptr<Device> MakeHostDevice(ThreadPool& pool, const Clock& clock, HostStreams streams,
+                                       int decode_threads) {
+  return std::make_unique<HostDevice>(pool, clock, streams, decode_threads);
 }
 
 }  // namespace mirage::platform
