@@ -48,9 +48,14 @@ enum class HostStreams {
 // arithmetic: up to here a token more costs next to nothing (docs/performance.md).
 inline constexpr int64_t kDecodeTokens = 4;
 
-// The host as a device; streams share `pool`, which outlives it. Passes over at most kDecodeTokens
-// use `decode_threads` of its threads, or all for 0, and others use all.
+// How many threads of a pool take part in passes over at most kDecodeTokens, and over more; 0: all.
+struct PassThreads {
+  int decode = 0;
+  int prefill = 0;
+};
+
+// The host as a device; streams share `pool`, which outlives it.
 [[nodiscard]] std::unique_ptr<Device> MakeHostDevice(ThreadPool& pool, const Clock& clock,
-                                                     HostStreams streams, int decode_threads = 0);
+                                                     HostStreams streams, PassThreads threads = {});
 
 }  // namespace mirage::platform

@@ -12,12 +12,11 @@ namespace {
 constexpr uint64_t kChunkBytes = uint64_t{64} << 10;
 class HostDevice final : public Device {
  public:
-  HostDevice(ThreadPool& pool, const Clock& clock, HostStreams streams, int decode_threads)
-      : pool_(pool),
-        clock_(clock),
-        streams_(streams),
-        all_threads_(pool.threads()),
-        decode_threads_(decode_threads == 0 ? all_threads_ : decode_threads) {}
+  HostDevice(ThreadPool& pool, const Clock& clock, HostStreams streams, PassThreads threads)
+      : pool_(pool), clock_(clock), streams_(streams), threads_(threads) {
+    for (int* const count : {&threads_.decode, &threads_.prefill})
+      if (*count == 0) *count = pool.threads();
+  }
 
   const std::string& name() const override { return name_; }
   const Clock& clock() const override { return clock_; }
@@ -37,23 +36,22 @@ class HostDevice final : public Device {
     return MakeQueuedStream(pool_, clock_);
   }
   void BeginPass(int64_t tokens) override {
-    pool_.Use(tokens <= kDecodeTokens ? decode_threads_ : all_threads_);
+    pool_.Use(tokens <= kDecodeTokens ? threads_.decode : threads_.prefill);
   }
 
  private:
   ThreadPool& pool_;
   const Clock& clock_;
   const HostStreams streams_;
-  const int all_threads_;
-  const int decode_threads_;
+  PassThreads threads_;
   const std::string name_ = "host";
 };
 
 }  // namespace
 
 std::unique_ptr<Device> MakeHostDevice(ThreadPool& pool, const Clock& clock, HostStreams streams,
-                                       int decode_threads) {
-  return std::make_unique<HostDevice>(pool, clock, streams, decode_threads);
+                                       PassThreads threads) {
+  return std::make_unique<HostDevice>(pool, clock, streams, threads);
 }
 
 }  // namespace mirage::platform

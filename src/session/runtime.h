@@ -10,11 +10,13 @@
 //
 // Any thread.
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
 
 #include "base/byte_source.h"
 #include "base/clock.h"
@@ -25,6 +27,7 @@
 #include "memory/ledger.h"
 #include "memory/transfer.h"
 #include "model/cpu_kernels.h"
+#include "model/tuning.h"
 #include "platform/device.h"
 #include "platform/thread_pool.h"
 #include "session/dispatcher.h"
@@ -32,11 +35,12 @@
 namespace mirage::session {
 
 struct RuntimeOptions {
-  int threads = 0;                       // 0: one per physical core the process may use
+  int threads = 0;  // 0: as the tuning says, else one per physical core the process may use
   std::optional<uint64_t> memory_limit;  // bytes; nothing: what the machine allows
   int32_t max_generations = 0;           // computed at once; 0: no bound
   engine::ShortagePolicy policy = engine::ShortagePolicy::kHybrid;
   const kernels::Ops* ops = nullptr;  // what computes; nullptr: model::CpuKernels()
+  std::string tuning;                 // path of a tuning file (session/tuning_file.h); "": none
   LogSink log;
 };
 
@@ -44,7 +48,7 @@ class Runtime {
  public:
   static constexpr int kTransferWorkers = 2;  // threads that fill regions
 
-  // Fails with kInvalidArgument naming the option.
+  // Fails with kInvalidArgument naming the option, or as reading the tuning does.
   [[nodiscard]] static Result<std::shared_ptr<Runtime>> Create(RuntimeOptions options);
   ~Runtime();
 
@@ -54,7 +58,8 @@ class Runtime {
 
   // The parts that compute, made when first asked for.
   struct Compute {
-    Compute(const Clock& clock, memory::Ledger& ledger, int threads, engine::EngineOptions options);
+    Compute(const Clock& clock, memory::Ledger& ledger, const model::Tuning& tuning,
+            engine::EngineOptions options);
     platform::ThreadPool pool;
     std::unique_ptr<platform::Device> device;
     std::unique_ptr<memory::TransferEngine> transfer;
@@ -68,7 +73,10 @@ class Runtime {
   [[nodiscard]] Dispatcher& dispatcher() { return dispatcher_; }
   [[nodiscard]] const Clock& clock() const { return clock_; }
   [[nodiscard]] const LogSink& log() const { return log_; }
-  [[nodiscard]] int threads() const { return threads_; }
+  // That compute, in the passes that have most of them.
+  [[nodiscard]] int threads() const {
+    return std::max(tuning_.threads.decode, tuning_.threads.prefill);
+  }
   [[nodiscard]] const kernels::Ops& ops() const { return ops_; }
   [[nodiscard]] engine::EngineStats EngineStats() const;
   // Tokens that readers of answers were given.
@@ -111,14 +119,15 @@ class Runtime {
   }
 
  private:
-  Runtime(int threads, const kernels::Ops& ops, engine::EngineOptions engine_options, LogSink log)
-      : threads_(threads),
+  Runtime(const model::Tuning& tuning, const kernels::Ops& ops,
+          engine::EngineOptions engine_options, LogSink log)
+      : tuning_(tuning),
         ops_(ops),
         engine_options_(engine_options),
         log_(std::move(log)),
         ledger_(0) {}
 
-  const int threads_;
+  const model::Tuning tuning_;
   const kernels::Ops& ops_;
   const engine::EngineOptions engine_options_;
   const LogSink log_;

@@ -95,14 +95,15 @@ TEST_P(Invariance, TuningDoesNotMatter) {
     const auto want = RunInChunks(*plain.model, tokens, chunk);
     ASSERT_TRUE(want);
     for (const TestHostOptions& options :
-         {TestHostOptions{.threads = 3, .decode_threads = 2, .cut = {1, 1 << 24}},
-          TestHostOptions{.threads = 4, .decode_threads = 1, .cut = {16, 4096}}}) {
+         {TestHostOptions{.threads = 3, .passes = {2, 3}, .cut = {1, 1 << 24}},
+          TestHostOptions{.threads = 4, .passes = {4, 1}, .cut = {16, 4096}}}) {
       Loaded tuned(GetParam(), options);
       const auto got = RunInChunks(*tuned.model, tokens, chunk);
       ASSERT_TRUE(got);
       EXPECT_TRUE(SameBits(*got, *want)) << options.threads << " threads, chunks of " << chunk;
       // Really by as many as its passes are to have.
-      EXPECT_EQ(tuned.host.pool.threads(), chunk > 4 ? options.threads : options.decode_threads);
+      EXPECT_EQ(tuned.host.pool.threads(),
+                chunk > 4 ? options.passes.prefill : options.passes.decode);
     }
   }
 }

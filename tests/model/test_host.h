@@ -57,7 +57,7 @@ class DelayedTransfer final : public memory::TransferEngine {
 struct TestHostOptions {
   uint64_t limit_bytes = UINT64_MAX;
   int threads = 1;
-  int decode_threads = 0;  // all of them
+  platform::PassThreads passes = {};  // all of them
   platform::TaskCut cut = {};
   platform::HostStreams streams = platform::HostStreams::kInline;
   const kernels::Ops* ops = nullptr;  // CpuOps() when null
@@ -69,7 +69,7 @@ class TestHost {
   explicit TestHost(const TestHostOptions& options = {})
       : ledger(options.limit_bytes),
         pool(options.threads, options.cut),
-        device(platform::MakeHostDevice(pool, clock, options.streams, options.decode_threads)),
+        device(platform::MakeHostDevice(pool, clock, options.streams, options.passes)),
         arena(*device, ledger),
         transfer(std::make_unique<DelayedTransfer>(1, options.fill_delay)),
         ops(options.ops != nullptr ? *options.ops : kernels::CpuOps()) {}
