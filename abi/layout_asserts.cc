@@ -33,7 +33,8 @@ MIRAGE_FIELD(mirage_runtime_options, reserved, 44);
 MIRAGE_FIELD(mirage_runtime_options, max_generations, 48);
 MIRAGE_FIELD(mirage_runtime_options, reserved2, 52);
 MIRAGE_FIELD(mirage_runtime_options, policy, 56);
-MIRAGE_SIZE(mirage_runtime_options, 64);
+MIRAGE_FIELD(mirage_runtime_options, tuning, 64);
+MIRAGE_SIZE(mirage_runtime_options, 72);
 
 MIRAGE_FIELD(mirage_model_options, struct_size, 0);
 MIRAGE_FIELD(mirage_model_options, load, 4);

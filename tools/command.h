@@ -25,6 +25,7 @@ void AddInspect(CLI::App& app, Action& chosen);
 void AddBench(CLI::App& app, Action& chosen);
 void AddGrammarCheck(CLI::App& app, Action& chosen);
 void AddPack(CLI::App& app, Action& chosen);
+void AddTune(CLI::App& app, Action& chosen);
 
 // A subcommand whose options live in `flags` for as long as the program runs.
 template <typename Flags>

@@ -29,10 +29,13 @@ struct ModelFlags {
   std::string kv_type = "f16";
   std::string device = "cpu";
   std::string policy = "hybrid";
+  std::string tuning = "none";  // "": the default file, where it is there
   LoraFlags lora;
 
   void AddModel(CLI::App& command);
   void AddRunning(CLI::App& command);  // all but the model
+
+  static void AddDevice(CLI::App& command, std::string* device);
 
   [[nodiscard]] int32_t KvType() const;
   [[nodiscard]] RuntimeHandle Open() const;

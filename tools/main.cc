@@ -63,6 +63,7 @@ int Main(int argc, char** argv) {
   AddBench(app, chosen);
   AddGrammarCheck(app, chosen);
   AddPack(app, chosen);
+  AddTune(app, chosen);
   const auto commands = app.get_subcommands(
       [&](const CLI::App* command) { return argc > 1 && command->check_name(argv[1]); });
   if (argc > 1 && commands.empty() && app.get_option_no_throw(argv[1]) == nullptr)

@@ -117,7 +117,7 @@ Result<model::Tuning> ReadTuning(const Object& root) {
 Result<model::Tuning> Parse(std::string_view text, const std::string& name,
                             const TunedMachine& machine, const LogSink& log) {
   const auto ignore = [&](const std::string& why) {
-    log.Log(LogLevel::kWarning, "session", name + ": the tuning is not used: " + why);
+    log.Log(LogLevel::kWarning, "tuning", name + ": the tuning is not used: " + why);
     return model::Tuning{};
   };
   Result<JsonValue> json = grammar::ParseJson(text);
