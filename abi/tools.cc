@@ -20,6 +20,7 @@
 #include "abi/guard.h"
 #include "abi/handles.h"
 #include "abi/structs.h"
+#include "base/clock.h"
 #include "model/tuning.h"
 #include "platform/cpu.h"
 #include "platform/memory_budget.h"
@@ -134,7 +135,7 @@ Status Tune(const kernels::Ops& ops, const char* out, const model::TuningProgres
   MIRAGE_TRY_ASSIGN(platform::OutputFile file, platform::OutputFile::Create(out));
   MIRAGE_TRY_ASSIGN(const uint64_t bytes, BytesToMeasure());
   MIRAGE_TRY_ASSIGN(const model::MeasuredTuning measured,
-                    model::MeasureTuning(ops, bytes, progress));
+                    model::MeasureTuning(ops, bytes, SteadyClock(), progress));
   const std::string text = session::TuningText(session::ThisMachine(ops), measured);
   MIRAGE_TRY(file.Write(std::as_bytes(std::span(text))));
   return file.Commit();

@@ -10,7 +10,6 @@
 #include <utility>
 
 #include "base/checked.h"
-#include "base/clock.h"
 #include "platform/cpu.h"
 #include "platform/host_memory.h"
 #include "platform/host_stream.h"
@@ -35,6 +34,9 @@ constexpr int64_t kPanelBytes[] = {128 << 10, 256 << 10, 1 << 20, 2 << 20};
 // What a contender must be faster by than the defaults to take their place.
 constexpr double kClearly = 1.05;
 constexpr int kLeastRounds = 2;
+constexpr int64_t kDecodeMs = 2000;   // of a comparison of decodes, all contenders together
+constexpr int64_t kPrefillMs = 2500;  // and of prefills
+constexpr int64_t kTotalMs = 2 * kDecodeMs + 3 * kPrefillMs;
 
 // Memory as an arena has it.
 class Memory {
@@ -80,11 +82,10 @@ class Contender {
 
 class Tuner {
  public:
-  Tuner(const kernels::Ops& ops, Memory weights, const TuningProgress& progress,
-        const TuningEffort& effort)
+  Tuner(const kernels::Ops& ops, Memory weights, const Clock& clock, const TuningProgress& progress)
       : ops_(ops),
         progress_(progress),
-        effort_(effort),
+        clock_(clock),
         weights_(std::move(weights)),
         matrices_(static_cast<int64_t>(weights_.bytes() / MatrixBytes())),
         x_(size_t{kPromptTokens} * kCols, 0.5F),
@@ -160,12 +161,11 @@ class Tuner {
   // The best of some rounds for each, taken in turns, since what else runs comes and goes.
   [[nodiscard]] Status Compare(std::vector<Contender>& contenders) {
     const int64_t phase_ms =
-        contenders.front().trial.pass == Pass::kDecode ? effort_.decode_ms : effort_.prefill_ms;
-    const int64_t total_ms = 2 * effort_.decode_ms + 3 * effort_.prefill_ms;
+        contenders.front().trial.pass == Pass::kDecode ? kDecodeMs : kPrefillMs;
     const int64_t begin = clock_.NowNs();
     const auto elapsed_ms = [&] { return (clock_.NowNs() - begin) / 1'000'000; };
     for (int round = 0; round < kLeastRounds || elapsed_ms() < phase_ms; ++round) {
-      if (progress_ && !progress_(done_ms_ + std::min(elapsed_ms(), phase_ms), total_ms))
+      if (progress_ && !progress_(done_ms_ + std::min(elapsed_ms(), phase_ms), kTotalMs))
         return Fail(Code::kCancelled, "tuning was cancelled");
       for (Contender& contender : contenders) {
         const int64_t start = clock_.NowNs();
@@ -250,8 +250,7 @@ class Tuner {
 
   const kernels::Ops& ops_;
   const TuningProgress& progress_;
-  const TuningEffort effort_;
-  const SteadyClock clock_;
+  const Clock& clock_;
   const Memory weights_;
   const int64_t matrices_;
   std::vector<float> x_;
@@ -266,9 +265,9 @@ class Tuner {
 }  // namespace
 
 Result<MeasuredTuning> MeasureTuning(const kernels::Ops& ops, uint64_t weight_bytes,
-                                     const TuningProgress& progress, const TuningEffort& effort) {
+                                     const Clock& clock, const TuningProgress& progress) {
   MIRAGE_TRY_ASSIGN(Memory weights, Memory::Make(std::max(weight_bytes, Tuner::MatrixBytes())));
-  return Tuner(ops, std::move(weights), progress, effort).Run();
+  return Tuner(ops, std::move(weights), clock, progress).Run();
 }
 
 }  // namespace mirage::model

@@ -11,6 +11,7 @@
 #include <functional>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/result.h"
 #include "kernels/ops.h"
 #include "platform/device.h"
@@ -40,17 +41,11 @@ struct MeasuredTuning {
 // Milliseconds measured, and in all; false cancels, and kCancelled comes back.
 using TuningProgress = std::function<bool(int64_t done_ms, int64_t total_ms)>;
 
-// How long each of the comparisons may take: two of decodes and three of prefills.
-struct TuningEffort {
-  int64_t decode_ms = 2000;
-  int64_t prefill_ms = 2500;
-};
-
 // Takes `weight_bytes` of memory, which should be more than the caches hold, and about 12 seconds.
 // What is not clearly faster than the defaults, one thread per core among them, leaves them: a
 // machine is never as quiet as it should be.
 [[nodiscard]] Result<MeasuredTuning> MeasureTuning(const kernels::Ops& ops, uint64_t weight_bytes,
-                                                   const TuningProgress& progress,
-                                                   const TuningEffort& effort = {});
+                                                   const Clock& clock,
+                                                   const TuningProgress& progress);
 
 }  // namespace mirage::model

@@ -3,9 +3,6 @@
 
 #include <gtest/gtest.h>
 
-#include <chrono>
-#include <thread>
-
 #include "model/cpu_kernels.h"
 #include "platform/cpu.h"
 
@@ -13,67 +10,95 @@ namespace mirage::model {
 namespace {
 
 constexpr uint64_t kBytes = uint64_t{16} << 20;  // one matrix
-constexpr TuningEffort kShort = {20, 20};
-constexpr std::chrono::milliseconds kUnit{4};
 
-// A machine whose matrix products take as long as `kTime` says of them.
-template <double (*kTime)(const platform::ThreadPool& pool, bool decode)>
-kernels::Ops MachineOf() {
+VirtualClock& TheClock() {
+  static VirtualClock clock;
+  return clock;
+}
+
+// Kernels that leave out the matrix products, which take as many milliseconds as `kTime` says.
+using Time = double (*)(const platform::ThreadPool& pool, bool decode);
+template <Time kTime>
+kernels::Ops Kernels() {
   kernels::Ops ops = CpuKernels();
   ops.matmul = [](kernels::Stream& stream, const kernels::MatMulArgs& args) -> Status {
-    const platform::ThreadPool& pool = static_cast<platform::HostStream&>(stream).pool();
-    std::this_thread::sleep_for(kUnit * kTime(pool, args.tokens == 1));
+    const double ms = kTime(static_cast<platform::HostStream&>(stream).pool(), args.tokens == 1);
+    TheClock().AdvanceTo(TheClock().NowNs() + static_cast<int64_t>(ms * 1e6));
     return {};
   };
   return ops;
 }
 
-Result<MeasuredTuning> Measure(const kernels::Ops& ops) {
-  return MeasureTuning(ops, kBytes, nullptr, kShort);
+Result<MeasuredTuning> Measure(const kernels::Ops& ops, const TuningProgress& progress = nullptr) {
+  return MeasureTuning(ops, kBytes, TheClock(), progress);
 }
 
-TEST(Tuning, TakesWhatIsClearlyFastest) {
-  const auto measured = Measure(MachineOf<[](const platform::ThreadPool& pool, bool decode) {
-    double time = decode ? pool.threads() : 1.0 / pool.threads();
-    if (pool.cut().tasks_per_thread != 8) time *= 1.5;
-    if (pool.cut().panel_bytes != 1 << 20) time *= 1.5;
-    return time;
-  }>());
+bool IsDefault(const platform::TaskCut& cut) {
+  return cut.tasks_per_thread == platform::TaskCut().tasks_per_thread &&
+         cut.panel_bytes == platform::TaskCut().panel_bytes;
+}
+
+// Decoding slows down with every thread, prefill does not; 8 tasks and panels of 1 MiB are best.
+double Uneven(const platform::ThreadPool& pool, bool decode) {
+  const double threads = pool.threads();
+  return (decode ? threads : 10 / threads) * (pool.cut().tasks_per_thread == 8 ? 1 : 1.2) *
+         (pool.cut().panel_bytes == 1 << 20 ? 1 : 1.2);
+}
+
+TEST(Tuning, TakesWhatIsFastest) {
+  const auto measured = Measure(Kernels<Uneven>());
   ASSERT_TRUE(measured) << measured.error().message;
   EXPECT_EQ(measured->tuning.threads.decode, 1);
-  EXPECT_GE(measured->tuning.threads.prefill, platform::UsableCores());
+  EXPECT_EQ(measured->tuning.threads.prefill, platform::UsableCpus());
   EXPECT_EQ(measured->tuning.cut.tasks_per_thread, 8);
   EXPECT_EQ(measured->tuning.cut.panel_bytes, 1 << 20);
 }
 
+double HardlyUneven(const platform::ThreadPool& pool, bool) {
+  const bool is_default = pool.threads() == platform::UsableCores() && IsDefault(pool.cut());
+  return is_default ? 10.2 : 10;
+}
+
 TEST(Tuning, KeepsTheDefaultsWhereNothingIsClearlyFaster) {
-  const auto measured = Measure(MachineOf<[](const platform::ThreadPool& pool, bool) {
-    return pool.cut().panel_bytes == platform::TaskCut().panel_bytes ? 2.0 : 1.98;
-  }>());
+  const auto measured = Measure(Kernels<HardlyUneven>());
   ASSERT_TRUE(measured) << measured.error().message;
   EXPECT_EQ(measured->tuning.threads.decode, platform::UsableCores());
   EXPECT_EQ(measured->tuning.threads.prefill, platform::UsableCores());
-  EXPECT_EQ(measured->tuning.cut.tasks_per_thread, platform::TaskCut().tasks_per_thread);
-  EXPECT_EQ(measured->tuning.cut.panel_bytes, platform::TaskCut().panel_bytes);
+  EXPECT_TRUE(IsDefault(measured->tuning.cut));
 }
 
-TEST(Tuning, TriesEverythingWithKernelsOfThisMachine) {
-  const auto measured = Measure(CpuKernels());
+// What is good for one kind of pass and worse for the other.
+double Opposed(const platform::ThreadPool& pool, bool decode) {
+  if (pool.cut().tasks_per_thread != 1) return 10;
+  return decode ? 9 : 20;
+}
+
+TEST(Tuning, ChoosesTasksForBothKindsOfPass) {
+  const auto measured = Measure(Kernels<Opposed>());
   ASSERT_TRUE(measured) << measured.error().message;
-  for (const TuningTrial& trial : measured->trials) EXPECT_GT(trial.rate, 0);
-  // The threads of two kinds of pass, the tasks of both, the panels.
+  EXPECT_TRUE(IsDefault(measured->tuning.cut));
+}
+
+double Slow(const platform::ThreadPool&, bool) { return 5000; }
+
+TEST(Tuning, TellsTheRateOfEveryTrial) {
+  const auto measured = Measure(Kernels<Slow>());
+  ASSERT_TRUE(measured) << measured.error().message;
+  // The threads of two kinds of pass, at least one each; the tasks of both; the panels.
   EXPECT_GE(measured->trials.size(), 1u + 1 + 2 * 5 + 5);
+  for (const TuningTrial& trial : measured->trials) {
+    // A 4.5-bit matrix of 2048 x 8192; a slow machine's prompts have 64 tokens.
+    const bool decode = trial.pass == TuningTrial::Pass::kDecode;
+    EXPECT_NEAR(trial.rate, (decode ? 9437184 : 2048.0 * 8192 * 64) / 5 * 1e-9, 1e-6);
+  }
 }
 
 TEST(Tuning, IsCancelledByItsProgress) {
   int calls = 0;
-  const auto cancelled = MeasureTuning(
-      CpuKernels(), kBytes,
-      [&](int64_t done_ms, int64_t total_ms) {
-        EXPECT_LE(done_ms, total_ms);
-        return ++calls < 3;
-      },
-      kShort);
+  const auto cancelled = Measure(Kernels<Slow>(), [&](int64_t done_ms, int64_t total_ms) {
+    EXPECT_LE(done_ms, total_ms);
+    return ++calls < 3;
+  });
   ASSERT_FALSE(cancelled);
   EXPECT_EQ(cancelled.error().code, Code::kCancelled);
   EXPECT_EQ(calls, 3);
