@@ -101,7 +101,7 @@ class Tuner {
   }
 
   [[nodiscard]] Result<MeasuredTuning> Run() {
-    const int cores = platform::UsableCores();
+    const int cores = std::min(platform::UsableCores(), platform::kMostThreads);
     MIRAGE_TRY(SizePrefill(cores));
     Tuning& tuning = measured_.tuning;
     MIRAGE_TRY_ASSIGN(tuning.threads.decode, ChooseThreads(Pass::kDecode, cores));
