@@ -33,7 +33,10 @@ MIRAGE_FIELD(mirage_runtime_options, reserved, 44);
 MIRAGE_FIELD(mirage_runtime_options, max_generations, 48);
 MIRAGE_FIELD(mirage_runtime_options, reserved2, 52);
 MIRAGE_FIELD(mirage_runtime_options, policy, 56);
-MIRAGE_SIZE(mirage_runtime_options, 64);
+MIRAGE_FIELD(mirage_runtime_options, scratch_dir, 64);
+MIRAGE_FIELD(mirage_runtime_options, scratch_bytes, 72);
+MIRAGE_FIELD(mirage_runtime_options, offload_bytes, 80);
+MIRAGE_SIZE(mirage_runtime_options, 88);
 
 MIRAGE_FIELD(mirage_model_options, struct_size, 0);
 MIRAGE_FIELD(mirage_model_options, load, 4);
@@ -291,7 +294,8 @@ MIRAGE_FIELD(mirage_plan, least_bytes, 72);
 MIRAGE_FIELD(mirage_plan, streamed_bytes_per_token, 80);
 MIRAGE_FIELD(mirage_plan, context, 88);
 MIRAGE_FIELD(mirage_plan, adapters_bytes, 96);
-MIRAGE_SIZE(mirage_plan, 104);
+MIRAGE_FIELD(mirage_plan, active_bytes, 104);
+MIRAGE_SIZE(mirage_plan, 112);
 
 MIRAGE_FIELD(mirage_memory, struct_size, 0);
 MIRAGE_FIELD(mirage_memory, reserved, 4);
@@ -318,7 +322,9 @@ MIRAGE_FIELD(mirage_runtime_stats, rolled_back_steps, 32);
 MIRAGE_FIELD(mirage_runtime_stats, generations, 40);
 MIRAGE_FIELD(mirage_runtime_stats, weight_bytes_lent, 48);
 MIRAGE_FIELD(mirage_runtime_stats, weights_revived, 56);
-MIRAGE_SIZE(mirage_runtime_stats, 64);
+MIRAGE_FIELD(mirage_runtime_stats, kv_bytes_swapped_out, 64);
+MIRAGE_FIELD(mirage_runtime_stats, kv_bytes_swapped_in, 72);
+MIRAGE_SIZE(mirage_runtime_stats, 80);
 
 MIRAGE_FIELD(mirage_model_stats, struct_size, 0);
 MIRAGE_FIELD(mirage_model_stats, reserved, 4);

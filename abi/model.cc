@@ -368,6 +368,7 @@ mirage_status mirage_model_get_plan(const mirage_model* model, const mirage_plan
         session::Runtime::LimitFor(made.least_bytes + (own_limit ? 0 : loaded.HeldByOthers()));
     filled.streamed_bytes_per_token = made.streamed_bytes_per_pass;
     filled.context = made.context;
+    filled.active_bytes = made.active_bytes;
     return WriteOut(plan, filled, "plan");
   });
 }

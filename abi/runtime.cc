@@ -47,18 +47,14 @@ std::optional<uint64_t> LimitOf(uint64_t bytes) {
   return bytes == 0 ? std::nullopt : std::optional<uint64_t>(bytes);
 }
 
-Result<engine::ShortagePolicy> ReadPolicy(const char* name) {
-  using engine::ShortagePolicy;
-  constexpr std::pair<std::string_view, ShortagePolicy> kPolicies[] = {
-      {"hybrid", ShortagePolicy::kHybrid},
-      {"recompute", ShortagePolicy::kRecompute},
-      {"remap", ShortagePolicy::kRemap},
-  };
-  if (name == nullptr) return ShortagePolicy::kHybrid;
-  for (const auto& [known, policy] : kPolicies)
-    if (name == known) return policy;
+Result<const engine::ShortagePolicy*> ReadPolicy(const char* name) {
+  if (name == nullptr) return &engine::HybridPolicy();
+  if (const engine::ShortagePolicy* policy = engine::FindShortagePolicy(name)) return policy;
+  std::string known;
+  for (const engine::ShortagePolicy* policy : engine::ShortagePolicies())
+    known += (known.empty() ? "" : ", ") + std::string(policy->name());
   return Fail(Code::kUnsupported,
-              "policy '" + std::string(name) + "': hybrid, recompute or remap is expected");
+              "policy '" + std::string(name) + "': one of " + known + " is expected");
 }
 
 // What computes: "cpu", or "cpu:" and the name of an instruction set.
@@ -87,6 +83,9 @@ Result<session::RuntimeOptions> ReadRuntimeOptions(const mirage_runtime_options*
   read.memory_limit = LimitOf(options.memory_limit);
   read.max_generations = options.max_generations;
   MIRAGE_TRY_ASSIGN(read.policy, ReadPolicy(options.policy));
+  if (options.scratch_dir != nullptr) read.scratch_dir = options.scratch_dir;
+  read.scratch_bytes = options.scratch_bytes;
+  read.offload_bytes = options.offload_bytes;
   read.log = MakeLogSink(options);
   return read;
 }
@@ -194,6 +193,8 @@ mirage_status mirage_runtime_get_stats(const mirage_runtime* runtime, mirage_run
     filled.generations = engine.running;
     filled.weight_bytes_lent = engine.bytes_lent;
     filled.weights_revived = engine.revivals;
+    filled.kv_bytes_swapped_out = engine.bytes_swapped_out;
+    filled.kv_bytes_swapped_in = engine.bytes_swapped_in;
     return WriteOut(stats, filled, "stats");
   });
 }

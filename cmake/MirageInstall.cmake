@@ -17,7 +17,7 @@ install(FILES LICENSE NOTICE THIRD_PARTY_NOTICES.md DESTINATION ${CMAKE_INSTALL_
 
 if(TARGET mirage_cli)
   set_target_properties(mirage_cli PROPERTIES INSTALL_RPATH "$ORIGIN/${lib_from_bin}")
-  install(TARGETS mirage_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT tools)
+  install(TARGETS mirage_cli mirage_sim_program RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT tools)
 endif()
 
 configure_file(packaging/mirage.pc.in mirage.pc @ONLY)

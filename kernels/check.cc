@@ -77,6 +77,26 @@ Status Check(const MatMulArgs& args) {
   return {};
 }
 
+Status Check(const MatMulEachArgs& args) {
+  if (args.count < 0 || args.count > kMaxProducts)
+    return Fail(Code::kInvalidArgument, "matmul: " + std::to_string(args.count) +
+                                            " products of a limit of " +
+                                            std::to_string(kMaxProducts));
+  for (int i = 0; i < args.count; ++i) MIRAGE_TRY(Check(args.products[i]));
+  return {};
+}
+
+Status Check(const RouteArgs& args) {
+  if (args.used > 0 && args.used <= args.experts) return {};
+  return Fail(Code::kInvalidArgument, "route: " + std::to_string(args.used) + " of " +
+                                          std::to_string(args.experts) + " experts");
+}
+
+Status Check(const GatherRowsArgs& args) {
+  if (args.x.q8 != nullptr) return WholeBlocks("gather_rows", args.cols);
+  return {};
+}
+
 Status Check(const LowRankArgs& args) {
   if (args.output_count < 0 || args.output_count > kMaxOutputs)
     return Fail(Code::kInvalidArgument, "low_rank: " + std::to_string(args.output_count) +

@@ -15,6 +15,10 @@ namespace mirage::kernels {
 [[nodiscard]] Status Check(const GatedArgs& args);
 [[nodiscard]] Status Check(const DequantizeRowsArgs& args);
 [[nodiscard]] Status Check(const MatMulArgs& args);
+[[nodiscard]] Status Check(const MatMulEachArgs& args);
+[[nodiscard]] Status Check(const RouteArgs& args);
+[[nodiscard]] Status Check(const GatherRowsArgs& args);
+[[nodiscard]] inline Status Check(const AddRowsArgs&) { return {}; }
 [[nodiscard]] Status Check(const LowRankArgs& args);
 [[nodiscard]] Status Check(const RopeArgs& args);
 [[nodiscard]] Status Check(const KvWriteArgs& args);

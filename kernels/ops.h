@@ -162,6 +162,53 @@ struct MatMulArgs {
   MatMulOutput outputs[kMaxOutputs];
 };
 
+// Several products, each with its own input and weights: one pass, one barrier. What each computes
+// is what matmul would.
+inline constexpr int kMaxProducts = 16;
+struct MatMulEachArgs {
+  int32_t count;
+  MatMulArgs products[kMaxProducts];
+};
+
+// ---- mixtures of experts
+// ----------------------------------------------------------------------------------------------
+
+// Chooses for each row the `used` experts with the largest logits and weighs them by the softmax
+// over all experts (arXiv 1701.06538); with `normalize` the chosen ones' weights sum to 1.
+//
+// Of equal logits the lower id is the larger. Whatever the logits, no numbers too, a row's experts
+// are different ones. Sums are in ascending order of ids, that of the chosen ones in order of
+// choice.
+struct RouteArgs {
+  const float* logits;  // [rows, experts]
+  int32_t* chosen;      // [rows, used], largest first
+  float* weights;       // [rows, used]
+  int32_t rows;
+  int32_t experts;
+  int32_t used;
+  bool normalize;
+};
+
+// y[i] = x[rows[i]].
+struct GatherRowsArgs {
+  Activations x;        // either or both
+  const int32_t* rows;  // [count]
+  int32_t count;
+  int32_t cols;  // a multiple of 32 where there is q8
+  float* y;      // [count, cols], where x.f32 is
+  ActBlock* q;   // [count, cols / 32], where x.q8 is
+};
+
+// y[rows[i]] += scales[i] * x[i], in ascending order of i: one fused multiply-add each.
+struct AddRowsArgs {
+  const float* x;       // [count, cols]
+  const int32_t* rows;  // [count]; a row may come more than once
+  const float* scales;  // [count]
+  int32_t count;
+  int32_t cols;
+  float* y;  // [rows, cols]
+};
+
 // ---- low-rank updates
 // ----------------------------------------------------------------------------------------------
 
@@ -319,6 +366,10 @@ struct Ops {
   Status (*softcap)(Stream&, const SoftcapArgs&);
   Status (*dequantize_rows)(Stream&, const DequantizeRowsArgs&);
   Status (*matmul)(Stream&, const MatMulArgs&);
+  Status (*matmul_each)(Stream&, const MatMulEachArgs&);
+  Status (*route)(Stream&, const RouteArgs&);
+  Status (*gather_rows)(Stream&, const GatherRowsArgs&);
+  Status (*add_rows)(Stream&, const AddRowsArgs&);
   Status (*low_rank)(Stream&, const LowRankArgs&);
   Status (*rope)(Stream&, const RopeArgs&);
   Status (*kv_write)(Stream&, const KvWriteArgs&);

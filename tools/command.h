@@ -23,6 +23,7 @@ void AddEmbed(CLI::App& app, Action& chosen);
 void AddPerplexity(CLI::App& app, Action& chosen);
 void AddInspect(CLI::App& app, Action& chosen);
 void AddBench(CLI::App& app, Action& chosen);
+void AddPressure(CLI::App& app, Action& chosen);  // bench pressure
 void AddGrammarCheck(CLI::App& app, Action& chosen);
 void AddPack(CLI::App& app, Action& chosen);
 

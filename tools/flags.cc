@@ -108,8 +108,15 @@ void ModelFlags::AddRunning(CLI::App& command) {
   command.add_option("--kv-type", kv_type, "Type of cached keys and values: f16, q8_0 or q4_0");
   command.add_option("--device", device,
                      "Where to run: cpu, or cpu:NAME for the kernels of one instruction set");
-  command.add_option("--policy", policy,
-                     "What gives way when memory runs out: hybrid, recompute or remap");
+  command.add_option(
+      "--policy", policy,
+      "What gives way when memory runs out: hybrid, recompute, remap, swap, queue or "
+      "static-offload");
+  command.add_option("--scratch", scratch,
+                     "Folder for keys and values that are swapped out; by default nothing is");
+  command.add_option("--scratch-size", scratch_size, "Of the file there; by default 1G");
+  command.add_option("--offload", offload,
+                     "Of the weights, what --policy static-offload reads in every pass");
 }
 
 int32_t ModelFlags::KvType() const {
@@ -125,6 +132,9 @@ RuntimeHandle ModelFlags::Open() const {
   options.threads = threads;
   options.device = device.c_str();
   options.policy = policy.c_str();
+  if (scratch) options.scratch_dir = scratch->c_str();
+  if (scratch_size) options.scratch_bytes = ParseBytes(*scratch_size, "--scratch-size");
+  if (offload) options.offload_bytes = ParseBytes(*offload, "--offload");
   if (memory) options.memory_limit = ParseBytes(*memory, "--memory");
   return OpenRuntime(options);
 }

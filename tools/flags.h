@@ -29,6 +29,9 @@ struct ModelFlags {
   std::string kv_type = "f16";
   std::string device = "cpu";
   std::string policy = "hybrid";
+  std::optional<std::string> scratch;       // a folder
+  std::optional<std::string> scratch_size;  // as --memory, as the next
+  std::optional<std::string> offload;
   LoraFlags lora;
 
   void AddModel(CLI::App& command);

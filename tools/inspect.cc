@@ -154,6 +154,7 @@ Json PlanJson(const mirage_plan& plan) {
           {"sessions", plan.sessions_bytes},
           {"adapters", plan.adapters_bytes},
           {"least", plan.least_bytes},
+          {"active", plan.active_bytes},
           {"streamed_bytes_per_token", plan.streamed_bytes_per_token}};
 }
 
@@ -177,6 +178,7 @@ std::string PlanText(const mirage_plan& plan) {
       {"workspace", plan.workspace_bytes},
       {"sessions", plan.sessions_bytes},
       {"total", plan.total_bytes},
+      {"weights a token reads", plan.active_bytes},
       {"read again for each token", plan.streamed_bytes_per_token},
   };
   const auto add = [&](const char* name, const std::string& size) {

@@ -9,8 +9,11 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <exception>
+#include <filesystem>
 #include <iostream>
 #include <string>
 
@@ -22,7 +25,21 @@ namespace mirage::cli {
 namespace {
 
 // Commands that are documented but that this build does not have.
-constexpr const char* kAbsentCommands[] = {"serve", "sim"};
+constexpr const char* kAbsentCommands[] = {"serve"};
+
+int Complain(int code, const std::string& message) {
+  fmt::print(stderr, "mirage: {}\n", Printable(message));
+  return code;
+}
+
+// Runs the program mirage-sim, which lies beside this one; returns only where it cannot.
+int RunSim(char** argv) {
+  std::error_code error;
+  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
+  const std::filesystem::path program = self.parent_path() / "mirage-sim";
+  execv(program.c_str(), argv);
+  return Complain(kOther, fmt::format("{}: {}", program.string(), std::strerror(errno)));
+}
 
 // A file opened while descriptor 0, 1 or 2 is closed would take its place and be read as the
 // standard input, or be written to.
@@ -33,20 +50,13 @@ void KeepStandardDescriptors() {
       static_cast<void>(open("/dev/null", descriptor == STDERR_FILENO ? O_WRONLY : O_RDONLY));
 }
 
-int Complain(int code, const std::string& message) {
-  fmt::print(stderr, "mirage: {}\n", Printable(message));
-  return code;
-}
-
 int Main(int argc, char** argv) {
+  if (argc > 1 && std::string(argv[1]) == "sim") return RunSim(argv + 1);
   if (argc > 1)
     for (const char* absent : kAbsentCommands)
       if (std::string(argv[1]) == absent)
         return Complain(kBadInput,
                         fmt::format("the command '{}' is not part of this build", absent));
-
-  if (argc > 2 && std::string(argv[1]) == "bench" && std::string(argv[2]) == "pressure")
-    return Complain(kBadInput, "the command 'bench pressure' is not part of this build");
 
   CLI::App app("Runs large language models on this machine.", "mirage");
   app.set_version_flag("--version", fmt::format("mirage {}", mirage_version_string()));
@@ -63,13 +73,20 @@ int Main(int argc, char** argv) {
   AddBench(app, chosen);
   AddGrammarCheck(app, chosen);
   AddPack(app, chosen);
+  // A command of its own, since bench's options are not its.
+  const bool pressure =
+      argc > 2 && std::string(argv[1]) == "bench" && std::string(argv[2]) == "pressure";
+  if (pressure) AddPressure(app, chosen);
   const auto commands = app.get_subcommands(
       [&](const CLI::App* command) { return argc > 1 && command->check_name(argv[1]); });
   if (argc > 1 && commands.empty() && app.get_option_no_throw(argv[1]) == nullptr)
     return Complain(kBadInput, fmt::format("there is no {} '{}'; see mirage --help",
                                            argv[1][0] == '-' ? "option" : "command", argv[1]));
   try {
-    app.parse(argc, argv);
+    if (pressure)
+      app.parse(argc - 1, argv + 1);
+    else
+      app.parse(argc, argv);
     return chosen();
   } catch (const CLI::Success& done) {  // --help, --version
     const int code = app.exit(done);

@@ -194,11 +194,29 @@ typedef struct mirage_runtime_options {
   int32_t max_generations; /* computed at once, each sample as one; the others wait for their turn.
                               0: as many as there are */
   uint32_t reserved2;
-  const char* policy; /* what gives way when keys and values want more memory than is free and
-                         nothing is left that is only kept to be found again. "recompute": a
-                         generation that came later, to be computed again. "remap": weights, which
-                         are then read from the file in every step until there is room for them
-                         again. "hybrid" or NULL: the cheaper of the two, or waiting */
+  const char* policy;      /* what gives way when keys and values want more memory than is free and
+                              nothing is left that is only kept to be found again.
+                              "recompute": a generation that came later, to be computed again.
+                              "remap": weights, which are then read from the file in every step
+                              until there is room for them again. "swap": a generation that came
+                              later, whose keys and values are written to scratch_dir and read
+                              back. "queue": nothing, a generation starts when the most that it may
+                              come to hold fits. "static-offload": as "recompute", with
+                              offload_bytes of each model's weights read in every step from the
+                              start. "hybrid" or NULL: the cheapest of lending weights, computing
+                              again, with a scratch_dir writing, and waiting. The tokens are the
+                              same under all of them */
+  const char* scratch_dir; /* a folder for a file without a name in which keys and values lie for a
+                              while, past the system's cache; it goes with the runtime. NULL:
+                              nothing is ever written. "swap" needs one, "hybrid" uses it, with
+                              others it is an error */
+  uint64_t scratch_bytes;  /* of that file, taken when the runtime is opened; what does not fit is
+                              computed again. 0: 1 GiB */
+  uint64_t offload_bytes;  /* with "static-offload", an error else: of each model's weights those
+                              that are not kept even where there is memory for them, chosen evenly
+                              over its layers when it is loaded and the same from then on; the slots
+                              that they are read into are not freed. 0: those alone that do not fit
+                              beside the keys and values that the model's options plan for */
 } mirage_runtime_options;
 
 /* mirage_runtime_options_init: defaults into the first `struct_size` bytes of `options`.
@@ -1388,9 +1406,11 @@ typedef struct mirage_plan {
   uint64_t workspace_bytes; /* for computing */
   uint64_t sessions_bytes;  /* for text, tokens and answers of sessions; taken as they grow */
   uint64_t least_bytes;     /* the least limit under which this model runs at all */
-  uint64_t streamed_bytes_per_token; /* read again for each step, when fits is 1 */
+  uint64_t streamed_bytes_per_token; /* read again for each step of one token, when fits is 1 */
   int64_t context;                   /* tokens per session this plan is for */
   uint64_t adapters_bytes;           /* for LoRA adapters; taken as they are loaded */
+  uint64_t active_bytes; /* of all weights, what a token is computed with: less than all in a
+                            mixture of experts, where it is an average. */
 } mirage_plan;
 
 /* mirage_model_get_plan: what `model`, opened in any way, would need if it were loaded with these
@@ -1428,7 +1448,9 @@ MIRAGE_API mirage_status mirage_runtime_get_memory(const mirage_runtime* runtime
                                                    mirage_memory* memory, mirage_error* error);
 
 /* mirage_runtime_set_memory_limit: changes the limit while everything runs. Lowered below what is
- * in use it holds at once for everything new.
+ * in use it holds at once for everything new; what is only kept to be found again is given up, and
+ * between two steps weights are lent, as far as the policy lends any: they are read from the file
+ * in every pass from then on, and the tokens are the same. Raised again, they come home one by one.
  *
  *   bytes  0: as for memory_limit in mirage_runtime_options.
  *
@@ -1450,8 +1472,11 @@ typedef struct mirage_runtime_stats {
   uint64_t output_tokens; /* read, or given to a callback: counted when their event is */
   uint64_t rolled_back_steps;
   uint64_t generations;       /* started and without a DONE event to read yet; each sample is one */
-  uint64_t weight_bytes_lent; /* to keys and values since the runtime was opened, in all */
+  uint64_t weight_bytes_lent; /* to keys and values, or for a limit that fell, since the runtime was
+                                 opened, in all */
   uint64_t weights_revived;   /* how many times a part of them came back */
+  uint64_t kv_bytes_swapped_out; /* of keys and values, written to scratch_dir in all */
+  uint64_t kv_bytes_swapped_in;  /* read back */
 } mirage_runtime_stats;
 
 MIRAGE_API mirage_status mirage_runtime_get_stats(const mirage_runtime* runtime,
@@ -1516,7 +1541,8 @@ typedef struct mirage_generation_stats {
   double prompt_s;          /* from there to the first token */
   double output_s;          /* from the first token to the last */
   uint64_t memory_waits;    /* steps it sat out for want of memory */
-  uint64_t preemptions;     /* times its keys and values were given up, to be computed again */
+  uint64_t preemptions;     /* times its keys and values were given up, to be computed again, or
+                               read back */
   uint64_t drafted_tokens;  /* guessed ahead and checked */
   uint64_t accepted_tokens; /* of these, those that the model chose too */
   uint64_t dropped_tokens;  /* for want of room in the context: left out of the prompt, and in each

@@ -147,6 +147,14 @@ void AddValues(const float* x, float* y, int64_t n) {
 }
 
 template <class V>
+void AddScaledValues(const float* x, float scale, float* y, int64_t n) {
+  ForEachVector<V>(0, n, [&](int64_t i, int64_t count) {
+    StorePart<V>(y + i, count,
+                 V::MulAdd(V::Set(scale), LoadPart<V>(x + i, count), LoadPart<V>(y + i, count)));
+  });
+}
+
+template <class V>
 void GatedRow(const GatedArgs& args, int64_t row, int32_t col_begin, int32_t col_end) {
   const float* gate = args.gate + row * args.stride;
   const float* up = args.up + row * args.stride;

@@ -58,6 +58,7 @@ struct CpuKernels {
   void (*quantize)(const float* x, ActBlock* y, int64_t blocks);
   void (*rms_norm)(const RmsNormArgs&, int64_t row_begin, int64_t row_end);
   void (*add)(const float* x, float* y, int64_t n);
+  void (*add_scaled)(const float* x, float scale, float* y, int64_t n);  // y += scale * x
   // Columns [col_begin, col_end) of one row; both are multiples of 32 where q is written.
   void (*gated)(const GatedArgs&, int64_t row, int32_t col_begin, int32_t col_end);
   void (*softcap)(float* x, int64_t n, float cap);

@@ -18,6 +18,7 @@ constexpr CpuKernels MakeTable() {
       .quantize = QuantizeRow<Lanes>,
       .rms_norm = RmsNormRows<Lanes>,
       .add = AddValues<Lanes>,
+      .add_scaled = AddScaledValues<Lanes>,
       .gated = GatedRow<Lanes>,
       .softcap = SoftcapValues<Lanes>,
       .rope = RopeTokens<Lanes>,

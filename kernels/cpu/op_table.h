@@ -20,6 +20,12 @@ void RunSoftcap(const CpuKernels& kernels, platform::ThreadPool& pool, const Sof
 void RunDequantizeRows(const CpuKernels& kernels, platform::ThreadPool& pool,
                        const DequantizeRowsArgs& args);
 void RunMatMul(const CpuKernels& kernels, platform::ThreadPool& pool, const MatMulArgs& args);
+void RunMatMulEach(const CpuKernels& kernels, platform::ThreadPool& pool,
+                   const MatMulEachArgs& args);
+void RunRoute(const CpuKernels& kernels, platform::ThreadPool& pool, const RouteArgs& args);
+void RunGatherRows(const CpuKernels& kernels, platform::ThreadPool& pool,
+                   const GatherRowsArgs& args);
+void RunAddRows(const CpuKernels& kernels, platform::ThreadPool& pool, const AddRowsArgs& args);
 void RunLowRank(const CpuKernels& kernels, platform::ThreadPool& pool, const LowRankArgs& args);
 void RunRope(const CpuKernels& kernels, platform::ThreadPool& pool, const RopeArgs& args);
 void RunKvWrite(const CpuKernels& kernels, platform::ThreadPool& pool, const KvWriteArgs& args);
@@ -45,6 +51,10 @@ constexpr Ops MakeOps(const char* name) {
       .softcap = Enqueue<kKernels, SoftcapArgs, RunSoftcap>,
       .dequantize_rows = Enqueue<kKernels, DequantizeRowsArgs, RunDequantizeRows>,
       .matmul = Enqueue<kKernels, MatMulArgs, RunMatMul>,
+      .matmul_each = Enqueue<kKernels, MatMulEachArgs, RunMatMulEach>,
+      .route = Enqueue<kKernels, RouteArgs, RunRoute>,
+      .gather_rows = Enqueue<kKernels, GatherRowsArgs, RunGatherRows>,
+      .add_rows = Enqueue<kKernels, AddRowsArgs, RunAddRows>,
       .low_rank = Enqueue<kKernels, LowRankArgs, RunLowRank>,
       .rope = Enqueue<kKernels, RopeArgs, RunRope>,
       .kv_write = Enqueue<kKernels, KvWriteArgs, RunKvWrite>,

@@ -2,31 +2,12 @@
 
 #include <algorithm>
 
+#include "kernels/cpu/in_parallel.h"
 #include "kernels/cpu/op_table.h"
 #include "platform/thread_pool.h"
 #include "tensor/dequantize.h"
 
 namespace mirage::kernels {
-namespace {
-
-// A piece of work below this many values is done by the caller: waking the pool costs about as
-// much.
-constexpr int64_t kValuesPerTask = 8192;
-
-// Calls body(begin, end) over [0, count) items of `values` values each, in as many tasks as are
-// worth it.
-template <typename Body>
-void InParallel(platform::ThreadPool& pool, int64_t count, int64_t values, Body body) {
-  const int64_t worth = count * values / kValuesPerTask;
-  const int64_t most = std::min<int64_t>(count, 4 * int64_t{pool.threads()});
-  const int64_t tasks = std::clamp<int64_t>(worth, 1, std::max<int64_t>(most, 1));
-  pool.ParallelFor(tasks, [&](int64_t task, int /*thread*/) {
-    body(task * count / tasks, (task + 1) * count / tasks);
-  });
-}
-
-}  // namespace
-
 void RunQuantize(const CpuKernels& kernels, platform::ThreadPool& pool, const QuantizeArgs& args) {
   const int64_t blocks = int64_t{args.rows} * (args.cols / kBlock);
   InParallel(pool, blocks, kBlock, [&](int64_t begin, int64_t end) {

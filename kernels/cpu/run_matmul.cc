@@ -13,8 +13,9 @@ namespace {
 constexpr int64_t kPanelBytes = 512 * 1024;
 // Row groups of a task are a multiple of this, so that wide tables work on two at a time.
 constexpr int64_t kGroupStep = 2;
-// Tasks per thread: enough to even out threads of unequal speed.
-constexpr int64_t kTasksPerThread = 4;
+
+// Enough tasks to even out threads of unequal speed.
+int64_t TasksFor(int threads) { return threads == 1 ? 1 : int64_t{threads} * 4; }
 
 // A segment as the tasks see it.
 struct Part {
@@ -35,7 +36,7 @@ struct Plan {
 
 int64_t GroupsOf(const Part& part) { return part.segment->rows / kRowGroup; }
 
-Plan MakePlan(const CpuKernels& kernels, int threads, const MatMulArgs& args) {
+Plan MakePlan(const CpuKernels& kernels, int64_t tasks, const MatMulArgs& args) {
   Plan plan;
   int64_t groups = 0;
   int64_t token_bytes = 1;
@@ -59,7 +60,6 @@ Plan MakePlan(const CpuKernels& kernels, int threads, const MatMulArgs& args) {
   plan.panels = (args.tokens + fit - 1) / fit;
   plan.panel_tokens = static_cast<int32_t>(std::min<int64_t>(fit, args.tokens));
 
-  const int64_t tasks = threads == 1 ? 1 : threads * kTasksPerThread;
   const int64_t task_groups =
       std::max<int64_t>((groups / tasks + kGroupStep - 1) / kGroupStep * kGroupStep, kGroupStep);
   for (int i = 0; i < plan.part_count; ++i) {
@@ -122,9 +122,28 @@ void RunTask(const CpuKernels& kernels, const MatMulArgs& args, const Plan& plan
 
 void RunMatMul(const CpuKernels& kernels, platform::ThreadPool& pool, const MatMulArgs& args) {
   if (args.tokens <= 0) return;
-  const Plan plan = MakePlan(kernels, pool.threads(), args);
+  const Plan plan = MakePlan(kernels, TasksFor(pool.threads()), args);
   pool.ParallelFor(plan.cuts * plan.panels,
                    [&](int64_t task, int /*thread*/) { RunTask(kernels, args, plan, task); });
+}
+
+// The tasks of one product after those of another. Products are of about equal size, so that each
+// gets its part of the tasks.
+void RunMatMulEach(const CpuKernels& kernels, platform::ThreadPool& pool,
+                   const MatMulEachArgs& args) {
+  Plan plans[kMaxProducts];
+  int64_t ends[kMaxProducts];
+  int64_t tasks = 0;
+  for (int32_t i = 0; i < args.count; ++i) {
+    const int64_t share = (TasksFor(pool.threads()) + args.count - 1) / args.count;
+    plans[i] = MakePlan(kernels, share, args.products[i]);
+    ends[i] = tasks += plans[i].cuts * plans[i].panels;
+  }
+  pool.ParallelFor(tasks, [&](int64_t task, int /*thread*/) {
+    const int64_t* end = std::upper_bound(ends, ends + args.count, task);
+    const auto i = end - ends;
+    RunTask(kernels, args.products[i], plans[i], task - (i == 0 ? 0 : ends[i - 1]));
+  });
 }
 
 }  // namespace mirage::kernels

@@ -87,6 +87,12 @@ Status MatMul(Stream& stream, const MatMulArgs& args) {
   return {};
 }
 
+Status MatMulEach(Stream& stream, const MatMulEachArgs& args) {
+  MIRAGE_TRY(Check(args));
+  for (int32_t i = 0; i < args.count; ++i) MIRAGE_TRY(MatMul(stream, args.products[i]));
+  return {};
+}
+
 Status LowRank(Stream& stream, const LowRankArgs& args) {
   MIRAGE_TRY(Check(args));
   static_cast<platform::HostStream&>(stream).Run([args] {

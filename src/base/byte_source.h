@@ -33,9 +33,7 @@ class ByteSource {
   [[nodiscard]] virtual Status ReadAt(uint64_t offset, std::span<std::byte> out) const = 0;
 
   // As ReadAt, without the system keeping a copy in its cache, where it can do that: for bytes that
-  // are read again and again since there is no memory to keep them. It can where out.data() and
-  // offset leave the same remainder by kUncachedAlignment.
-  static constexpr uint64_t kUncachedAlignment = 4096;
+  // are read again and again since there is no memory to keep them, and those that are kept beside.
   [[nodiscard]] virtual Status ReadUncached(uint64_t offset, std::span<std::byte> out) const {
     return ReadAt(offset, out);
   }

@@ -331,15 +331,42 @@ bool ActiveRequest::DropSnapshots() {
   return seq.cache_.DropSnapshots();
 }
 
-void ActiveRequest::Preempt() noexcept {
+bool ActiveRequest::DropCache() noexcept {
   Sequence& seq = sequence();
+  const std::lock_guard lock(seq.mutex_);
+  const bool any = seq.cache_.length() > 0;
+  seq.cache_.Clear();
+  seq.cached_length_ = 0;
+  return any;
+}
+
+void ActiveRequest::Preempt() noexcept {
   recomputing_ = true;
+  DropCache();
+  state_->UpdateStats([](RequestStats& stats) { ++stats.preemptions; });
+}
+
+Status ActiveRequest::SwapOut(memory::SwapSpace& space) {
+  Sequence& seq = sequence();
   {
     const std::lock_guard lock(seq.mutex_);
-    seq.cache_.Clear();
+    MIRAGE_TRY_ASSIGN(swapped_, SwappedCache::Leave(space, runner().pages(), &seq.cache_));
     seq.cached_length_ = 0;
   }
+  recomputing_ = true;
   state_->UpdateStats([](RequestStats& stats) { ++stats.preemptions; });
+  return {};
+}
+
+void ActiveRequest::TakeSwapped() {
+  Sequence& seq = sequence();
+  if (swapped_->place() == SwappedCache::Place::kBack) {
+    const std::lock_guard lock(seq.mutex_);
+    seq.cache_ = swapped_->Take();
+    seq.cached_length_ = seq.cache_.length();
+    if (pending() <= 1) recomputing_ = false;
+  }
+  swapped_.reset();
 }
 
 bool ActiveRequest::must_shift() const {
@@ -354,6 +381,7 @@ bool ActiveRequest::Shift() {
   const auto length = static_cast<int64_t>(seq.tokens_.size());
   const int64_t keep = *options_.shift_keep;
   const int64_t dropped = std::max<int64_t>(1, (length - keep) / 2);
+  swapped_.reset();  // of tokens that it will not hold
   {
     const std::lock_guard lock(seq.mutex_);
     if (keep < start_length_ && !seq.before_shifts_)
@@ -453,6 +481,7 @@ std::optional<Finish> ActiveRequest::Ending(int64_t now_ns) const {
 
 void ActiveRequest::End(Finish finish, Error error, int64_t now_ns) noexcept {
   if (options_.sequence == nullptr) return;
+  swapped_.reset();  // its pages are of the sequence's pool
   {
     Sequence& seq = sequence();
     const std::lock_guard lock(seq.mutex_);

@@ -17,6 +17,7 @@
 #include "engine/request.h"
 #include "engine/request_state.h"
 #include "engine/sequence.h"
+#include "engine/swapped_cache.h"
 
 namespace mirage::engine {
 
@@ -91,8 +92,16 @@ class ActiveRequest {
   void CommitTokens(int64_t count, int64_t now_ns);
   // Gives up what it holds only to go back to; false when there is nothing.
   bool DropSnapshots();
+  // Gives up what its sequence held before it started; false when there is nothing.
+  bool DropCache() noexcept;
   // Gives up the cache, to be computed again.
   void Preempt() noexcept;
+  // The same, but what it holds is written to `space`; an error changes nothing.
+  [[nodiscard]] Status SwapOut(memory::SwapSpace& space);
+  // What it holds is elsewhere, or on its way; null when it is not.
+  [[nodiscard]] SwappedCache* swapped() const { return swapped_.get(); }
+  // Takes what came back, or forgets what did not.
+  void TakeSwapped();
   // Its context is full, and it goes on only after a shift.
   [[nodiscard]] bool must_shift() const;
   // In a full context drops the oldest tokens that need not be kept, if that is wanted: what
@@ -100,7 +109,7 @@ class ActiveRequest {
   // all but the kept ones are computed again. True if it did; only a bad_alloc may come out of it,
   // and then nothing has changed.
   [[nodiscard]] bool Shift();
-  // It was preempted or shifted and has not caught up since.
+  // It was preempted or shifted and has not caught up since; one that was swapped out is back.
   [[nodiscard]] bool recomputing() const { return recomputing_; }
   // Chooses the next token from logits and produces it, or hands the logits out.
   [[nodiscard]] Status Sample(std::span<float> logits, sample::Workspace& workspace,
@@ -122,6 +131,7 @@ class ActiveRequest {
 
   uint64_t number = 0;       // of all requests of the engine, in order of arrival
   uint64_t last_served = 0;  // the number of the last step it took part in, or before which it came
+  bool started = false;      // where requests start whole: it may take pages
 
  private:
   [[nodiscard]] Sequence& sequence() const { return *options_.sequence; }
@@ -145,6 +155,7 @@ class ActiveRequest {
   std::optional<double> mirostat_mu_;  // after the newest token
   bool awaiting_accept_ = false;
   bool recomputing_ = false;
+  std::unique_ptr<SwappedCache> swapped_;
   std::optional<PromptScores> prompt_scores_;  // until the prompt is scored
   std::vector<int32_t> guesses_;
   std::vector<int32_t> pass_tokens_;

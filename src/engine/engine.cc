@@ -119,6 +119,15 @@ void Engine::GiveBackIdlePages(const std::function<bool()>& enough) {
     }
 }
 
+bool Engine::Pump() {
+  bool open = true;
+  return impl_->RunOnce(&open);
+}
+
+void Engine::Know(const std::shared_ptr<ModelRunner>& runner) { impl_->prefixes.Remember(runner); }
+
+void Engine::FollowLimit() { impl_->FollowLimitSoon(); }
+
 void Engine::Touch(const std::shared_ptr<Sequence>& sequence) { impl_->Remember(sequence); }
 
 uint64_t Engine::PrefixBytes() const { return impl_->prefixes.HeldBytes(); }
@@ -157,11 +166,21 @@ Status Engine::Impl::Enqueue(TextJobs::Calls& call) {
 
 Status Engine::Impl::StartThread() {
   if (closed) return Fail(Code::kClosed, "the runtime is shut down");
-  if (thread.joinable()) return {};
+  if (thread.joinable() || !options.own_thread) return {};
   return Guarded([&]() -> Status {
     thread = platform::Thread("mirage-engine", [self = shared_from_this()] { self->Run(); });
     return {};
   });
+}
+
+// Without a thread, where the system refuses one, it is followed when there is one.
+void Engine::Impl::FollowLimitSoon() {
+  const bool models = !prefixes.Runners().empty();
+  const std::lock_guard lock(mutex);
+  limit_changed = true;
+  if (models) static_cast<void>(StartThread());
+  woken = true;
+  work.notify_one();
 }
 
 void Engine::Impl::Wake() {
@@ -188,6 +207,7 @@ void Engine::Impl::Stop() {
     work.notify_one();
   }
   const std::lock_guard lock(join_mutex);
+  if (!options.own_thread) EndEverything(Finish::kCancelled, {Code::kClosed, "closed", 0, 0});
   if (!thread.joinable()) return;
   // The last holder of a model may be the engine thread itself; it then ends on its own, holding
   // what it needs.
@@ -202,24 +222,34 @@ void Engine::Impl::Stop() {
 
 void Engine::Impl::Run() {
   bool open = true;
-  while (open) {
-    const Status status = Guarded([&]() -> Status {
-      open = TakeIn();
-      if (!open) return {};
-      const bool worked = Round();
-      const bool revived = ComeHome();
-      if (options.check_invariants) MIRAGE_TRY(CheckInvariants());
-      if (!worked && !revived) WaitForWork();
-      return {};
-    });
-    if (!status) EndEverything(Finish::kError, status.error());
-  }
+  while (open)
+    if (!RunOnce(&open) && open) WaitForWork();
   EndEverything(Finish::kCancelled, {Code::kClosed, "closed", 0, 0});
+}
+
+bool Engine::Impl::RunOnce(bool* open) {
+  bool busy = false;
+  const Status status = Guarded([&]() -> Status {
+    *open = TakeIn();
+    if (!*open) return {};
+    if (std::exchange(follow_limit, false)) FollowLimit();
+    const bool worked = Round();
+    const bool moved = ComeHome() || LeaveMappings();
+    busy = worked || moved;
+    if (options.check_invariants) MIRAGE_TRY(CheckInvariants());
+    return {};
+  });
+  if (status) return busy;
+  EndEverything(Finish::kError, status.error());
+  return true;
 }
 
 bool Engine::Impl::Round() {
   EndFinished();
+  evictable.clear();
   starved = false;
+  TendSwaps();
+  StartWaiting();
 
   // Models take turns: the first that has work after the one that had the last step.
   std::vector<ModelRunner*> runners;
@@ -236,12 +266,13 @@ bool Engine::Impl::Round() {
     break;
   }
   EndFinished();
-  return ReadTexts() || worked;
+  return ReadTexts() || worked || AwaitSwap();
 }
 
 bool Engine::Impl::TakeIn() {
   const std::lock_guard lock(mutex);
   woken = false;
+  follow_limit |= std::exchange(limit_changed, false);
   while (!arrived.empty()) {
     ActiveRequest& request = *arrived.front();
     request.last_served = step_number;
@@ -304,6 +335,7 @@ bool Engine::Impl::StepOf(ModelRunner& runner) {
     candidates[grant.candidate]->state().UpdateStats([&](RequestStats& s) {
       if (s.first_step_ns == 0) s.first_step_ns = begin;
     });
+  const int64_t waited = runner.waited_ns();
   const Status executed = Guarded([&] { return Execute(runner, candidates, grants); });
   int64_t tokens = 0;
   for (const Grant& grant : grants) tokens += grant.tokens + grant.guesses;
@@ -312,7 +344,7 @@ bool Engine::Impl::StepOf(ModelRunner& runner) {
     FailStep(candidates, grants, executed.error());
     return true;
   }
-  runner.step_cost.Learn(tokens, clock.NowNs() - begin);
+  runner.step_cost.Learn(tokens, clock.NowNs() - begin - (runner.waited_ns() - waited));
   SampleAndCommit(runner, candidates, grants);
   return true;
 }
@@ -324,6 +356,8 @@ std::vector<ActiveRequest*> Engine::Impl::Candidates(const ModelRunner& runner) 
   for (const auto& request : active) {
     // A reader may have made room only after this round's shifts; it wakes us for another round.
     if (request->paused() || request->must_shift()) continue;
+    if (request->swapped() != nullptr) continue;
+    if (options.policy->starts_whole() && !request->started) continue;
     if (options.max_running > 0 && ++running > options.max_running) break;
     if (&request->runner() != &runner || !MayGoOn(*request) || !request->TakePrompt()) continue;
     request->FindPrefix(now);

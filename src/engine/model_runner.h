@@ -59,7 +59,9 @@ class ModelRunner {
   [[nodiscard]] virtual uint64_t lent_bytes() const { return 0; }
   [[nodiscard]] virtual uint64_t LendWeights(uint64_t /*bytes*/) { return 0; }
   [[nodiscard]] virtual bool ReviveWeights(uint64_t /*spare*/) { return false; }
-  [[nodiscard]] virtual double FillNs(uint64_t /*bytes*/) const { return 0; }
+  [[nodiscard]] virtual double UnhiddenNs(uint64_t /*lent*/, double /*pass_ns*/) const { return 0; }
+  [[nodiscard]] virtual int64_t waited_ns() const { return 0; }
+  [[nodiscard]] virtual bool LeaveMapping(uint64_t /*bytes*/) { return false; }
 
   // An error about the model with its file's name (format::ModelFile::Locate).
   [[nodiscard]] virtual Error Locate(Error error) const { return error; }

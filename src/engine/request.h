@@ -104,7 +104,7 @@ struct RequestStats {
   int64_t first_token_ns = 0;
   int64_t last_token_ns = 0;
   int64_t waits_for_pages = 0;  // steps it was left out of for want of pages
-  int64_t preemptions = 0;      // times its pages were taken, to be computed again
+  int64_t preemptions = 0;      // times its pages were taken, to be computed again or read back
   int64_t shifts = 0;           // times the context was full and its older half was dropped
   int64_t dropped_tokens = 0;   // in these
 };

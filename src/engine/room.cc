@@ -24,10 +24,6 @@ uint64_t BytesPerToken(const kv::PagePool& pages) {
   return std::max<uint64_t>(1, bytes / kernels::kPageTokens);
 }
 
-uint64_t Lacking(const Error& shortage) {
-  return shortage.needed_bytes - std::min(shortage.needed_bytes, shortage.available_bytes);
-}
-
 // What move() returns; `moves` is odd until it does, or throws.
 template <typename Move>
 auto Moving(std::atomic<uint64_t>& moves, Move move) {
@@ -43,29 +39,6 @@ auto Moving(std::atomic<uint64_t>& moves, Move move) {
 
 }  // namespace
 
-// A preempted request starts again only when all it lost fits beside a page more for everybody
-// older: else it would be thrown out again before it has caught up.
-bool Engine::Impl::MayGoOn(const ActiveRequest& request) const {
-  if (!request.recomputing()) return true;
-  uint64_t needed = 0;
-  bool alone = true;
-  for (const auto& other : active) {
-    if (other.get() == &request) break;
-    if (other->cache().length() == 0 || other->paused()) continue;  // a paused one gives room
-    alone = false;
-    for (const kv::LayerGroup& group : other->runner().pages().geometry())
-      needed += group.bytes_per_page();
-  }
-  if (alone) return true;
-  for (const kv::LayerGroup& group : request.runner().pages().geometry())
-    needed += static_cast<uint64_t>(
-                  kv::PagesFor(group, request.pending(), request.pending(), kv::Snapshots::kSkip)) *
-              group.bytes_per_page();
-  const uint64_t available = request.runner().pages().available_bytes();
-  return needed <= available ||
-         needed <= available + prefixes.EvictableBytes(&request.runner().pages());
-}
-
 // Backs the pages of the grants, oldest request first. Whoever finds no room is left out of this
 // step, and ended with the error when there is nobody else who could give room.
 std::vector<Grant> Engine::Impl::Reserve(const std::vector<ActiveRequest*>& candidates,
@@ -74,7 +47,21 @@ std::vector<Grant> Engine::Impl::Reserve(const std::vector<ActiveRequest*>& cand
             [](const Grant& a, const Grant& b) { return a.candidate < b.candidate; });
   std::vector<Grant> granted;
   std::vector<ActiveRequest*> kept;
+  const auto leave_out = [&](size_t candidate) {
+    ActiveRequest& request = *candidates[candidate];
+    left_out->push_back(candidate);
+    request.state().UpdateStats([](RequestStats& s) { ++s.waits_for_pages; });
+    trace.Add(Instant(request, "waits for pages", clock.NowNs()));
+    starved = true;
+  };
+  // Where one that has nothing finds no room, neither do those like it that came later; trying each
+  // of many would take longer than the step.
+  size_t full_after = candidates.size();
+  const auto waits_behind = [&](size_t candidate) {
+    return candidate > full_after && candidates[candidate]->cache().length() == 0;
+  };
   for (Grant grant : grants) {
+    if (waits_behind(grant.candidate)) continue;
     ActiveRequest& request = *candidates[grant.candidate];
     if (request.recomputing() && request.cache().length() == 0 && !MayGoOn(request)) {
       left_out->push_back(grant.candidate);  // preempted just now
@@ -90,15 +77,17 @@ std::vector<Grant> Engine::Impl::Reserve(const std::vector<ActiveRequest*>& cand
       kept.push_back(&request);
       continue;
     }
-    left_out->push_back(grant.candidate);
-    request.state().UpdateStats([](RequestStats& s) { ++s.waits_for_pages; });
-    trace.Add(Instant(request, "waits for pages", clock.NowNs()));
-    starved = true;
+    leave_out(grant.candidate);
     if (Status fits = request.CheckCanFit(MostPageBytes(request.runner().pages())); !fits)
       EndRequest(request, Finish::kError, std::move(fits).error());
     else if (alone)
       EndRequest(request, Finish::kError, std::move(reserved).error());
+    else if (request.cache().length() == 0)
+      full_after = std::min(full_after, grant.candidate);
   }
+  for (size_t later = full_after + 1; later < candidates.size(); ++later)
+    if (waits_behind(later)) leave_out(later);
+  std::sort(left_out->begin(), left_out->end());
   return granted;
 }
 
@@ -137,6 +126,7 @@ void Engine::Impl::ReserveGuesses(const std::vector<ActiveRequest*>& candidates,
 
 // Pages that are kept only to be found again; false when there are none.
 bool Engine::Impl::EvictFor(const kv::PagePool& pages, uint64_t bytes) {
+  evictable.clear();
   return prefixes.Evict(&pages, std::max<uint64_t>(1, bytes), clock.NowNs()) > 0;
 }
 
@@ -156,7 +146,10 @@ std::vector<std::shared_ptr<Sequence>> Engine::Impl::KnownSequences() {
 // recently used first; a paused request's; those of the youngest request that came after `request`.
 // Older running ones keep theirs: so the oldest always gets on, and none takes turns with another
 // at throwing work away. Those in `kept` are in the step already, and those of whose pages `pages`
-// could not use the bytes keep them. request: nullptr for a score, which comes after everybody.
+// could not use the bytes keep them. Where requests start whole the younger keep theirs, too: they
+// were reckoned with, and give way only where that has come out wrong (a limit that was lowered, a
+// reader that came back) and the oldest would not get on. request: nullptr for a score, which comes
+// after everybody. False also where pages are on their way out: they are there in a later step.
 bool Engine::Impl::MakeRoomFor(ActiveRequest* request, const kv::PagePool& pages, uint64_t bytes,
                                const std::vector<ActiveRequest*>& kept) {
   if (EvictFor(pages, bytes)) return true;
@@ -170,94 +163,167 @@ bool Engine::Impl::MakeRoomFor(ActiveRequest* request, const kv::PagePool& pages
     if (helps(*sequence->runner_) && sequence->DropSnapshots()) return true;
   for (const auto& other : active)
     if (helps(other->runner()) && other->DropSnapshots()) return true;
-  for (const std::shared_ptr<Sequence>& sequence : known)
-    if (helps(*sequence->runner_) && sequence->DropCache()) return true;
-  const auto takeable = [&](const ActiveRequest& other) {
-    return &other != request && other.cache().length() > 0 && helps(other.runner()) &&
-           std::find(kept.begin(), kept.end(), &other) == kept.end();
-  };
-  const ActiveRequest* victim = nullptr;  // whose pages would be taken below
-  bool younger = request != nullptr;
-  for (auto it = active.rbegin(); it != active.rend() && victim == nullptr; ++it) {
-    younger = younger && it->get() != request;
-    if (takeable(**it) && (younger || (*it)->paused())) victim = it->get();
-  }
-  if (LendFor(request, bytes, victim, kept)) return true;
-  for (auto it = active.rbegin(); it != active.rend(); ++it) {
-    if (!takeable(**it) || !(*it)->paused()) continue;
-    trace.Add(Instant(**it, "preempted", clock.NowNs()));
-    (*it)->Preempt();
-    return true;
-  }
+  if (DropIdleCache(pages, known)) return true;
+  if (request != nullptr && DropWaitingCache(*request, pages)) return true;
+  if (LeavingBytes(pages) >= bytes) return false;
+  ActiveRequest* const victim = VictimFor(request, pages, kept);
+  const ShortageCosts costs = CostsOf(request, bytes, victim, kept);
+  if (LendFor(request, bytes, costs)) return true;
+  if (victim != nullptr && victim->paused()) return GiveUpPages(*victim, costs);
   if (request == nullptr) return false;
   if (texts.Preempt(pages)) return true;
-  for (auto it = active.rbegin(); it != active.rend() && it->get() != request; ++it) {
-    if (!takeable(**it)) continue;
-    trace.Add(Instant(**it, "preempted", clock.NowNs()));
-    (*it)->Preempt();
-    return true;
-  }
-  return false;
+  if (victim == nullptr) return false;
+  if (options.policy->starts_whole() && !IsOldestStarted(*request)) return false;
+  return GiveUpPages(*victim, costs);
 }
 
-// Weights of models that nobody uses now go first, then the request's own, then those of others.
-// `victim` would have to give up its pages instead.
-bool Engine::Impl::LendFor(const ActiveRequest* request, uint64_t bytes,
-                           const ActiveRequest* victim, const std::vector<ActiveRequest*>& kept) {
-  if (options.policy == ShortagePolicy::kRecompute) return false;
-  if (request != nullptr && !request->CheckCanFit(MostPageBytes(request->runner().pages())))
-    return false;
-  std::vector<std::shared_ptr<ModelRunner>> runners = prefixes.Runners();
-  const auto rank = [&](const std::shared_ptr<ModelRunner>& runner) {
-    const bool used = std::any_of(active.begin(), active.end(), [&](const auto& other) {
-      return &other->runner() == runner.get() || other->draft_runner() == runner.get();
-    });
-    if (!used) return 0;
-    return request != nullptr && &request->runner() == runner.get() ? 1 : 2;
-  };
-  std::stable_sort(runners.begin(), runners.end(),
-                   [&](const auto& a, const auto& b) { return rank(a) < rank(b); });
-  const auto others = std::count_if(active.begin(), active.end(), [&](const auto& other) {
+// Whose pages would be taken: those of the youngest that is paused, or else of the youngest that
+// came after `request`.
+ActiveRequest* Engine::Impl::VictimFor(const ActiveRequest* request, const kv::PagePool& pages,
+                                       const std::vector<ActiveRequest*>& kept) const {
+  ActiveRequest* youngest = nullptr;
+  bool younger = request != nullptr;
+  for (auto it = active.rbegin(); it != active.rend(); ++it) {
+    ActiveRequest& other = **it;
+    if (&other == request) {
+      younger = false;
+      continue;
+    }
+    const bool takeable = other.cache().length() > 0 &&
+                          other.runner().pages().FreeableFor(&pages) > 0 &&
+                          std::find(kept.begin(), kept.end(), &other) == kept.end();
+    if (!takeable) continue;
+    if (other.paused()) return &other;
+    if (younger && youngest == nullptr) youngest = &other;
+  }
+  return youngest;
+}
+
+// Least recently used first, of one whose bytes `pages` could use.
+bool Engine::Impl::DropIdleCache(const kv::PagePool& pages,
+                                 const std::vector<std::shared_ptr<Sequence>>& known) {
+  return std::any_of(known.begin(), known.end(), [&](const auto& sequence) {
+    return sequence->runner_->pages().FreeableFor(&pages) > 0 && sequence->DropCache();
+  });
+}
+
+// False where they are on their way out and not free yet.
+bool Engine::Impl::GiveUpPages(ActiveRequest& request, ShortageCosts costs) {
+  costs.step_ns = request.runner().step_cost.PassNs(RowsOf(request.runner()));
+  costs.token_ns = request.runner().step_cost.token_ns();
+  request.started = false;
+  if (options.policy->Swaps(costs) && SwapOut(request)) return false;
+  trace.Add(Instant(request, "preempted", clock.NowNs()));
+  request.Preempt();
+  return true;
+}
+
+// But for what depends on whose weights are lent, or on the model of who computes again. `victim`
+// would have to give up its pages.
+ShortageCosts Engine::Impl::CostsOf(const ActiveRequest* request, uint64_t bytes,
+                                    const ActiveRequest* victim,
+                                    const std::vector<ActiveRequest*>& kept) const {
+  ShortageCosts costs;
+  // What has lasted is likely to last as long again.
+  const auto lasted = weights_lent ? static_cast<int64_t>(step_number - lent_at_step) : 0;
+  costs.steps = std::max(StepsUntilSomebodyEnds(), lasted);
+  costs.others = std::count_if(active.begin(), active.end(), [&](const auto& other) {
     return other.get() != request &&
            (other->cache().length() > 0 ||
             std::find(kept.begin(), kept.end(), other.get()) != kept.end());
   });
-  for (const std::shared_ptr<ModelRunner>& runner : runners) {
+  if (victim != nullptr)
+    costs.victim_tokens =
+        std::clamp<int64_t>(static_cast<int64_t>(bytes / BytesPerToken(victim->runner().pages())),
+                            1, victim->cache().length());
+  costs.can_swap = options.swap != nullptr && victim != nullptr;
+  costs.swap_ns = swap_cost.RoundTripNs(bytes);
+  if (const ActiveRequest* waits = victim != nullptr ? victim : request) {
+    const int64_t tokens = waits->cache().length() + waits->pending() + waits->most_left();
+    const uint64_t whole = BytesPerToken(waits->runner().pages()) * static_cast<uint64_t>(tokens);
+    costs.waiting_share = std::min(
+        1.0, static_cast<double>(bytes) / static_cast<double>(std::max<uint64_t>(1, whole)));
+  }
+  return costs;
+}
+
+int Engine::Impl::LendingRank(const ModelRunner& runner, const ActiveRequest* request) const {
+  const bool used = std::any_of(active.begin(), active.end(), [&](const auto& other) {
+    return &other->runner() == &runner || other->draft_runner() == &runner;
+  });
+  if (!used) return 0;
+  return request != nullptr && &request->runner() == &runner ? 1 : 2;
+}
+
+std::vector<std::shared_ptr<ModelRunner>> Engine::Impl::RunnersToLend(
+    const ActiveRequest* request) {
+  std::vector<std::shared_ptr<ModelRunner>> runners = prefixes.Runners();
+  std::stable_sort(runners.begin(), runners.end(), [&](const auto& a, const auto& b) {
+    return LendingRank(*a, request) < LendingRank(*b, request);
+  });
+  return runners;
+}
+
+// What it frees.
+uint64_t Engine::Impl::LendFrom(ModelRunner& runner, uint64_t bytes) {
+  const uint64_t freed = Moving(weight_moves, [&] { return runner.LendWeights(bytes); });
+  if (freed == 0) return 0;
+  calm_steps = 0;
+  if (!weights_lent) lent_at_step = step_number;
+  weights_lent = true;
+  const std::lock_guard lock(mutex);
+  stats.bytes_lent += freed;
+  return freed;
+}
+
+bool Engine::Impl::LendFor(const ActiveRequest* request, uint64_t bytes, ShortageCosts costs) {
+  if (!options.policy->may_lend()) return false;
+  if (request != nullptr && !request->CheckCanFit(MostPageBytes(request->runner().pages())))
+    return false;
+  for (const std::shared_ptr<ModelRunner>& runner : RunnersToLend(request)) {
     if (runner->lendable_bytes() == 0) continue;
-    ShortageCosts costs;
-    costs.fill_ns = rank(runner) == 0 ? 0 : runner->FillNs(bytes);
-    costs.step_ns = runner->step_cost.PassNs(static_cast<int64_t>(active.size()));
+    const uint64_t lent = runner->lent_bytes();
+    costs.step_ns = runner->step_cost.PassNs(RowsOf(*runner));
     costs.token_ns = runner->step_cost.token_ns();
-    // What has lasted is likely to last as long again.
-    const auto lasted = weights_lent ? static_cast<int64_t>(step_number - lent_at_step) : 0;
-    costs.steps = std::max(StepsUntilSomebodyEnds(), lasted);
-    costs.others = others;
-    if (victim != nullptr)
-      costs.victim_tokens =
-          std::clamp<int64_t>(static_cast<int64_t>(bytes / BytesPerToken(victim->runner().pages())),
-                              1, victim->cache().length());
-    if (const ActiveRequest* waits = victim != nullptr ? victim : request) {
-      const int64_t tokens = waits->cache().length() + waits->pending() + waits->most_left();
-      const uint64_t whole = BytesPerToken(waits->runner().pages()) * static_cast<uint64_t>(tokens);
-      costs.waiting_share = std::min(
-          1.0, static_cast<double>(bytes) / static_cast<double>(std::max<uint64_t>(1, whole)));
-    }
-    if (options.policy == ShortagePolicy::kHybrid && !LendingIsCheaper(costs)) continue;
-    const uint64_t freed = Moving(weight_moves, [&] { return runner->LendWeights(bytes); });
-    if (freed == 0) continue;
-    calm_steps = 0;
-    if (!weights_lent) lent_at_step = step_number;
-    weights_lent = true;
-    const std::lock_guard lock(mutex);
-    stats.bytes_lent += freed;
-    return true;
+    costs.fill_ns = LendingRank(*runner, request) == 0
+                        ? 0
+                        : runner->UnhiddenNs(lent + bytes, costs.step_ns) -
+                              runner->UnhiddenNs(lent, costs.step_ns);
+    if (!options.policy->Lends(costs)) continue;
+    if (LendFrom(*runner, bytes) > 0) return true;
   }
   return false;
 }
 
+// Pages that were only kept went before (Runtime::SetMemoryLimit). What is still missing afterwards
+// is what requests hold, who find no room for more.
+void Engine::Impl::FollowLimit() {
+  for (const std::shared_ptr<ModelRunner>& runner : RunnersToLend(nullptr)) {
+    const uint64_t over = runner->pages().over_limit_bytes();
+    if (over > 0 && options.policy->may_lend() && LendFrom(*runner, over) > 0)
+      leave_mappings = true;
+    if (!weights_lent && runner->lent_bytes() > 0) {  // with more room they can come home
+      lent_at_step = step_number;
+      weights_lent = true;
+    }
+  }
+}
+
+// What is read in place lies in the system's cache of files, which under a limit drops just what a
+// pass needs next. A part between two steps, so that none waits for a whole model.
+bool Engine::Impl::LeaveMappings() {
+  constexpr uint64_t kAtOnce = uint64_t{16} << 20;
+  if (!leave_mappings) return false;
+  leave_mappings = false;
+  for (const std::shared_ptr<ModelRunner>& runner : prefixes.Runners())
+    if (runner->lent_bytes() > 0)
+      leave_mappings |= Moving(weight_moves, [&] { return runner->LeaveMapping(kAtOnce); });
+  return leave_mappings;
+}
+
 uint64_t Engine::Impl::LendableBytes() const {
   uint64_t bytes = 0;
-  if (options.policy == ShortagePolicy::kRecompute) return 0;
+  if (!options.policy->may_lend()) return 0;
   for (const std::shared_ptr<ModelRunner>& runner : prefixes.Runners())
     bytes += runner->lendable_bytes();
   return bytes;
@@ -267,8 +333,16 @@ uint64_t Engine::Impl::LendableBytes() const {
 // is refused by such a look, since the engine takes its own.
 uint64_t Engine::Impl::MostPageBytes(const kv::PagePool& pages) const {
   const uint64_t moves = weight_moves.load();
-  const uint64_t most = pages.most_bytes() + LendableBytes();
+  const uint64_t most = std::min(
+      CheckedAdd(pages.most_bytes(), LendableBytes()).value_or(kTooManyBytes), kTooManyBytes);
   return moves % 2 == 0 && moves == weight_moves.load() ? most : kTooManyBytes;
+}
+
+// Those of its requests that a step computes a token of.
+int64_t Engine::Impl::RowsOf(const ModelRunner& runner) const {
+  return std::count_if(active.begin(), active.end(), [&](const auto& request) {
+    return &request->runner() == &runner && request->cache().length() > 0;
+  });
 }
 
 // Of requests that end at unlike times, the first of n ends after about 1/(n + 1) of the longest.
@@ -276,29 +350,51 @@ int64_t Engine::Impl::StepsUntilSomebodyEnds() const {
   int64_t longest = 0;
   int64_t count = 0;
   for (const auto& request : active) {
+    if (request->cache().length() == 0) continue;  // it waits
     longest = std::max(longest, request->most_left());
     ++count;
   }
   return longest / (count + 1) + 1;
 }
 
-// Brings lent weights home, a region at a time, once there has been room for a while or nobody
-// computes. Pages that are only kept to be found again give way to them: weights are read in every
-// pass.
+// Whether a runner's passes lose more by what is lent than the oldest that waits would gain.
+bool Engine::Impl::LendingIsDear(const ModelRunner& runner) const {
+  const auto waiting = std::find_if(active.begin(), active.end(), [](const auto& request) {
+    return request->cache().length() == 0 && !request->paused();
+  });
+  const int64_t rows = RowsOf(runner);
+  if (waiting == active.end() || rows == 0) return false;
+  const uint64_t lent = runner.lent_bytes();
+  const uint64_t bytes =
+      std::min(lent, BytesPerToken((*waiting)->runner().pages()) * kernels::kPageTokens);
+  ShortageCosts costs = CostsOf(waiting->get(), bytes, nullptr, {});
+  costs.step_ns = runner.step_cost.PassNs(rows);
+  costs.token_ns = runner.step_cost.token_ns();
+  // Half: what was worth lending a moment ago is not brought home for a trifle.
+  costs.fill_ns =
+      (runner.UnhiddenNs(lent, costs.step_ns) - runner.UnhiddenNs(lent - bytes, costs.step_ns)) / 2;
+  return !options.policy->Lends(costs);
+}
+
+// Brings lent weights home, a region at a time: once there has been room for a while, or nobody
+// computes, or, where they cost more than they give, as soon as somebody's end leaves room. Pages
+// that are only kept to be found again give way to them: weights are read in every pass.
 bool Engine::Impl::ComeHome() {
   constexpr int64_t kCalmSteps = 16;
   if (!weights_lent) return false;
   if (starved) calm_steps = 0;
-  if (!active.empty() && ++calm_steps < kCalmSteps) return false;
+  const bool calm = active.empty() || ++calm_steps >= kCalmSteps;
   uint64_t spare = 0;  // two pages more for everybody, so that what comes home stays there
   for (const auto& request : active)
-    for (const kv::LayerGroup& group : request->runner().pages().geometry())
-      spare += 2 * group.bytes_per_page();
+    if (calm && request->cache().length() > 0)
+      for (const kv::LayerGroup& group : request->runner().pages().geometry())
+        spare += 2 * group.bytes_per_page();
   weights_lent = false;
   for (const std::shared_ptr<ModelRunner>& runner : prefixes.Runners()) {
     const uint64_t lent = runner->lent_bytes();
     if (lent == 0) continue;
     weights_lent = true;
+    if (!calm && !LendingIsDear(*runner)) continue;
     const auto revive = [&] { return runner->ReviveWeights(spare); };
     bool revived = Moving(weight_moves, revive);
     if (!revived && EvictFor(runner->pages(), lent)) revived = Moving(weight_moves, revive);

@@ -2,7 +2,6 @@
 #include "kv/page_pool.h"
 
 #include <algorithm>
-#include <cstring>
 #include <functional>
 #include <limits>
 #include <string>
@@ -119,7 +118,7 @@ uint32_t PagePool::holders(size_t group, PageNumber page) const {
 void PagePool::Copy(size_t group_index, PageNumber from, PageNumber to) {
   const uint64_t bytes = geometry_[group_index].page_bytes();
   for (const memory::Range& range : groups_[group_index].ranges)
-    std::memcpy(range.base + to * bytes, range.base + from * bytes, bytes);
+    arena_.device().Copy(range.base + to * bytes, range.base + from * bytes, bytes);
 }
 
 uint64_t PagePool::most_bytes() const {
@@ -133,6 +132,20 @@ uint64_t PagePool::LeastBytesFor(int64_t tokens) const {
   for (const LayerGroup& group : geometry_)
     bytes += BackedBytes(group, static_cast<uint64_t>(LeastPagesFor(group, tokens)),
                          arena_.chunk_bytes());
+  return bytes;
+}
+
+// The lowest free pages are taken first, so that those of one call lie together but for pages that
+// are held, whose chunks are backed already: a chunk more than they fill is touched at most.
+uint64_t PagePool::MostBytesToTake(std::span<const int64_t> pages) const {
+  const uint64_t chunk = arena_.chunk_bytes();
+  uint64_t bytes = 0;
+  for (size_t group = 0; group < pages.size(); ++group) {
+    const LayerGroup& shape = geometry_[group];
+    if (pages[group] == 0) continue;
+    bytes += BackedBytes(shape, static_cast<uint64_t>(pages[group]), chunk);
+    if (shape.page_bytes() % chunk != 0) bytes += chunk * shape.layers.size();
+  }
   return bytes;
 }
 

@@ -57,6 +57,8 @@ class PagePool {
 
   // What the ledger has left for pages of this pool.
   [[nodiscard]] uint64_t available_bytes() const { return arena_.ledger().available(promise_); }
+  // What is in use of the ledger beyond a limit that was lowered.
+  [[nodiscard]] uint64_t over_limit_bytes() const { return arena_.ledger().over_limit(); }
   // How many bytes of pages dropped here another pool, or with nullptr who has no promise, could
   // use: a promise keeps its own. UINT64_MAX: all.
   [[nodiscard]] uint64_t FreeableFor(const PagePool* other) const {
@@ -70,6 +72,9 @@ class PagePool {
   // What the ledger is asked for a sequence of so many tokens that has the pool to itself: in
   // whole chunks of each layer.
   [[nodiscard]] uint64_t LeastBytesFor(int64_t tokens) const;
+  // What the ledger is asked, at most, for so many pages more of each group, wherever they come to
+  // lie.
+  [[nodiscard]] uint64_t MostBytesToTake(std::span<const int64_t> pages) const;
 
   [[nodiscard]] const Geometry& geometry() const { return geometry_; }
   // Where a layer's pages are, for kernels.

@@ -14,6 +14,12 @@ void AnnouncedOrder::Replace(std::span<const RegionIndex> order) {
   }
 }
 
+void AnnouncedOrder::Prepend(std::span<const RegionIndex> regions) {
+  std::vector<RegionIndex> order(regions.begin(), regions.end());
+  order.insert(order.end(), order_.begin() + position_, order_.end());
+  Replace(order);
+}
+
 void AnnouncedOrder::Consume(RegionIndex region) {
   const Position consumed = next_use_[region];
   if (consumed == kNever) return;

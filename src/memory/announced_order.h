@@ -23,6 +23,8 @@ class AnnouncedOrder {
   explicit AnnouncedOrder(size_t regions) : next_use_(regions, kNever) {}
 
   void Replace(std::span<const RegionIndex> order);
+  // Puts acquires that come before all those left.
+  void Prepend(std::span<const RegionIndex> regions);
   // The region is acquired now.
   void Consume(RegionIndex region);
 

@@ -62,13 +62,6 @@ void Ledger::Give(Owner owner, uint64_t bytes, Promise* promise) {
   promised_ += promise->left() - left;
 }
 
-void Ledger::Transfer(Owner from, Owner to, uint64_t bytes) {
-  const std::lock_guard lock(mutex_);
-  assert(by_owner_[Index(from)] >= bytes);
-  by_owner_[Index(from)] -= bytes;
-  by_owner_[Index(to)] += bytes;
-}
-
 void Ledger::SetLimit(uint64_t limit) {
   const std::lock_guard lock(mutex_);
   limit_ = limit;

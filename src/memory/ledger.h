@@ -27,7 +27,7 @@ namespace mirage::memory {
 enum class Owner : uint8_t {
   kWeights,    // region homes in the arena
   kMapped,     // pages of mapped files kept resident
-  kSlots,      // staging slots and bounce buffers
+  kSlots,      // staging slots and buffers to repack with
   kKv,         // KV pages
   kTables,     // vocabulary, region tables, metadata
   kWorkspace,  // activations, logits
@@ -59,8 +59,6 @@ class Ledger {
   [[nodiscard]] Status Take(Owner owner, uint64_t bytes, std::string_view what,
                             Promise* promise = nullptr, uint64_t until = 0);
   void Give(Owner owner, uint64_t bytes, Promise* promise = nullptr);
-  // Moves bytes between owners without ever freeing them to others: a region lent to KV.
-  void Transfer(Owner from, Owner to, uint64_t bytes);
 
   void SetLimit(uint64_t limit);
   [[nodiscard]] uint64_t limit() const;

@@ -97,6 +97,14 @@ void RegionStore::Impl::Announce(std::span<const RegionIndex> order) {
   Prefetch();
 }
 
+void RegionStore::Impl::AnnounceFirst(std::span<const RegionIndex> regions) {
+  assert(std::all_of(regions.begin(), regions.end(),
+                     [this](RegionIndex i) { return i < regions_.size(); }));
+  order_.Prepend(regions);
+  prefetched_to_ = 0;
+  Prefetch();
+}
+
 Status RegionStore::Impl::PlaceInSlot(RegionIndex index) {
   MIRAGE_TRY(EnsureSlots());
   Slot* const slot =
@@ -140,6 +148,7 @@ Result<Lease> RegionStore::Impl::Acquire(RegionStore& store, RegionIndex index, 
   lease.stream_ = &stream;
   lease.region_ = index;
   place->reported = true;
+  ++region.uses;
   CountAcquire(lease.slot_ != kNoSlot ||
                (region.state == RegionState::kResident && region.refilled));
   Prefetch();  // before the wait, which on an inline stream blocks

@@ -189,31 +189,21 @@ Status RegionStore::Impl::Revive(RegionIndex index, uint64_t until) {
   return {};
 }
 
-Status RegionStore::Impl::LeaveMapping(const std::vector<bool>& resident) {
-  if (resident.size() != regions_.size())
-    return Fail(Code::kInternal, "a choice of " + std::to_string(resident.size()) +
-                                     " regions for a model of " + std::to_string(regions_.size()));
-  for (const bool stays : {false, true})
-    for (RegionIndex i = 0; i < regions_.size(); ++i)
-      if (regions_[i].state == RegionState::kMapped && resident[i] == stays)
-        MIRAGE_TRY(Unmap(i, stays));
-  return {};
-}
-
-// The mapping's bytes are given back before the home takes its own, so that the region is never
-// held twice.
-Status RegionStore::Impl::Unmap(RegionIndex index, bool resident) {
-  Region& region = regions_[index];
-  if (region.home.leases > 0)
-    return Fail(Code::kBusy, RegionName(index, region.info.id) + " has " +
-                                 std::to_string(region.home.leases) + " live leases");
-  if (!resident) MIRAGE_TRY(EnsureSlots());
+// The mapping's bytes are given back before the home takes its own. A home takes whole chunks,
+// which may be more than that.
+Status RegionStore::Impl::LeaveMapping(RegionIndex index) {
+  MIRAGE_TRY(CheckLendable(index));
+  if (regions_[index].state != RegionState::kMapped) return {};
+  const uint64_t used = arena_.ledger().Snapshot().used;
   GiveUpPlace(index);
-  if (!resident) return {};
-  MIRAGE_TRY(Revive(index));
-  Status filled = region.home.fill.Wait();
-  region.home.reported = !filled;
-  return filled;
+  if (Revive(index, used)) return {};
+  if (Status slots = EnsureSlots(used); !slots) {
+    MIRAGE_TRY(MapAgain(index, used));
+    return slots;
+  }
+  prefetched_to_ = order_.position();
+  Prefetch();
+  return {};
 }
 
 StoreStats RegionStore::Impl::Stats() const {
@@ -275,6 +265,9 @@ Status RegionStore::Load(const std::vector<bool>& resident,
   return impl_->Load(resident, progress);
 }
 void RegionStore::Announce(std::span<const RegionIndex> order) { impl_->Announce(order); }
+void RegionStore::AnnounceFirst(std::span<const RegionIndex> regions) {
+  impl_->AnnounceFirst(regions);
+}
 Result<Lease> RegionStore::Acquire(RegionIndex region, Stream& stream) {
   return impl_->Acquire(*this, region, stream);
 }
@@ -284,10 +277,7 @@ void RegionStore::EndLease(RegionIndex region, int slot, Stream& stream, const E
 Status RegionStore::Lend(std::span<const RegionIndex> regions) { return impl_->Lend(regions); }
 uint64_t RegionStore::CostToRevive(RegionIndex region) const { return impl_->CostToRevive(region); }
 Status RegionStore::Revive(RegionIndex region) { return impl_->Revive(region); }
-Status RegionStore::LeaveMapping() { return LeaveMapping(std::vector<bool>(region_count(), true)); }
-Status RegionStore::LeaveMapping(const std::vector<bool>& resident) {
-  return impl_->LeaveMapping(resident);
-}
+Status RegionStore::LeaveMapping(RegionIndex region) { return impl_->LeaveMapping(region); }
 
 size_t RegionStore::region_count() const { return impl_->regions_.size(); }
 const RegionInfo& RegionStore::info(RegionIndex region) const {
@@ -297,6 +287,8 @@ RegionState RegionStore::state(RegionIndex region) const {
   const Region& found = impl_->regions_[region];
   return found.slot != kNoSlot ? RegionState::kStreaming : found.state;
 }
+bool RegionStore::any_mapped() const { return impl_->stats_.bytes_mapped > 0; }
+uint64_t RegionStore::uses(RegionIndex region) const { return impl_->regions_[region].uses; }
 int RegionStore::slots() const { return impl_->options_.slots; }
 uint64_t RegionStore::slot_bytes() const { return impl_->slot_range_.bytes; }
 uint64_t RegionStore::TableBytes(size_t regions) {
@@ -304,6 +296,8 @@ uint64_t RegionStore::TableBytes(size_t regions) {
   return regions *
          (sizeof(Region) + sizeof(Place::Use) + kEventBytes + 2 * sizeof(AnnouncedOrder::Position));
 }
+bool RegionStore::fills_overlap_compute() const { return impl_->transfer_.overlaps_compute(); }
+
 StoreStats RegionStore::Stats() const { return impl_->Stats(); }
 
 }  // namespace mirage::memory

@@ -104,6 +104,10 @@ class RegionStore {
   // cost time only.
   void Announce(std::span<const RegionIndex> order);
 
+  // Acquires that come before those announced, of regions that a step has only now found out it
+  // needs (the experts its router chose).
+  void AnnounceFirst(std::span<const RegionIndex> regions);
+
   // Fails with the error of the region's last fill, or with kInternal when every slot has a live
   // lease.
   [[nodiscard]] Result<Lease> Acquire(RegionIndex region, platform::Stream& stream);
@@ -117,16 +121,16 @@ class RegionStore {
   [[nodiscard]] uint64_t CostToRevive(RegionIndex region) const;
   // LENT -> RESIDENT: backs the home and starts its fill; kOutOfMemory changes nothing.
   [[nodiscard]] Status Revive(RegionIndex region);
-  // MAPPED -> RESIDENT for every mapped region, one at a time, never holding the model twice.
-  [[nodiscard]] Status LeaveMapping();
-  // MAPPED -> RESIDENT where `resident[i]`, else LENT; those to lend go first, so that their bytes
-  // can be used for the others. When a home cannot be backed the region in question is LENT and
-  // those not yet reached stay MAPPED.
-  [[nodiscard]] Status LeaveMapping(const std::vector<bool>& resident);
+  // MAPPED -> RESIDENT, or LENT where the home cannot be backed; as Lend otherwise. The region is
+  // never held twice.
+  [[nodiscard]] Status LeaveMapping(RegionIndex region);
 
   [[nodiscard]] size_t region_count() const;
   [[nodiscard]] const RegionInfo& info(RegionIndex region) const;
   [[nodiscard]] RegionState state(RegionIndex region) const;
+  [[nodiscard]] bool any_mapped() const;
+  // How often it was acquired: which experts of a mixture are cold. The engine thread.
+  [[nodiscard]] uint64_t uses(RegionIndex region) const;
   // What the slots take from the ledger while they are backed, and what the store's own tables take
   // from the start.
   [[nodiscard]] uint64_t slot_bytes() const;
@@ -134,6 +138,7 @@ class RegionStore {
   // How many leases on lent regions can be live at once without waiting for one to end.
   [[nodiscard]] int slots() const;
   [[nodiscard]] StoreStats Stats() const;
+  [[nodiscard]] bool fills_overlap_compute() const;
 
  private:
   friend class Lease;

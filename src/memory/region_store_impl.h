@@ -38,6 +38,7 @@ struct Region {
   Place home;
   bool refilled = false;  // the home was filled after the load
   int slot = kNoSlot;
+  uint64_t uses = 0;
 };
 
 struct Slot {
@@ -72,8 +73,7 @@ struct RegionStore::Impl {
   // LENT, and not long ago mapped, to MAPPED.
   Status MapAgain(RegionIndex index, uint64_t until);
   uint64_t CostToRevive(RegionIndex index) const;
-  Status LeaveMapping(const std::vector<bool>& resident);
-  Status Unmap(RegionIndex index, bool resident);
+  Status LeaveMapping(RegionIndex index);
   StoreStats Stats() const;
   Status CheckIndex(RegionIndex index) const;
   Status EnsureSlots(uint64_t until = 0);  // see Ledger::Take
@@ -87,6 +87,7 @@ struct RegionStore::Impl {
 
   // region_acquire.cc: filling while the model runs
   void Announce(std::span<const RegionIndex> order);
+  void AnnounceFirst(std::span<const RegionIndex> regions);
   Result<Lease> Acquire(RegionStore& store, RegionIndex index, platform::Stream& stream);
   void EndLease(RegionIndex index, int slot, platform::Stream& stream,
                 const platform::Event& ended);

@@ -14,6 +14,8 @@ platform::Event SimTransferEngine::Submit(std::function<Status()> job, uint64_t 
   for (const platform::Event& event : after) ready_ns = std::max(ready_ns, event.due_ns());
   Status status = Guarded(job);
   const platform::SimLink::Span span = link_.Move(bytes, ready_ns);
+  if (status) totals_.bytes += bytes;
+  totals_.busy_ns += span.end_ns - span.begin_ns;
   const platform::Event done = platform::Event::Pending();
   done.SignalAt(link_.clock(), span.end_ns, std::move(status), span.end_ns - span.begin_ns);
   return done;

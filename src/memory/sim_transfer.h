@@ -20,9 +20,12 @@ class SimTransferEngine final : public TransferEngine {
   using TransferEngine::Submit;
   platform::Event Submit(std::function<Status()> job, uint64_t bytes,
                          std::vector<platform::Event> after) override;
+  bool overlaps_compute() const override { return true; }
+  Totals totals() const override { return totals_; }
 
  private:
   platform::SimLink& link_;
+  Totals totals_;  // a link moves one after the other
 };
 
 }  // namespace mirage::memory

@@ -16,6 +16,7 @@ namespace {
 
 struct Job {
   std::function<Status()> run;
+  uint64_t bytes;
   std::vector<platform::Event> after;
   platform::Event done;
 };
@@ -41,7 +42,7 @@ class HostTransferEngine final : public TransferEngine {
     bool stopped = false;
     {
       const std::lock_guard lock(mutex_);
-      if (!stopping_) jobs_.push_back({std::move(job), std::move(after), done});
+      if (!stopping_) jobs_.push_back({std::move(job), bytes, std::move(after), done});
       stopped = stopping_;
     }
     if (stopped)
@@ -49,6 +50,11 @@ class HostTransferEngine final : public TransferEngine {
     else
       work_came_.notify_one();
     return done;
+  }
+
+  Totals totals() const override {
+    const std::lock_guard lock(mutex_);
+    return totals_;
   }
 
   void Stop() override {
@@ -76,12 +82,27 @@ class HostTransferEngine final : public TransferEngine {
       }
       // A failed reader does not keep its bytes from being overwritten.
       for (const platform::Event& event : job.after) event.Await();
-      const int64_t began = clock_.NowNs();
+      const int64_t began = Begin();
       Status status = Guarded(job.run);
-      const int64_t took = clock_.NowNs() - began;
+      const int64_t took = End(status ? job.bytes : 0) - began;
       job.run = nullptr;  // what it holds is gone before anybody learns that it is done
       job.done.Signal(std::move(status), took);
     }
+  }
+
+  // The times at which a job begins and ends.
+  int64_t Begin() {
+    const std::lock_guard lock(mutex_);
+    const int64_t now = clock_.NowNs();
+    if (running_++ == 0) busy_since_ = now;
+    return now;
+  }
+  int64_t End(uint64_t moved) {
+    const std::lock_guard lock(mutex_);
+    const int64_t now = clock_.NowNs();
+    if (--running_ == 0) totals_.busy_ns += now - busy_since_;
+    totals_.bytes += moved;
+    return now;
   }
 
   static void Cancel(const platform::Event& done) {
@@ -89,10 +110,13 @@ class HostTransferEngine final : public TransferEngine {
   }
 
   const SteadyClock clock_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable work_came_;
   std::deque<Job> jobs_;
   bool stopping_ = false;
+  int running_ = 0;  // jobs
+  int64_t busy_since_ = 0;
+  Totals totals_;
   std::vector<platform::Thread> workers_;
 };
 

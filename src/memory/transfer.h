@@ -30,6 +30,16 @@ class TransferEngine {
   [[nodiscard]] platform::Event Submit(std::function<Status()> job, uint64_t bytes) {
     return Submit(std::move(job), bytes, {});
   }
+  // Whether jobs run beside what computes, at the price of none of it: a copy engine's do, those of
+  // a host's threads take processors.
+  [[nodiscard]] virtual bool overlaps_compute() const { return false; }
+  // What its jobs moved so far, those that failed left out, and for how long at least one ran: two
+  // at once share what they read from, so their times are not added up.
+  struct Totals {
+    uint64_t bytes = 0;
+    int64_t busy_ns = 0;
+  };
+  [[nodiscard]] virtual Totals totals() const = 0;
   // Ends its workers once the jobs they run are done. Jobs that have not started, and those
   // submitted from now on, end with kCancelled. Destroying it does the same.
   virtual void Stop() {}

@@ -16,8 +16,8 @@ std::vector<RegionIndex> OrderOf(const RegionStore& store) {
 
 }  // namespace
 
-WeightLender::WeightLender(RegionStore& store, const Ledger& ledger)
-    : store_(store), ledger_(ledger), order_(OrderOf(store)) {}
+WeightLender::WeightLender(RegionStore& store, const Ledger& ledger, const TransferEngine& transfer)
+    : store_(store), ledger_(ledger), transfer_(transfer), order_(OrderOf(store)) {}
 
 bool WeightLender::lent(RegionIndex region) const {
   const RegionState state = store_.state(region);
@@ -26,13 +26,11 @@ bool WeightLender::lent(RegionIndex region) const {
 
 // Small regions share chunks of the arena with their neighbours, so that a few of them, lying
 // apart, may free less than their bytes, also less than the slots take: then more are lent
-// together.
+// together. Counted by what is given out, since under a lowered limit nothing becomes available
+// before enough has come back.
 uint64_t WeightLender::Lend(uint64_t bytes) {
-  const uint64_t before = ledger_.available();
-  const auto gained = [&] {
-    const uint64_t now = ledger_.available();
-    return now > before ? now - before : 0;
-  };
+  const uint64_t before = ledger_.committed();
+  const auto gained = [&] { return before - std::min(before, ledger_.committed()); };
   uint64_t wanted = bytes + (store_.Stats().slot_bytes == 0 ? store_.slot_bytes() : 0);
   std::vector<RegionIndex> chosen;
   uint64_t sum = 0;
@@ -63,6 +61,17 @@ bool WeightLender::Revive(uint64_t spare) {
   return false;
 }
 
+bool WeightLender::LeaveMapping(uint64_t bytes) {
+  uint64_t left = 0;
+  for (RegionIndex i = 0; i < store_.region_count(); ++i) {
+    if (store_.state(i) != RegionState::kMapped) continue;
+    if (left >= bytes) return true;
+    if (!store_.LeaveMapping(i)) return false;  // no room for it anywhere: read in place it stays
+    left += store_.info(i).bytes;
+  }
+  return false;
+}
+
 uint64_t WeightLender::lendable_bytes() const {
   const StoreStats stats = store_.Stats();
   const uint64_t here = stats.bytes_resident + stats.bytes_mapped;
@@ -71,10 +80,15 @@ uint64_t WeightLender::lendable_bytes() const {
 }
 
 double WeightLender::FillNs(uint64_t bytes) const {
-  const StoreStats stats = store_.Stats();
-  const auto filled = static_cast<double>(stats.bytes_total + stats.bytes_streamed);
-  const auto time = static_cast<double>(stats.load_ns + stats.hidden_ns + stats.unhidden_ns);
-  return filled > 0 ? time / filled * static_cast<double>(bytes) : 0;
+  const TransferEngine::Totals moved = transfer_.totals();
+  if (moved.bytes == 0) return 0;
+  return static_cast<double>(moved.busy_ns) / static_cast<double>(moved.bytes) *
+         static_cast<double>(bytes);
+}
+
+double WeightLender::UnhiddenNs(uint64_t lent, double pass_ns) const {
+  const double all = FillNs(lent);
+  return store_.fills_overlap_compute() ? std::max(0.0, all - pass_ns) : all;
 }
 
 }  // namespace mirage::memory

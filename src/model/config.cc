@@ -19,6 +19,8 @@ constexpr int64_t kMaxWidth = 1 << 20;
 constexpr int64_t kMaxVocabulary = 1 << 24;
 constexpr int64_t kMaxContext = int64_t{1} << 30;
 constexpr int64_t kMaxHeads = 4096;
+constexpr int64_t kMaxExperts = 1024;
+constexpr int64_t kMaxExpertsOfAllLayers = 1 << 17;  // each is two regions at least
 constexpr int64_t kMaxHeadDim = kernels::kMaxHeadDim;
 
 std::string Text(float value) {
@@ -45,6 +47,7 @@ class Validator {
     MIRAGE_TRY(SoftCap("final_logit_softcapping", config_.final_softcap));
     for (const RopeConfig& rope : config_.ropes) MIRAGE_TRY(CheckRope(rope));
     for (size_t i = 0; i < config_.layers.size(); ++i) MIRAGE_TRY(CheckLayer(i));
+    MIRAGE_TRY(CheckExperts());
     // No key states these; they follow from what was checked above.
     for (const float scale : {config_.embedding_scale, config_.attention_scale})
       if (!(std::isfinite(scale) && scale > 0))
@@ -126,6 +129,24 @@ class Validator {
                    index);
     return InRange("rope.dimension_count", config_.ropes[static_cast<size_t>(layer.rope)].rotary, 0,
                    layer.head_dim, where);
+  }
+
+  Status CheckExperts() const {
+    int64_t all = 0;
+    for (const LayerConfig& layer : config_.layers) {
+      const ExpertsConfig& experts = layer.experts;
+      if (experts.count == 0) continue;
+      MIRAGE_TRY(InRange("expert_count", experts.count, 1, kMaxExperts));
+      if (experts.used < 1 || experts.used > experts.count)
+        return About("expert_used_count", "is " + std::to_string(experts.used) + ", outside 1.." +
+                                              std::to_string(experts.count) +
+                                              ", the value of expert_count");
+      all += experts.count;
+    }
+    if (all <= kMaxExpertsOfAllLayers) return {};
+    return About("expert_count", "gives the model " + std::to_string(all) +
+                                     " experts, the limit is " +
+                                     std::to_string(kMaxExpertsOfAllLayers));
   }
 
   const Config& config_;

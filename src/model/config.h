@@ -41,11 +41,20 @@ struct RopeConfig {
   float extrapolation = 1.0f;
 };
 
+// A mixture of experts in place of one feed-forward (arXiv 1701.06538): a router gives each token
+// to the `used` experts it finds likeliest and adds up their outputs by their weights.
+struct ExpertsConfig {
+  int32_t count = 0;  // 0: one feed-forward
+  int32_t used = 0;
+  bool normalize = false;  // the weights of a token's experts sum to 1 (norm_topk_prob)
+};
+
 struct LayerConfig {
   int32_t heads = 0;
   int32_t kv_heads = 0;
   int32_t head_dim = 0;
-  int32_t ffn = 0;
+  int32_t ffn = 0;  // of each expert, where there are experts
+  ExpertsConfig experts;
   int64_t window =
       0;  // 0: full attention; else a query sees the last `window` positions, itself included
   int32_t rope = 0;  // index into Config::ropes

@@ -99,7 +99,7 @@ struct Model::Impl {
   std::unique_ptr<memory::Promise> kv_promise;    // for as long as the model lives, as the next
   std::unique_ptr<memory::Promise> session_promise;
   std::unique_ptr<memory::Promise> adapter_promise;
-  memory::Holding bounce;
+  memory::Holding scratch;
   memory::Holding tables;
   std::unique_ptr<kv::PagePool> pages;
   std::unique_ptr<memory::RegionStore> store;
@@ -109,9 +109,9 @@ struct Model::Impl {
   std::unique_ptr<RowGather> embedding;
   std::unique_ptr<Decoder> decoder;
   std::vector<std::vector<double>> rope_frequencies;
-  std::vector<memory::RegionIndex> pass_order;  // every region, the head's last
-  uint32_t first_head_region = 0;
-  bool mapped = false;  // regions are read in place
+  // What every pass needs: all regions but those of experts, the head's last.
+  std::vector<memory::RegionIndex> pass_order;
+  size_t head_begin = 0;  // in pass_order, with the norm before the head
 };
 
 Model::Model() = default;
@@ -183,11 +183,11 @@ Status Model::Impl::Load(const LoadOptions& options) {
   MIRAGE_TRY_ASSIGN(
       memory, memory::ArenaBlock::Make(host.arena, workspace->total, memory::Owner::kWorkspace,
                                        load_promise.get()));
-  MIRAGE_TRY_ASSIGN(bounce,
+  MIRAGE_TRY_ASSIGN(scratch,
                     memory::Holding::Take(ledger, memory::Owner::kSlots,
-                                          WeightSource::BounceBytes(layout) *
+                                          WeightSource::ScratchBytes(layout) *
                                               static_cast<uint64_t>(request.transfer_workers),
-                                          "bounce buffers", load_promise.get()));
+                                          "buffers to repack with", load_promise.get()));
   MIRAGE_TRY_ASSIGN(
       tables,
       memory::Holding::Take(ledger, memory::Owner::kTables,
@@ -201,21 +201,21 @@ Status Model::Impl::Load(const LoadOptions& options) {
   for (const RopeConfig& rope : config.ropes) rope_frequencies.push_back(RopeFrequencies(rope));
 
   std::vector<memory::RegionInfo> infos;
-  for (const Region& region : layout.regions) {
-    pass_order.push_back(static_cast<memory::RegionIndex>(infos.size()));
-    infos.push_back(region.info);
-  }
-  first_head_region = layout.output_norm_region;
+  for (const Region& region : layout.regions) infos.push_back(region.info);
+  pass_order = layout.NeededByEveryPass();
+  head_begin = static_cast<size_t>(
+      std::find(pass_order.begin(), pass_order.end(), layout.output_norm_region) -
+      pass_order.begin());
   // Read in place while everything fits; under a limit regions come and go in the arena.
   const bool all_resident =
       std::find(plan.resident.begin(), plan.resident.end(), false) == plan.resident.end();
-  mapped = layout.stored && all_resident;
   const auto source = std::make_shared<WeightSource>(file, layout);
   MIRAGE_TRY(source->CheckUnfilled(table.tensor, plan.resident));
-  MIRAGE_TRY_ASSIGN(store,
-                    memory::RegionStore::Create(
-                        host.arena, host.transfer, host.device.clock(), infos, source,
-                        {.slots = plan.slots, .mapped = mapped, .promise = load_promise.get()}));
+  MIRAGE_TRY_ASSIGN(store, memory::RegionStore::Create(host.arena, host.transfer,
+                                                       host.device.clock(), infos, source,
+                                                       {.slots = plan.slots,
+                                                        .mapped = layout.stored && all_resident,
+                                                        .promise = load_promise.get()}));
   // A model that fits is read once, maybe from the system's cache, where it may stay for others.
   if (!all_resident) source->Use(options.caching);
   MIRAGE_TRY(store->Load(
@@ -290,7 +290,7 @@ Status Model::Forward(std::span<const Slice> slices, const std::function<bool()>
   Step step;
   Drain drain(*impl.stream);
   MIRAGE_TRY(impl.CheckSlices(slices));
-  if (impl.mapped) MIRAGE_TRY(impl.file.shards()[0]->CheckMapping());
+  if (impl.store->any_mapped()) MIRAGE_TRY(impl.file.shards()[0]->CheckMapping());
   impl.Announce(wanted);
   MIRAGE_TRY(impl.RunLayers(slices, cancelled, &step));
   // Scores first: they work where the logits will be.
@@ -315,13 +315,14 @@ Model::Impl::Wanted Model::Impl::WantedOf(std::span<const Slice> slices) {
 // the norm alone.
 void Model::Impl::Announce(const Wanted& wanted) {
   const std::span<const memory::RegionIndex> all(pass_order);
-  const std::span<const memory::RegionIndex> head = all.subspan(first_head_region);
+  const std::span<const memory::RegionIndex> layers = all.first(head_begin);
+  const std::span<const memory::RegionIndex> head = all.subspan(head_begin);
   const int heads = (wanted.logits ? 1 : 0) + (wanted.scores ? 1 : 0);
   if (heads < 2 && !wanted.hidden) {
-    store->Announce(heads == 1 ? all : all.first(first_head_region));
+    store->Announce(heads == 1 ? all : layers);
     return;
   }
-  std::vector<memory::RegionIndex> order(all.begin(), all.begin() + first_head_region);
+  std::vector<memory::RegionIndex> order(layers.begin(), layers.end());
   for (int i = 0; i < heads; ++i) order.insert(order.end(), head.begin(), head.end());
   if (wanted.hidden) order.push_back(layout.output_norm_region);
   store->Announce(order);
@@ -542,6 +543,8 @@ const memory::Promise& Model::adapter_promise() const { return *impl_->adapter_p
 const format::ModelFile& Model::file() const { return impl_->file; }
 kv::PagePool& Model::pages() { return *impl_->pages; }
 memory::RegionStore& Model::regions() { return *impl_->store; }
-memory::WeightLender Model::MakeLender() { return {*impl_->store, impl_->host.arena.ledger()}; }
+memory::WeightLender Model::MakeLender() {
+  return {*impl_->store, impl_->host.arena.ledger(), impl_->host.transfer};
+}
 
 }  // namespace mirage::model

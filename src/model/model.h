@@ -40,9 +40,10 @@ struct Host {
 };
 
 struct LoadOptions {
-  PlanRequest plan;                    // limit_bytes is replaced by what the ledger has available
-  uint32_t model_number = 0;           // within the runtime, for RegionId
-  Caching caching = Caching::kCached;  // of weights that are read in every pass
+  PlanRequest plan;           // limit_bytes is replaced by what the ledger has available
+  uint32_t model_number = 0;  // within the runtime, for RegionId
+  // Of weights that are read in every pass; asked before each read, on any thread. Null: cached.
+  std::function<Caching()> caching;
   // Called from the loading thread; false cancels.
   std::function<bool(uint64_t done_bytes, uint64_t total_bytes)> progress;
 };

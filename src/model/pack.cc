@@ -54,8 +54,12 @@ std::vector<DType> ChooseTypes(const format::ModelFile& file, const TensorMap& m
     types[index] = FallbackType(dtype, file.tensors()[index].shape.cols());
   };
   if (quant) {
-    for (const LayerTensors& layer : map.layers)
+    for (const LayerTensors& layer : map.layers) {
       for (const TensorSlice& matrix : layer.matrices) choose(matrix, *quant);
+      // Not the router: it is small, and what it is off by sends tokens to other experts.
+      for (const TensorSlice& matrix : {layer.experts.gate, layer.experts.up, layer.experts.down})
+        choose(matrix, *quant);
+    }
     choose(map.head, FindPackType(*quant)->head);
     choose(map.embedding, FindPackType(*quant)->head);
   }

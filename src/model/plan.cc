@@ -129,7 +129,7 @@ Plan WithoutWeights(const Inputs& in, const Shape& shape) {
                 PageTableBytes(in, shape.context, std::min(shape.step_tokens, shape.context),
                                shape.sequences, plan.kv);
   plan.slot_bytes =
-      WeightSource::BounceBytes(in.layout) * static_cast<uint64_t>(in.request.transfer_workers);
+      WeightSource::ScratchBytes(in.layout) * static_cast<uint64_t>(in.request.transfer_workers);
   plan.sessions = SessionBytes(in.request, shape);
   plan.adapters = in.request.adapter_bytes;
   plan.total =
@@ -155,17 +155,32 @@ Plan Least(const Inputs& in, const Shape& shape) {
   return plan;
 }
 
+// What weights may take at most: all but those that are to be streamed in any case. Below what the
+// slots and one region take nothing would be gained.
+uint64_t WeightBudget(const Inputs& in) {
+  if (in.request.offload_bytes == 0) return UINT64_MAX;
+  const uint64_t all = in.layout.total_bytes();
+  const uint64_t kept = all - std::min(all, in.request.offload_bytes);
+  const uint64_t slots =
+      memory::SlotBytes(*std::max_element(in.region_bytes.begin(), in.region_bytes.end()),
+                        kLiveLeases + 1, in.request.chunk_bytes);
+  return std::max(kept + slots, memory::LeastResidencyBytes(in.Residency(0)));
+}
+
 // Adds the weights: all of them where they fit, else as many as do, the others streamed.
 Result<Plan> WithWeights(const Inputs& in, const Shape& shape) {
   Plan plan = WithoutWeights(in, shape);
   const uint64_t limit = in.request.limit_bytes;
   const uint64_t budget = limit > plan.total ? limit - plan.total : 0;
-  MIRAGE_TRY_ASSIGN(memory::Residency choice, memory::ChooseResident(in.Residency(budget)));
+  MIRAGE_TRY_ASSIGN(memory::Residency choice,
+                    memory::ChooseResident(in.Residency(std::min(budget, WeightBudget(in)))));
   plan.resident = std::move(choice.resident);
   plan.slots = choice.slots;
   plan.slot_bytes += choice.slot_bytes;
   plan.weights = choice.home_bytes;
-  plan.streamed_bytes_per_pass = choice.streamed_bytes;
+  std::vector<bool> streamed = plan.resident;
+  streamed.flip();
+  plan.streamed_bytes_per_pass = in.layout.BytesPerToken(in.config, streamed);
   plan.total += choice.slot_bytes + choice.home_bytes;
   return plan;
 }
@@ -287,6 +302,8 @@ Result<Plan> MakePlan(const Description& description, const ModelLayout& layout,
                                                               : std::min(description.config.context,
                                                                          kDefaultContext)));
   plan.weights_total = layout.total_bytes();
+  plan.active_bytes =
+      layout.BytesPerToken(description.config, std::vector<bool>(layout.regions.size(), true));
   plan.least_bytes = least.total;
   return plan;
 }

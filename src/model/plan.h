@@ -35,8 +35,9 @@ struct PlanRequest {
     uint64_t per_token = 0;
   } session_bytes;
   uint64_t adapter_bytes = 0;       // kept for LoRA adapters
+  uint64_t offload_bytes = 0;       // of weights, to be streamed even where there is room for them
   int32_t logit_rows = 1;           // sequences sampled in one step, at most
-  int32_t transfer_workers = 1;     // each holds a bounce buffer
+  int32_t transfer_workers = 1;     // each holds a buffer to repack with
   uint64_t chunk_bytes = 64 << 10;  // the arena's
   // Of addresses for each layer group's pages, where the plan's own KV is less: a limit raised
   // later gives the pages that fit into them.
@@ -52,7 +53,7 @@ struct Plan {
   // Bytes taken from the ledger.
   uint64_t weights = 0;     // resident
   uint64_t kv = 0;          // at the full context of every sequence; taken page by page
-  uint64_t slot_bytes = 0;  // slots and bounce buffers
+  uint64_t slot_bytes = 0;  // slots and buffers to repack with
   uint64_t tables = 0;
   uint64_t workspace = 0;
   uint64_t sessions = 0;  // promised, and taken as they grow
@@ -60,6 +61,9 @@ struct Plan {
   uint64_t total = 0;
 
   uint64_t weights_total = 0;  // resident or not
+  // What a pass of one token reads, on average over the experts of a mixture, and what it streams
+  // of that.
+  uint64_t active_bytes = 0;
   uint64_t streamed_bytes_per_pass = 0;
   uint64_t kv_bytes_per_token = 0;  // over all layers, windows not counted, states left out
   uint64_t least_bytes = 0;         // the smallest limit that works

@@ -25,6 +25,17 @@ Result<TensorSlice> Reader::Matrix(std::string_view name, int64_t rows, int64_t 
   return TensorSlice{index, 0, rows};
 }
 
+Result<TensorSlice> Reader::ExpertMatrices(std::string_view name, int64_t experts, int64_t rows,
+                                           int64_t cols) {
+  const format::TensorInfo* tensor = file_.FindTensor(name);
+  if (tensor != nullptr && (tensor->shape[1] != rows || tensor->shape[2] != experts))
+    return TensorError(Code::kCorrupt, name,
+                       "has shape " + ToString(tensor->shape) + ", expected [" +
+                           std::to_string(cols) + ", " + std::to_string(rows) + ", " +
+                           std::to_string(experts) + "]");
+  return Matrix(name, experts * rows, cols);
+}
+
 Result<TensorSlice> Reader::Vector(std::string_view name, int64_t length, bool optional) {
   if (optional && !HasTensor(name)) return TensorSlice{};
   MIRAGE_TRY_ASSIGN(const int32_t index, Take(name, 1, length));

@@ -59,6 +59,9 @@ class Reader {
   // The whole tensor as a matrix [rows, cols]; kCorrupt naming it when it is missing or has another
   // shape, kUnsupported when no kernel reads its type.
   [[nodiscard]] Result<TensorSlice> Matrix(std::string_view name, int64_t rows, int64_t cols);
+  // A tensor [cols, rows, experts], the matrices of all experts one after the other; as Matrix.
+  [[nodiscard]] Result<TensorSlice> ExpertMatrices(std::string_view name, int64_t experts,
+                                                   int64_t rows, int64_t cols);
   // The whole tensor as a vector; absent is an absent slice when `optional`.
   [[nodiscard]] Result<TensorSlice> Vector(std::string_view name, int64_t length,
                                            bool optional = false);

@@ -21,11 +21,13 @@ class Builder {
   void BeginLayer(uint32_t layer) {
     layer_ = layer;
     part_ = 0;
+    expert_ = 0;
   }
+  void BeginExpert(int32_t expert) { expert_ = static_cast<uint16_t>(expert); }
 
   memory::RegionIndex NewRegion() {
     Region& region = layout.regions.emplace_back();
-    region.info.id = {model_, layer_, part_++, 0, 0};
+    region.info.id = {model_, layer_, part_++, expert_, 0};
     return static_cast<memory::RegionIndex>(layout.regions.size() - 1);
   }
 
@@ -85,7 +87,30 @@ class Builder {
   const uint64_t max_region_bytes_;
   uint32_t layer_ = 0;
   uint16_t part_ = 0;
+  uint16_t expert_ = 0;
 };
+
+// An equal part of a tensor's rows.
+TensorSlice PartOf(const TensorSlice& all, int32_t part, int32_t parts) {
+  const int64_t rows = all.rows / parts;
+  return {all.tensor, all.row0 + part * rows, rows};
+}
+
+Status AddExperts(const ExpertTensors& tensors, int32_t count, Builder& builder,
+                  LayerPlaces* places) {
+  MIRAGE_TRY_ASSIGN(places->router, builder.AddMatrices({&tensors.router, 1}));
+  places->experts.reserve(static_cast<size_t>(count));
+  for (int32_t expert = 0; expert < count; ++expert) {
+    builder.BeginExpert(expert);
+    ExpertPlaces& added = places->experts.emplace_back();
+    const TensorSlice gate_up[] = {PartOf(tensors.gate, expert, count),
+                                   PartOf(tensors.up, expert, count)};
+    const TensorSlice down = PartOf(tensors.down, expert, count);
+    MIRAGE_TRY_ASSIGN(added.gate_up, builder.AddMatrices(gate_up));
+    MIRAGE_TRY_ASSIGN(added.down, builder.AddMatrices({&down, 1}));
+  }
+  return {};
+}
 
 bool HoldsPiece(const format::ModelFile& file, const Piece& piece, uint64_t offset) {
   const format::TensorInfo& tensor = file.tensors()[piece.source.tensor];
@@ -131,6 +156,42 @@ uint64_t ModelLayout::total_bytes() const {
 uint64_t ModelLayout::heap_bytes() const {
   uint64_t total = regions.size() * sizeof(Region) + layers.size() * sizeof(LayerPlaces);
   for (const Region& region : regions) total += region.pieces.size() * sizeof(Piece);
+  for (const LayerPlaces& layer : layers) total += layer.experts.size() * sizeof(ExpertPlaces);
+  return total;
+}
+
+std::vector<memory::RegionIndex> ModelLayout::NeededByEveryPass() const {
+  std::vector<bool> needed(regions.size(), true);
+  for (const LayerPlaces& layer : layers)
+    for (const ExpertPlaces& expert : layer.experts)
+      for (const MatrixGroup* group : {&expert.gate_up, &expert.down})
+        std::fill_n(needed.begin() + group->first_region, group->region_count, false);
+  std::vector<memory::RegionIndex> order;
+  for (memory::RegionIndex i = 0; i < regions.size(); ++i)
+    if (needed[i]) order.push_back(i);
+  return order;
+}
+
+uint64_t ModelLayout::BytesPerToken(const Config& config, const std::vector<bool>& counted) const {
+  uint64_t total = 0;
+  const auto bytes_of = [&](const MatrixGroup& group) {
+    uint64_t bytes = 0;
+    for (memory::RegionIndex i = group.first_region; i < group.first_region + group.region_count;
+         ++i)
+      if (counted[i]) bytes += regions[i].info.bytes;
+    return bytes;
+  };
+  for (size_t i = 0; i < regions.size(); ++i)
+    if (counted[i]) total += regions[i].info.bytes;
+  for (size_t i = 0; i < layers.size(); ++i) {
+    const ExpertsConfig& experts = config.layers[i].experts;
+    uint64_t of_all = 0;
+    for (const ExpertPlaces& expert : layers[i].experts)
+      of_all += bytes_of(expert.gate_up) + bytes_of(expert.down);
+    if (of_all > 0)
+      total -= of_all / static_cast<uint64_t>(experts.count) *
+               static_cast<uint64_t>(experts.count - experts.used);
+  }
   return total;
 }
 
@@ -157,9 +218,14 @@ Result<ModelLayout> MakeLayout(const format::ModelFile& file, const TensorMap& m
           tensors.vectors[v].present() ? builder.AddVector(tensors.vectors[v]) : kAbsent;
 
     const TensorSlice qkv[] = {tensors[Matrix::kQ], tensors[Matrix::kK], tensors[Matrix::kV]};
-    const TensorSlice gate_up[] = {tensors[Matrix::kGate], tensors[Matrix::kUp]};
     MIRAGE_TRY_ASSIGN(places.qkv, builder.AddMatrices(qkv));
     MIRAGE_TRY_ASSIGN(places.o, builder.AddMatrices({&tensors[Matrix::kO], 1}));
+    if (tensors.experts.router.present()) {
+      const auto experts = static_cast<int32_t>(tensors.experts.router.rows);
+      MIRAGE_TRY(AddExperts(tensors.experts, experts, builder, &places));
+      continue;
+    }
+    const TensorSlice gate_up[] = {tensors[Matrix::kGate], tensors[Matrix::kUp]};
     MIRAGE_TRY_ASSIGN(places.gate_up, builder.AddMatrices(gate_up));
     MIRAGE_TRY_ASSIGN(places.down, builder.AddMatrices({&tensors[Matrix::kDown], 1}));
   }

@@ -4,6 +4,8 @@
 // RegionLayout: how a model's tensors are cut into regions (memory/region.h).
 //
 // Per layer, in the order a forward pass needs them: its vectors; q, k and v; o; gate and up; down.
+// In a mixture of experts instead of the last two: the router; then for each expert its gate and
+// up, and its down, in regions of that expert alone, since a pass needs some of the experts only.
 // After the last layer: the final norm; the head in row blocks. Matrices that share an input are
 // cut into matching row runs of at most MaxRegionBytes (model/row_cuts.h), so that runs of adjacent
 // regions join into one when all are resident.
@@ -16,6 +18,7 @@
 #include "format/model_file.h"
 #include "kernels/ops.h"
 #include "memory/region.h"
+#include "model/config.h"
 #include "model/tensor_map.h"
 
 namespace mirage::model {
@@ -47,6 +50,12 @@ struct MatrixGroup {
   [[nodiscard]] bool ReadsFloats() const;
 };
 
+// One expert of a mixture. All of a layer have the same types and shapes.
+struct ExpertPlaces {
+  MatrixGroup gate_up;
+  MatrixGroup down;
+};
+
 inline constexpr uint64_t kAbsent = ~uint64_t{0};
 
 // Where a layer's weights are.
@@ -58,6 +67,8 @@ struct LayerPlaces {
   MatrixGroup o;
   MatrixGroup gate_up;
   MatrixGroup down;
+  MatrixGroup router;
+  std::vector<ExpertPlaces> experts;  // in place of gate_up and down
 };
 
 struct ModelLayout {
@@ -68,6 +79,11 @@ struct ModelLayout {
   bool stored = false;  // the file, a pack, holds exactly these regions, in this order
 
   [[nodiscard]] uint64_t total_bytes() const;
+  // All regions but those of experts.
+  [[nodiscard]] std::vector<memory::RegionIndex> NeededByEveryPass() const;
+  // What one token's pass reads of the regions in `counted`, on average over the experts.
+  [[nodiscard]] uint64_t BytesPerToken(const Config& config,
+                                       const std::vector<bool>& counted) const;
   [[nodiscard]] uint64_t heap_bytes() const;  // of this description itself
   // The most rows of the head in one region.
   [[nodiscard]] int64_t head_block_rows() const;

@@ -42,9 +42,19 @@ enum class Vector : uint8_t {
   kCount,
 };
 
+// The tensors of a mixture of experts. Rows [e * n, (e + 1) * n) of gate, up and down are expert
+// e's, n the rows of one.
+struct ExpertTensors {
+  TensorSlice router;  // [experts, embedding]
+  TensorSlice gate;    // [experts * ffn, embedding]
+  TensorSlice up;      // [experts * ffn, embedding]
+  TensorSlice down;    // [experts * embedding, ffn]
+};
+
 struct LayerTensors {
   std::array<TensorSlice, static_cast<size_t>(Matrix::kCount)> matrices;
   std::array<TensorSlice, static_cast<size_t>(Vector::kCount)> vectors;
+  ExpertTensors experts;  // in place of gate, up and down
   [[nodiscard]] TensorSlice& operator[](Matrix m) { return matrices[static_cast<size_t>(m)]; }
   [[nodiscard]] TensorSlice& operator[](Vector v) { return vectors[static_cast<size_t>(v)]; }
   [[nodiscard]] const TensorSlice& operator[](Matrix m) const {

@@ -26,6 +26,17 @@ Status ReadRows(const format::ModelFile& file, const TensorSlice& rows, uint64_t
                          out, caching);
 }
 
+// Packs rows where they lie, whole groups by way of `scratch`; those past the last group stay.
+Status PackInPlace(tensor::DType dtype, int64_t cols, uint64_t row_bytes, std::span<std::byte> rows,
+                   std::span<std::byte> scratch) {
+  const std::span<std::byte> plain = scratch.first(row_bytes * tensor::kRowGroup);
+  for (; rows.size() >= plain.size(); rows = rows.subspan(plain.size())) {
+    std::memcpy(plain.data(), rows.data(), plain.size());
+    MIRAGE_TRY(tensor::PackRows(dtype, tensor::kRowGroup, cols, plain, rows.first(plain.size())));
+  }
+  return {};
+}
+
 }  // namespace
 
 Status ReadWeightRows(const format::ModelFile& file, const TensorSlice& rows, uint64_t row_bytes,
@@ -42,45 +53,45 @@ Status ReadWeightRows(const format::ModelFile& file, const TensorSlice& rows, ui
 }
 
 // A buffer borrowed from the idle ones for one Fill.
-class WeightSource::Bounce {
+class WeightSource::Scratch {
  public:
-  Bounce(const WeightSource& owner, uint64_t bytes) : owner_(owner) {
+  Scratch(const WeightSource& owner, uint64_t bytes) : owner_(owner) {
     {
       const std::lock_guard lock(owner_.mutex_);
-      if (!owner_.bounces_.empty()) {
-        buffer_ = std::move(owner_.bounces_.back());
-        owner_.bounces_.pop_back();
+      if (!owner_.scratches_.empty()) {
+        buffer_ = std::move(owner_.scratches_.back());
+        owner_.scratches_.pop_back();
       }
     }
     if (buffer_.size() < bytes) buffer_.resize(bytes);
   }
-  ~Bounce() {
+  ~Scratch() {
     const std::lock_guard lock(owner_.mutex_);
     try {
-      owner_.bounces_.push_back(std::move(buffer_));
+      owner_.scratches_.push_back(std::move(buffer_));
     } catch (const std::bad_alloc&) {  // then the next Fill makes another
     }
   }
-  Bounce(const Bounce&) = delete;
-  Bounce& operator=(const Bounce&) = delete;
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
 
-  // So many bytes that lie as those of a file from `offset` on, for direct reads.
-  [[nodiscard]] std::span<std::byte> For(uint64_t offset, uint64_t bytes) {
-    const auto address = reinterpret_cast<uintptr_t>(buffer_.data());
-    return std::span(buffer_).subspan((offset - address) % ByteSource::kUncachedAlignment, bytes);
-  }
+  [[nodiscard]] std::span<std::byte> bytes() { return buffer_; }
 
  private:
   const WeightSource& owner_;
   std::vector<std::byte> buffer_;
 };
 
-uint64_t WeightSource::BounceBytes(const ModelLayout& layout) {
+// A row of a vector is never wider in the file than in memory.
+uint64_t WeightSource::ScratchBytes(const ModelLayout& layout) {
   if (layout.stored) return 0;
   uint64_t most = 0;
   for (const Region& region : layout.regions)
-    for (const Piece& piece : region.pieces) most = std::max(most, piece.bytes);
-  return most + ByteSource::kUncachedAlignment;
+    for (const Piece& piece : region.pieces) {
+      const auto rows = static_cast<uint64_t>(std::max<int64_t>(piece.source.rows, 1));
+      most = std::max(most, piece.floats ? piece.bytes : piece.bytes / rows * tensor::kRowGroup);
+    }
+  return most;
 }
 
 Status WeightSource::Fill(memory::RegionIndex index, std::span<std::byte> dst) const {
@@ -89,17 +100,16 @@ Status WeightSource::Fill(memory::RegionIndex index, std::span<std::byte> dst) c
     return Fail(Code::kInternal, "a region of " + std::to_string(region.info.bytes) +
                                      " bytes filled into " + std::to_string(dst.size()));
   if (layout_.stored) return FillStored(index, dst.data());
-  Bounce bounce(*this, BounceBytes(layout_));
+  Scratch scratch(*this, ScratchBytes(layout_));
   for (const Piece& piece : region.pieces)
-    MIRAGE_TRY(FillPiece(piece, checked_[index], &bounce, dst.data() + piece.offset));
+    MIRAGE_TRY(FillPiece(piece, checked_[index], scratch.bytes(), dst.data() + piece.offset));
   checked_[index] = true;
   return {};
 }
 
 Status WeightSource::FillStored(memory::RegionIndex index, std::byte* dst) const {
   const format::StoredRegion& stored = file_.regions()[index];
-  MIRAGE_TRY(file_.shards()[0]->Read(stored.offset, {dst, stored.bytes},
-                                     caching_.load(std::memory_order_relaxed)));
+  MIRAGE_TRY(file_.shards()[0]->Read(stored.offset, {dst, stored.bytes}, caching()));
   return CheckStored(index, dst);
 }
 
@@ -161,21 +171,17 @@ void WeightSource::DropMapped(memory::RegionIndex index) const {
   file_.shards()[0]->DropMapping(stored.offset, stored.bytes);
 }
 
-Status WeightSource::FillPiece(const Piece& piece, bool checked, Bounce* bounce,
+Status WeightSource::FillPiece(const Piece& piece, bool checked, std::span<std::byte> scratch,
                                std::byte* dst) const {
   const format::TensorInfo& tensor = file_.tensors()[piece.source.tensor];
   const int64_t cols = tensor.shape.cols();
   MIRAGE_TRY_ASSIGN(const uint64_t row_bytes, tensor::RowBytes(tensor.dtype, cols));
-  const std::span<std::byte> raw =
-      bounce->For(tensor.extent.offset + static_cast<uint64_t>(piece.source.row0) * row_bytes,
-                  row_bytes * static_cast<uint64_t>(piece.source.rows));
-  MIRAGE_TRY((checked ? ReadRows : ReadWeightRows)(file_, piece.source, row_bytes, raw,
-                                                   caching_.load(std::memory_order_relaxed)));
-  if (piece.floats) {
-    tensor::DequantizeRow(tensor.dtype, raw.data(), reinterpret_cast<float*>(dst), cols);
-    return {};
-  }
-  return tensor::PackRows(tensor.dtype, piece.source.rows, cols, raw, {dst, raw.size()});
+  const std::span<std::byte> raw{piece.floats ? scratch.data() : dst,
+                                 row_bytes * static_cast<uint64_t>(piece.source.rows)};
+  MIRAGE_TRY((checked ? ReadRows : ReadWeightRows)(file_, piece.source, row_bytes, raw, caching()));
+  if (!piece.floats) return PackInPlace(tensor.dtype, cols, row_bytes, raw, scratch);
+  tensor::DequantizeRow(tensor.dtype, raw.data(), reinterpret_cast<float*>(dst), cols);
+  return {};
 }
 
 RowGather::RowGather(const format::ModelFile& file, const TensorSlice& table, uint64_t row_bytes)

@@ -3,10 +3,10 @@
 
 // WeightSource: fills a model's regions from its file, and gathers single rows.
 //
-// From a pack Fill is one read, and regions can be read in place. From any other file it reads the
-// covering extent of each piece into a bounce buffer and repacks it for the kernels. Gather reads
-// single rows. Neither keeps state but the file, a few bounce buffers, which regions were found
-// sound and a small cache of gathered rows, so any worker may call them at any time.
+// From a pack Fill is one read, and regions can be read in place. From any other file each piece is
+// read to where it belongs and repacked there for the kernels, eight rows at a time. Gather reads
+// single rows. Neither keeps state but the file, a few buffers of eight rows, which regions were
+// found sound and a small cache of gathered rows, so any worker may call them at any time.
 //
 // That weights are numbers is looked at once, when they are first read from a file that was not
 // packed; for a pack it was looked at when it was made, and its checksums stand for it.
@@ -14,8 +14,10 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -37,8 +39,8 @@ class WeightSource final : public memory::RegionSource {
   WeightSource(const format::ModelFile& file, const ModelLayout& layout)
       : file_(file), layout_(layout), checked_(layout.regions.size()) {}
 
-  // Of what Fill reads from now on; cached at first.
-  void Use(Caching caching) { caching_.store(caching, std::memory_order_relaxed); }
+  // Of what Fill reads from now on, asked each time; null, as at first: cached. Not during a Fill.
+  void Use(std::function<Caching()> caching) { caching_ = std::move(caching); }
 
   [[nodiscard]] Status Fill(memory::RegionIndex region, std::span<std::byte> dst) const override;
   [[nodiscard]] const std::byte* Mapped(memory::RegionIndex region) const override;
@@ -52,21 +54,22 @@ class WeightSource final : public memory::RegionSource {
                                      const std::vector<bool>& resident) const;
 
   // The most bytes Fill holds besides its destination, per worker.
-  [[nodiscard]] static uint64_t BounceBytes(const ModelLayout& layout);
+  [[nodiscard]] static uint64_t ScratchBytes(const ModelLayout& layout);
 
  private:
-  class Bounce;
+  class Scratch;
+  [[nodiscard]] Caching caching() const { return caching_ ? caching_() : Caching::kCached; }
   [[nodiscard]] Error WrongChecksum(memory::RegionIndex region) const;
   [[nodiscard]] Status FillStored(memory::RegionIndex region, std::byte* dst) const;
   [[nodiscard]] Status CheckStored(memory::RegionIndex region, const std::byte* bytes) const;
-  [[nodiscard]] Status FillPiece(const Piece& piece, bool checked, Bounce* bounce,
+  [[nodiscard]] Status FillPiece(const Piece& piece, bool checked, std::span<std::byte> scratch,
                                  std::byte* dst) const;
 
   const format::ModelFile& file_;
   const ModelLayout& layout_;
-  std::atomic<Caching> caching_{Caching::kCached};
+  std::function<Caching()> caching_;
   mutable std::mutex mutex_;
-  mutable std::vector<std::vector<std::byte>> bounces_;  // idle
+  mutable std::vector<std::vector<std::byte>> scratches_;  // idle
   // Regions found sound, by their checksum in a pack, else by their weights being numbers: a file
   // stays as it is, and a region may be filled in every pass.
   mutable std::vector<std::atomic<bool>> checked_;

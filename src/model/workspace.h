@@ -33,7 +33,7 @@ struct WorkspaceLayout {
   WorkspaceLayout(const Config& config, const WorkspaceSize& size);
 
   uint64_t hidden = 0;     // [M, embedding] the residual stream
-  uint64_t normed = 0;     // [M, embedding]
+  uint64_t normed = 0;     // [pairs, embedding]
   uint64_t quantized = 0;  // [M, widest / 32] ActBlock: a matmul's input
   uint64_t q = 0;          // [M, heads * head_dim]
   uint64_t k = 0;          // [M, kv_heads * head_dim]
@@ -44,10 +44,22 @@ struct WorkspaceLayout {
   uint64_t gate = 0;       // [M, ffn]
   uint64_t up = 0;         // [M, ffn]
   uint64_t projected = 0;  // [M, embedding] a block's output before it is added
-  uint64_t rope = 0;       // per rope: cos, sin [M, rotary / 2]
-  uint64_t gathered = 0;   // [M, embedding row bytes] as the file stores them
-  uint64_t logits = 0;     // [logit_rows, vocabulary]; when scoring, partial rows of the head
-  uint64_t total = 0;      // bytes
+  // Of mixtures of experts. A pair is a row and one of its experts. As many are computed at once as
+  // a step has rows, which is the most that one expert has.
+  int32_t pairs = 0;
+  uint64_t router_logits = 0;    // [M, experts]
+  uint64_t chosen = 0;           // [M, used] int32_t
+  uint64_t chosen_weights = 0;   // [M, used]
+  uint64_t pair_rows = 0;        // [M * used] int32_t
+  uint64_t pair_weights = 0;     // [M * used]
+  uint64_t expert_x = 0;         // [pairs, embedding]
+  uint64_t expert_x_blocks = 0;  // [M, embedding / 32] ActBlock
+  uint64_t expert_h_blocks = 0;  // [pairs, ffn / 32] ActBlock
+  uint64_t expert_y = 0;         // [pairs, embedding]
+  uint64_t rope = 0;             // per rope: cos, sin [M, rotary / 2]
+  uint64_t gathered = 0;         // [M, embedding row bytes] as the file stores them
+  uint64_t logits = 0;           // [logit_rows, vocabulary]; when scoring, partial rows of the head
+  uint64_t total = 0;            // bytes
 };
 
 }  // namespace mirage::model

@@ -32,6 +32,8 @@ class Device {
   // Whole chunks of a reservation. Contents of freshly backed memory are zero or unspecified.
   [[nodiscard]] virtual Status Back(std::byte* base, uint64_t bytes) = 0;
   virtual void Unback(std::byte* base, uint64_t bytes) = 0;
+  // From backed memory to other backed memory of the device; done when it returns.
+  virtual void Copy(std::byte* to, const std::byte* from, uint64_t bytes) = 0;
 
   [[nodiscard]] virtual Result<std::unique_ptr<Stream>> CreateStream() = 0;
 };

@@ -130,24 +130,32 @@ class DirectReader::Batch {
 };
 
 Status DirectReader::ReadAt(uint64_t offset, std::span<std::byte> out) const {
-  // Whole blocks come where they belong, those of which a part is wanted beside.
+  // Whole blocks come where they belong, or to the next address of theirs that the device takes;
+  // those of which a part is wanted, or that would then reach past the memory, come beside.
   const uint64_t end = offset + out.size();
-  const uint64_t first_whole = std::min(RoundUp(offset, kAlignment), end);
-  const uint64_t last_whole = std::max(first_whole, end / kAlignment * kAlignment);
   const uint64_t head_block = offset / kAlignment * kAlignment;
+  const uint64_t first_whole = std::min(RoundUp(offset, kAlignment), end);
   const std::span<std::byte> head = out.first(first_whole - offset);
-  const std::span<std::byte> whole = out.subspan(head.size(), last_whole - first_whole);
-  const std::span<std::byte> tail = out.subspan(head.size() + whole.size());
-  alignas(kAlignment) std::array<std::byte, 2 * kAlignment> beside;
+  const auto place = reinterpret_cast<uintptr_t>(out.data()) + head.size();
+  const uint64_t shift = RoundUp(place, kAlignment) - place;
+  const uint64_t last_whole =
+      std::max(first_whole, (end - std::min(end, shift)) / kAlignment * kAlignment);
+  const uint64_t whole_bytes = last_whole - first_whole;
+  const std::span<std::byte> whole =
+      whole_bytes == 0 ? std::span<std::byte>() : out.subspan(head.size() + shift, whole_bytes);
+  const std::span<std::byte> tail = out.subspan(head.size() + whole_bytes);
+  alignas(kAlignment) std::array<std::byte, 3 * kAlignment> beside;
   const std::span<std::byte> head_beside = std::span(beside).first(kAlignment);
-  const std::span<std::byte> tail_beside = std::span(beside).last(kAlignment);
+  const std::span<std::byte> tail_beside =
+      std::span(beside).subspan(kAlignment, RoundUp(tail.size(), kAlignment));
 
   std::array<Batch::Piece, 3> pieces;
   size_t count = 0;
   if (!head.empty())
     pieces[count++] = {head_block, head_beside.data(), kAlignment,
                        offset - head_block + head.size()};
-  if (!tail.empty()) pieces[count++] = {last_whole, tail_beside.data(), kAlignment, tail.size()};
+  if (!tail.empty())
+    pieces[count++] = {last_whole, tail_beside.data(), tail_beside.size(), tail.size()};
   if (!whole.empty()) pieces[count++] = {first_whole, whole.data(), whole.size(), whole.size()};
   IoRing* const ring = rings_ == Rings::kNone ? nullptr : RingOfThread();
   if (ring == nullptr || !Batch(fd_.get(), *ring).Run(std::span(pieces).first(count))) {
@@ -157,6 +165,7 @@ Status DirectReader::ReadAt(uint64_t offset, std::span<std::byte> out) const {
     if (!tail.empty()) MIRAGE_TRY(ReadBlocks(last_whole, tail_beside, tail.size()));
     MIRAGE_TRY(ReadBlocks(first_whole, whole, whole.size()));
   }
+  if (shift > 0 && !whole.empty()) std::memmove(whole.data() - shift, whole.data(), whole.size());
   if (!head.empty())
     std::memcpy(head.data(), head_beside.data() + (offset - head_block), head.size());
   if (!tail.empty()) std::memcpy(tail.data(), tail_beside.data(), tail.size());

@@ -15,7 +15,6 @@
 #include <string>
 #include <utility>
 
-#include "base/byte_source.h"
 #include "base/result.h"
 #include "platform/descriptor.h"
 
@@ -24,19 +23,16 @@ namespace mirage::platform {
 class DirectReader {
  public:
   // Devices want offsets, lengths and addresses in multiples of a sector; this is one everywhere.
-  static constexpr uint64_t kAlignment = ByteSource::kUncachedAlignment;
+  static constexpr uint64_t kAlignment = 4096;
   enum class Rings : uint8_t { kWhereThereAre, kNone };
 
   // Of the file behind `fd`. kUnsupported where its file system refuses direct reads.
   [[nodiscard]] static Result<std::unique_ptr<DirectReader>> Open(
       int fd, std::string name, Rings rings = Rings::kWhereThereAre);
 
-  // Whether the memory lies as the file's bytes do.
-  [[nodiscard]] static bool Fits(uint64_t offset, std::span<const std::byte> out) {
-    return (reinterpret_cast<uintptr_t>(out.data()) - offset) % kAlignment == 0;
-  }
-  // Fills all of `out`, which Fits, from `offset`. kUnsupported where only an ordinary read can
-  // tell what is there: the device refuses, or gives less than was asked for.
+  // Fills all of `out` from `offset`. Memory that does not lie as the file's bytes do costs one
+  // copy within it, and none beside. kUnsupported where only an ordinary read can tell what is
+  // there: the device refuses, or gives less than was asked for.
   [[nodiscard]] Status ReadAt(uint64_t offset, std::span<std::byte> out) const;
 
  private:

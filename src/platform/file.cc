@@ -91,12 +91,12 @@ Status File::ReadUncached(uint64_t offset, std::span<std::byte> out) const {
     Result<std::unique_ptr<DirectReader>> reader = DirectReader::Open(fd_.get(), name_);
     if (reader) direct_ = *std::move(reader);
   });
-  if (direct_ == nullptr || direct_refused_ || !DirectReader::Fits(offset, out))
-    return ReadAt(offset, out);
+  if (direct_ == nullptr || direct_refused_) return ReadAt(offset, out);
   Status status = direct_->ReadAt(offset, out);
   if (status || status.error().code != Code::kUnsupported) return status;
+  MIRAGE_TRY(ReadAt(offset, out));  // else it is the file's failure
   direct_refused_ = true;
-  return ReadAt(offset, out);
+  return {};
 }
 
 std::span<const std::byte> File::Mapping() const {

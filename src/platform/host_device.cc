@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <cstring>
 #include <string>
 
 #include "platform/device.h"
@@ -9,6 +10,7 @@ namespace mirage::platform {
 namespace {
 
 constexpr uint64_t kChunkBytes = uint64_t{64} << 10;
+
 class HostDevice final : public Device {
  public:
   HostDevice(ThreadPool& pool, const Clock& clock, HostStreams streams)
@@ -26,6 +28,9 @@ class HostDevice final : public Device {
   }
   Status Back(std::byte* base, uint64_t bytes) override { return BackHostMemory(base, bytes); }
   void Unback(std::byte* base, uint64_t bytes) override { UnbackHostMemory(base, bytes); }
+  void Copy(std::byte* to, const std::byte* from, uint64_t bytes) override {
+    std::memcpy(to, from, bytes);
+  }
 
   Result<std::unique_ptr<Stream>> CreateStream() override {
     if (streams_ == HostStreams::kInline) return MakeInlineStream(pool_, clock_);

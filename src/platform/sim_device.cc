@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <utility>
 
 #include "platform/host_memory.h"
@@ -77,6 +78,10 @@ Status SimDevice::Back(std::byte* base, uint64_t bytes) {
 
 void SimDevice::Unback(std::byte* base, uint64_t bytes) {
   if (options_.contents) UnbackHostMemory(base, bytes);
+}
+
+void SimDevice::Copy(std::byte* to, const std::byte* from, uint64_t bytes) {
+  if (options_.contents) std::memcpy(to, from, bytes);
 }
 
 Result<std::unique_ptr<Stream>> SimDevice::CreateStream() {

@@ -101,6 +101,7 @@ class SimDevice final : public Device {
   void ReleaseAddresses(std::byte* base, uint64_t bytes) override;
   Status Back(std::byte* base, uint64_t bytes) override;
   void Unback(std::byte* base, uint64_t bytes) override;
+  void Copy(std::byte* to, const std::byte* from, uint64_t bytes) override;
   // A SimStream.
   Result<std::unique_ptr<Stream>> CreateStream() override;
 

@@ -148,7 +148,8 @@ Status LoadedModel::LoadWeights(const ModelOptions& options) {
   uint64_t file_bytes = 0;
   for (const std::shared_ptr<const ByteSource>& shard : file_->shards())
     file_bytes += shard->bytes();
-  load.caching = runtime_->CachingFor(file_bytes);
+  // The runtime outlives its models and their transfers.
+  load.caching = [runtime = runtime_.get(), file_bytes] { return runtime->CachingFor(file_bytes); };
   load.progress = options.progress;
   // As much as it could use of what nobody needs: what is given up is computed again when it is
   // asked for. What idle sessions will need stays theirs: a model may have less.
@@ -164,6 +165,7 @@ Status LoadedModel::LoadWeights(const ModelOptions& options) {
   }
   file_.reset();
   runner_ = std::make_shared<engine::RealRunner>(*std::move(loaded));
+  compute->engine.Know(runner_);
   WarnOfVocabularySize();
   grammars_ = std::make_unique<Grammars>(*runtime_, tokenizer_);
   return {};
@@ -247,6 +249,7 @@ Result<model::PlanRequest> LoadedModel::MakePlanRequest(const Capacity& capacity
   request.sequences = capacity.sessions;
   request.kv_type = capacity.kv_type;
   request.adapter_bytes = capacity.adapter_bytes;
+  request.offload_bytes = runtime_->offload_bytes();
   request.logit_rows = std::max(capacity.sessions, kLeastLogitRows);
   request.transfer_workers = Runtime::kTransferWorkers;
   request.kv_address_bytes = KvAddresses();

@@ -16,15 +16,45 @@ namespace {
 
 constexpr int kMostThreads = 1024;
 
+engine::EngineOptions With(engine::EngineOptions options, memory::SwapSpace* swap) {
+  options.swap = swap;
+  return options;
+}
+
+// kInvalidArgument naming the option that the policy needs, or has no use for.
+Status CheckPolicyOptions(const RuntimeOptions& options) {
+  const engine::ShortagePolicy& policy = *options.policy;
+  const std::string name(policy.name());
+  const bool scratch = !options.scratch_dir.empty();
+  if (policy.needs_swap_space() && !scratch)
+    return Fail(Code::kInvalidArgument,
+                "scratch_dir is missing: policy '" + name + "' writes keys and values to it");
+  if (scratch && !policy.may_swap())
+    return Fail(Code::kInvalidArgument,
+                "scratch_dir is given: policy '" + name + "' writes nothing");
+  if (options.scratch_bytes != 0 && !scratch)
+    return Fail(Code::kInvalidArgument, "scratch_bytes is given without scratch_dir");
+  if (options.scratch_bytes > INT64_MAX)
+    return Fail(Code::kInvalidArgument,
+                "scratch_bytes is " + std::to_string(options.scratch_bytes));
+  if (options.offload_bytes != 0 && !policy.offloads())
+    return Fail(Code::kInvalidArgument,
+                "offload_bytes is given: policy '" + name + "' chooses no weights to be offloaded");
+  return {};
+}
+
 }  // namespace
 
 Runtime::Compute::Compute(const Clock& clock, memory::Ledger& ledger, int threads,
-                          engine::EngineOptions options)
+                          engine::EngineOptions options,
+                          std::unique_ptr<platform::ScratchFile> scratch, const LogSink& log)
     : pool(threads),
       device(platform::MakeHostDevice(pool, clock, platform::HostStreams::kInline)),
       transfer(memory::MakeHostTransferEngine(kTransferWorkers)),
       arena(*device, ledger),
-      engine(clock, options) {}
+      swap(scratch == nullptr ? nullptr
+                              : memory::MakeFileSwapSpace(std::move(scratch), *transfer, log)),
+      engine(clock, With(options, swap.get())) {}
 
 Result<std::shared_ptr<Runtime>> Runtime::Create(RuntimeOptions options) {
   if (options.threads < 0 || options.threads > kMostThreads)
@@ -34,13 +64,20 @@ Result<std::shared_ptr<Runtime>> Runtime::Create(RuntimeOptions options) {
   if (options.max_generations < 0)
     return Fail(Code::kInvalidArgument,
                 "max_generations is " + std::to_string(options.max_generations));
+  MIRAGE_TRY(CheckPolicyOptions(options));
   const int threads = options.threads == 0 ? platform::UsableCores() : options.threads;
   engine::EngineOptions engine_options;
   engine_options.max_running = options.max_generations;
   engine_options.policy = options.policy;
   const kernels::Ops& ops = options.ops == nullptr ? model::CpuKernels() : *options.ops;
   std::shared_ptr<Runtime> runtime(
-      new Runtime(threads, ops, engine_options, std::move(options.log)));
+      new Runtime(threads, ops, engine_options, options.offload_bytes, std::move(options.log)));
+  if (!options.scratch_dir.empty()) {
+    MIRAGE_TRY_ASSIGN(runtime->scratch_,
+                      platform::ScratchFile::Create(
+                          options.scratch_dir,
+                          options.scratch_bytes == 0 ? kScratchBytes : options.scratch_bytes));
+  }
   MIRAGE_TRY(runtime->SetMemoryLimit(options.memory_limit));
   return runtime;
 }
@@ -73,7 +110,8 @@ Result<Runtime::Compute*> Runtime::compute() {
   const std::lock_guard lock(mutex_);
   if (closed_) return Fail(Code::kClosed, "the runtime was shut down");
   if (compute_ == nullptr)
-    compute_ = std::make_unique<Compute>(clock_, ledger_, threads_, engine_options_);
+    compute_ = std::make_unique<Compute>(clock_, ledger_, threads_, engine_options_,
+                                         std::move(scratch_), log_);
   return compute_.get();
 }
 
@@ -109,13 +147,14 @@ uint64_t Runtime::PrefixBytes() const {
   return compute_ == nullptr ? 0 : compute_->engine.PrefixBytes();
 }
 
+engine::Engine* Runtime::EngineIfAny() {
+  const std::lock_guard lock(mutex_);
+  return compute_ == nullptr ? nullptr : &compute_->engine;
+}
+
 void Runtime::MakeAvailable(uint64_t bytes, const memory::Promise* promise, GiveUp what) {
-  engine::Engine* engine = nullptr;
-  {
-    const std::lock_guard lock(mutex_);
-    if (compute_ == nullptr) return;
-    engine = &compute_->engine;
-  }
+  engine::Engine* const engine = EngineIfAny();
+  if (engine == nullptr) return;
   const auto lacking = [&] {
     const uint64_t available = ledger_.available(promise);
     return ledger_.over_limit() + (bytes > available ? bytes - available : 0);
@@ -135,10 +174,11 @@ Status Runtime::SetMemoryLimit(std::optional<uint64_t> bytes) {
   query.own_bytes = ledger_.Snapshot().used;
   MIRAGE_TRY_ASSIGN(const platform::MemoryBudget budget, platform::DetectMemoryBudget(query));
   ledger_.SetLimit(budget.bytes);
-  MakeAvailable(0);
   const bool is_share = budget.source == platform::BudgetSource::kAvailable;
   memory_limit_.store(is_share ? budget.bytes : budget.limit_bytes, std::memory_order_relaxed);
   beside_bytes_.store(budget.beside_bytes, std::memory_order_relaxed);
+  MakeAvailable(0);
+  if (engine::Engine* const engine = EngineIfAny()) engine->FollowLimit();
   return {};
 }
 

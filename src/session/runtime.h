@@ -15,6 +15,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
 
 #include "base/byte_source.h"
 #include "base/clock.h"
@@ -23,9 +24,11 @@
 #include "engine/engine.h"
 #include "memory/arena.h"
 #include "memory/ledger.h"
+#include "memory/swap_space.h"
 #include "memory/transfer.h"
 #include "model/cpu_kernels.h"
 #include "platform/device.h"
+#include "platform/scratch_file.h"
 #include "platform/thread_pool.h"
 #include "session/dispatcher.h"
 
@@ -35,7 +38,10 @@ struct RuntimeOptions {
   int threads = 0;                       // 0: one per physical core the process may use
   std::optional<uint64_t> memory_limit;  // bytes; nothing: what the machine allows
   int32_t max_generations = 0;           // computed at once; 0: no bound
-  engine::ShortagePolicy policy = engine::ShortagePolicy::kHybrid;
+  const engine::ShortagePolicy* policy = &engine::HybridPolicy();
+  std::string scratch_dir;            // for pages that are swapped out; empty: nowhere
+  uint64_t scratch_bytes = 0;         // of the file there; 0: kScratchBytes
+  uint64_t offload_bytes = 0;         // of each model's weights; with a policy that offloads
   const kernels::Ops* ops = nullptr;  // what computes; nullptr: model::CpuKernels()
   LogSink log;
 };
@@ -43,6 +49,7 @@ struct RuntimeOptions {
 class Runtime {
  public:
   static constexpr int kTransferWorkers = 2;  // threads that fill regions
+  static constexpr uint64_t kScratchBytes = uint64_t{1} << 30;
 
   // Fails with kInvalidArgument naming the option.
   [[nodiscard]] static Result<std::shared_ptr<Runtime>> Create(RuntimeOptions options);
@@ -54,12 +61,14 @@ class Runtime {
 
   // The parts that compute, made when first asked for.
   struct Compute {
-    Compute(const Clock& clock, memory::Ledger& ledger, int threads, engine::EngineOptions options);
+    Compute(const Clock& clock, memory::Ledger& ledger, int threads, engine::EngineOptions options,
+            std::unique_ptr<platform::ScratchFile> scratch, const LogSink& log);
     platform::ThreadPool pool;
     std::unique_ptr<platform::Device> device;
     std::unique_ptr<memory::TransferEngine> transfer;
     memory::Arena arena;
-    engine::Engine engine;  // last: its thread uses all of the above
+    std::unique_ptr<memory::SwapSpace> swap;  // null: none
+    engine::Engine engine;                    // last: its thread uses all of the above
   };
   [[nodiscard]] Result<Compute*> compute();
 
@@ -70,6 +79,7 @@ class Runtime {
   [[nodiscard]] const LogSink& log() const { return log_; }
   [[nodiscard]] int threads() const { return threads_; }
   [[nodiscard]] const kernels::Ops& ops() const { return ops_; }
+  [[nodiscard]] uint64_t offload_bytes() const { return offload_bytes_; }
   [[nodiscard]] engine::EngineStats EngineStats() const;
   // Tokens that readers of answers were given.
   [[nodiscard]] uint64_t delivered_tokens() const {
@@ -111,16 +121,21 @@ class Runtime {
   }
 
  private:
-  Runtime(int threads, const kernels::Ops& ops, engine::EngineOptions engine_options, LogSink log)
+  [[nodiscard]] engine::Engine* EngineIfAny();  // where something computes
+
+  Runtime(int threads, const kernels::Ops& ops, engine::EngineOptions engine_options,
+          uint64_t offload_bytes, LogSink log)
       : threads_(threads),
         ops_(ops),
         engine_options_(engine_options),
+        offload_bytes_(offload_bytes),
         log_(std::move(log)),
         ledger_(0) {}
 
   const int threads_;
   const kernels::Ops& ops_;
   const engine::EngineOptions engine_options_;
+  const uint64_t offload_bytes_;
   const LogSink log_;
   const SteadyClock clock_;
   memory::Ledger ledger_;
@@ -129,9 +144,10 @@ class Runtime {
   std::atomic<uint32_t> models_{0};
   std::atomic<uint64_t> delivered_tokens_{0};
   std::mutex shutdown_mutex_;
-  mutable std::mutex mutex_;  // guards the three below
+  mutable std::mutex mutex_;  // guards the four below
   bool closed_ = false;
   memory::Holding trace_memory_;
+  std::unique_ptr<platform::ScratchFile> scratch_;  // until compute_ has it
   std::unique_ptr<Compute> compute_;
   Dispatcher dispatcher_;
 };

@@ -38,10 +38,13 @@ def types_in(report):
     """The types of a file by their share of its bytes, and of the multiply-adds that a token costs."""
     by_type = collections.Counter()
     macs = collections.Counter()
+    used = report["metadata"].get("qwen3moe.expert_used_count", 0)
     for tensor in report["tensors"]:
         by_type[tensor["type"]] += tensor["bytes"]
         if len(tensor["shape"]) == 2 and not tensor["name"].startswith(("token_embd", "output.")):
             macs[tensor["type"]] += tensor["shape"][0] * tensor["shape"][1]
+        if len(tensor["shape"]) == 3:  # one matrix for each expert
+            macs[tensor["type"]] += tensor["shape"][0] * tensor["shape"][1] * used
     total = sum(by_type.values())
     text = ", ".join(f"{name} {count / total:.0%}" for name, count in by_type.most_common() if count / total >= 0.005)
     return text, macs
@@ -157,7 +160,7 @@ def main():
           "\n|--|--|--|--|--|")
     for model in models:
         ours = samples[os.path.basename(model)]["Mirage"]
-        read = reports[model]["plan"]["weights"]
+        read = reports[model]["plan"]["active"]
         macs = types_in(reports[model])[1]
         decode = statistics.median(run["decode"] for run in ours)
         part = part_of_peak(statistics.median(run[f"prefill {options.prefill}"] for run in ours), macs, machine)

@@ -3,12 +3,14 @@
 """Decode under a hard memory limit, beside llama.cpp: each in a control group of its own, taking turns.
 
     limits.py --mirage build/release/tools/mirage --llama LLAMA/build/bin -m model.gguf [--pack model.mirage]
-              [--shares 1.2,1.1,1.0,0.95,0.8,0.6,0.4] [--runs 5] [--tokens 32] [--svg out.svg]
+              [--shares 1.2,1.1,1.0,0.95,0.8,0.6,0.4] [--runs 5] [--tokens 32] [--svg out.svg] [--several 8]
 
 Needs root and a memory controller (version 1 or 2) in which a group can be made. The model is copied, so that no other
 process has its pages. Beside each rate stands the bound that the disk sets: bytes of weights that a token reads and the
-limit cannot hold, at the best rate of direct reads of this file found in a sweep of block sizes and depths just before.
-Prints a Markdown table; --svg draws it.
+limit cannot hold beside all else, at the best rate of direct reads of this file found in a sweep of block sizes and
+depths beside. Prints a Markdown table, what else is held by mirage's plan for the least limit, and with --several a
+table of what a pass over the weights gives when it is shared: by so many sequences, and by so many tokens guessed in a
+text that repeats itself. --svg draws the first.
 """
 import argparse
 import concurrent.futures
@@ -25,6 +27,9 @@ import tempfile
 import time
 
 MIB = 1 << 20
+PACK, GGUF, LLAMA = "Mirage, pack", "Mirage, GGUF", "llama.cpp"
+# What goes on as it began, so that guesses come true.
+REFRAIN = 4 * "north, south, east, west, up, down, left, right, near, far, early, late, high, low, hot, cold, dry.\n"
 
 
 def forget(*paths):
@@ -92,10 +97,17 @@ def best_direct_rate(path):
                for block in (128, 512, 2048) for depth in (1, 2, 4, 8, 16))
 
 
-def mirage_rate(group, options, model, limit):
-    out = group.run([options.mirage, "bench", "-m", model, "-t", str(options.threads), "-c", "512", "--pp", "0", "--tg",
-                     str(options.tokens), "--batch", str(options.batch), "--json"], limit, model)
+def mirage_rate(group, options, model, limit, batch=1, context=512):
+    out = group.run([options.mirage, "bench", "-m", model, "-t", str(options.threads), "-c", str(context), "--pp", "0",
+                     "--tg", str(options.tokens), "--batch", str(batch), "--json"], limit, model)
     return json.loads(out)["tg"][0]["tok_s"] if out else 0.0
+
+
+def answer_rate(group, options, model, limit, guesses):
+    out = group.run([options.mirage, "run", "-m", model, "-t", str(options.threads), "-c", "512", "--raw", "-p",
+                     REFRAIN, "--max-tokens", str(options.tokens), "--temperature", "0", "--draft-tokens", str(guesses),
+                     "--json"], limit, model)
+    return json.loads(out)["timings"]["decode_tok_s"] if out else 0.0
 
 
 def llama_rate(group, options, limit):
@@ -104,12 +116,10 @@ def llama_rate(group, options, limit):
     return json.loads(out)[0]["avg_ts"] if out else 0.0
 
 
-def weights_read(options, model):
-    """Bytes of weights that each token reads, and of all else that mirage keeps, by its own plan."""
-    report = json.loads(subprocess.run([options.mirage, "inspect", model, "-c", "512", "--json"], check=True,
-                                       capture_output=True, text=True).stdout)
-    plan = report["plan"]
-    return plan["weights"], plan["total"] - plan["weights"]
+def plan_of(options, model, limit):
+    """What mirage would hold under a limit, by its own plan, in bytes."""
+    command = [options.mirage, "inspect", model, "-c", "512", "--memory", str(limit), "--json"]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)["plan"]
 
 
 def draw(path, rows, names):
@@ -143,6 +153,67 @@ def draw(path, rows, names):
     pathlib.Path(path).write_text("\n".join(parts) + "\n")
 
 
+def names_of(options):
+    return [PACK, GGUF] + ([LLAMA] if options.llama else [])
+
+
+def measure(group, options, pack, limit):
+    """Medians and spreads of all programs under one limit, and the bound by what was measured beside them."""
+    measured = {PACK: lambda: mirage_rate(group, options, pack, limit),
+                GGUF: lambda: mirage_rate(group, options, options.copy, limit)}
+    if options.llama:
+        measured[LLAMA] = lambda: llama_rate(group, options, limit)
+    measured["ample"] = lambda: mirage_rate(group, options, pack, 4 * os.path.getsize(pack))
+    if options.several:
+        measured["batch"] = lambda: mirage_rate(group, options, pack, limit, options.several, context=64)
+        measured["plain"] = lambda: answer_rate(group, options, pack, limit, 0)
+        measured["guessing"] = lambda: answer_rate(group, options, pack, limit, options.several)
+    measured["disk"] = lambda: best_direct_rate(pack)
+    samples = {name: [] for name in measured}
+    for _ in range(options.runs):
+        for name, rate in measured.items():
+            samples[name].append(rate())
+    row = {"limit": limit}
+    for name, rates in samples.items():
+        row[name] = statistics.median(rates)
+        row[name + " spread"] = max(rates) - min(rates)
+    if row["ample"] == 0:
+        sys.exit("no rate with ample memory")
+    plan = plan_of(options, pack, limit)
+    weights = plan_of(options, pack, 4 * os.path.getsize(pack))["weights"]
+    missing = max(0, weights + plan["total"] - plan["weights"] - limit)
+    row["bound"] = 1 / max(1 / row["ample"], missing / row["disk"])
+    print(json.dumps(row), file=sys.stderr)
+    return row
+
+
+def print_table(head, lines):
+    for cells in (head, ["---"] * len(head), *lines):
+        print("| " + " | ".join(cells) + " |")
+
+
+def print_rates(rows, size, options):
+    names = names_of(options)
+    lines = []
+    for row in rows:
+        cells = [f"{row['limit'] / size:.2f}x", f"{row['limit'] / MIB:.0f}", f"{row['disk'] / 1e9:.2f}",
+                 f"{row['bound']:.1f}"]
+        cells += [f"{row[name]:.1f} ({row[name + ' spread']:.1f})" for name in names]
+        cells += [f"{row[PACK] / row['bound']:.0%}", f"{row[GGUF] / row['bound']:.0%}"]
+        if options.llama:
+            cells.append(f"{row[PACK] / row[LLAMA]:.1f}" if row[LLAMA] else "-")
+        lines.append(cells)
+    print_table(["limit", "MiB", "disk, GB/s", "bound"] + names + ["of the bound, pack", "GGUF"] +
+                (["to llama.cpp"] if options.llama else []), lines)
+
+
+def print_several(rows, size, options):
+    print(f"\nA pass shared by {options.several} sequences, and by up to {options.several} tokens guessed; pack\n")
+    lines = [[f"{row['limit'] / size:.2f}x", f"{row[PACK]:.1f}", f"{row['batch']:.1f}", f"{row['plain']:.1f}",
+              f"{row['guessing']:.1f}"] for row in rows]
+    print_table(["limit", "one sequence", f"batch {options.several}", "an answer", "guessing"], lines)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mirage", required=True)
@@ -152,7 +223,7 @@ def main():
     parser.add_argument("--shares", default="1.2,1.1,1.0,0.95,0.8,0.6,0.4", help="limits over the size of the model")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--batch", type=int, default=1, help="sequences that mirage decodes together")
+    parser.add_argument("--several", type=int, help="sequences, and tokens guessed, that share a pass")
     parser.add_argument("--tokens", type=int, default=32)
     parser.add_argument("--llama-tokens", type=int, default=16)
     parser.add_argument("--folder", help="for the copies, on the disk to measure")
@@ -168,48 +239,23 @@ def main():
         else:
             subprocess.run([options.mirage, "pack", options.copy, pack], check=True, capture_output=True)
         size = os.path.getsize(options.copy)
-        weights, others = weights_read(options, pack)
         group = Group()
-        names = ["Mirage, pack", "Mirage, GGUF"] + (["llama.cpp"] if options.llama else [])
-        rows = []
         try:
-            ample = mirage_rate(group, options, pack, 4 * size)
-            if ample == 0:
-                sys.exit("no rate with ample memory")
-            for share in (float(s) for s in options.shares.split(",")):
-                limit = int(share * size)
-                samples = {name: [] for name in names}
-                disk = []
-                for _ in range(options.runs):
-                    disk.append(best_direct_rate(pack))
-                    samples["Mirage, pack"].append(mirage_rate(group, options, pack, limit))
-                    samples["Mirage, GGUF"].append(mirage_rate(group, options, options.copy, limit))
-                    if options.llama:
-                        samples["llama.cpp"].append(llama_rate(group, options, limit))
-                missing = max(0, weights + others - limit)
-                bound = 1 / max(options.batch / ample, missing / statistics.median(disk)) * options.batch
-                row = {"share": share, "limit": limit, "disk": statistics.median(disk), "bound": bound}
-                for name in names:
-                    row[name] = statistics.median(samples[name])
-                    row[name + " spread"] = max(samples[name]) - min(samples[name])
-                rows.append(row)
-                print(json.dumps(row), file=sys.stderr)
+            rows = [measure(group, options, pack, int(float(share) * size)) for share in options.shares.split(",")]
         finally:
             group.remove()
-    print(f"{os.path.basename(options.model)}, {size / MIB:.0f} MiB; batch {options.batch}; medians of {options.runs} "
-          f"alternated runs; ample memory {ample:.1f} tok/s\n")
-    head = ["limit", "MiB", "disk, GB/s", "bound"] + names + ["of the bound, pack", "GGUF"]
-    print("| " + " | ".join(head + (["to llama.cpp"] if options.llama else [])) + " |")
-    print("|" + "---|" * (len(head) + bool(options.llama)))
-    for row in rows:
-        cells = [f"{row['share']:.2f}x", f"{row['limit'] / MIB:.0f}", f"{row['disk'] / 1e9:.2f}", f"{row['bound']:.1f}"]
-        cells += [f"{row[name]:.2f} ({row[name + ' spread']:.2f})" for name in names]
-        cells += [f"{row['Mirage, pack'] / row['bound']:.0%}", f"{row['Mirage, GGUF'] / row['bound']:.0%}"]
-        if options.llama:
-            cells.append(f"{row['Mirage, pack'] / row['llama.cpp']:.1f}" if row["llama.cpp"] else "-")
-        print("| " + " | ".join(cells) + " |")
+        least = plan_of(options, pack, rows[-1]["limit"])
+    print(f"{os.path.basename(options.model)}, {size / MIB:.0f} MiB; medians of {options.runs} alternated runs and "
+          "their spread, tokens/s\n")
+    print_rates(rows, size, options)
+    parts = ", ".join(f"{part} {least[part] / MIB:.1f}" for part in ("kv", "slots", "tables", "workspace", "sessions"))
+    others = (least["total"] - least["weights"]) / MIB
+    print(f"\nBeside weights at {rows[-1]['limit'] / MIB:.0f} MiB: {others:.1f} MiB: "
+          f"{parts}")
+    if options.several:
+        print_several(rows, size, options)
     if options.svg:
-        draw(options.svg, rows, names)
+        draw(options.svg, rows, names_of(options))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Writes a llama-shaped GGUF with random F16 weights, to measure speed with: make_model.py OUT.gguf [--embedding 2048 ...]
+With --experts it is a mixture of experts, qwen3moe, whose experts are --ffn wide.
 
 The default is 2048 wide with 16 layers, 8192 in the feed-forward network, 16 heads on 8 of keys and values, and a
 vocabulary of 32000: 1.1 billion weights. Needs the packages gguf and numpy.
@@ -34,10 +35,12 @@ def main():
     parser.add_argument("--heads", type=int, default=16)
     parser.add_argument("--kv-heads", type=int, default=8)
     parser.add_argument("--vocabulary", type=int, default=32000)
+    parser.add_argument("--experts", type=int, default=0)
+    parser.add_argument("--experts-used", type=int, default=4)
     args = parser.parse_args()
 
     random = np.random.default_rng(1)
-    writer = gguf.GGUFWriter(args.out, "llama", use_temp_file=True)
+    writer = gguf.GGUFWriter(args.out, "qwen3moe" if args.experts else "llama", use_temp_file=True)
     writer.add_name("random")
     writer.add_context_length(8192)
     writer.add_embedding_length(args.embedding)
@@ -45,17 +48,34 @@ def main():
     writer.add_feed_forward_length(args.ffn)
     writer.add_head_count(args.heads)
     writer.add_head_count_kv(args.kv_heads)
+    if args.experts:
+        writer.add_expert_count(args.experts)
+        writer.add_expert_used_count(args.experts_used)
+        writer.add_expert_feed_forward_length(args.ffn)
     writer.add_rope_dimension_count(args.embedding // args.heads)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
     add_vocabulary(writer, args.vocabulary)
 
-    def matrix(name, rows, cols):
-        values = random.standard_normal((rows, cols), dtype=np.float32) / np.sqrt(cols, dtype=np.float32)
-        writer.add_tensor(name, values.astype(np.float16))
+    def matrix(name, *shape, dtype=np.float16):
+        values = random.standard_normal(shape, dtype=np.float32) / np.sqrt(shape[-1], dtype=np.float32)
+        writer.add_tensor(name, values.astype(dtype))
 
-    def ones(name):
-        writer.add_tensor(name, np.ones(args.embedding, dtype=np.float32))
+    def ones(name, length=args.embedding):
+        writer.add_tensor(name, np.ones(length, dtype=np.float32))
+
+    def feed_forward(layer):
+        matrix(f"blk.{layer}.ffn_gate.weight", args.ffn, args.embedding)
+        matrix(f"blk.{layer}.ffn_up.weight", args.ffn, args.embedding)
+        matrix(f"blk.{layer}.ffn_down.weight", args.embedding, args.ffn)
+
+    def experts(layer):
+        matrix(f"blk.{layer}.ffn_gate_inp.weight", args.experts, args.embedding, dtype=np.float32)
+        matrix(f"blk.{layer}.ffn_gate_exps.weight", args.experts, args.ffn, args.embedding)
+        matrix(f"blk.{layer}.ffn_up_exps.weight", args.experts, args.ffn, args.embedding)
+        matrix(f"blk.{layer}.ffn_down_exps.weight", args.experts, args.embedding, args.ffn)
+        ones(f"blk.{layer}.attn_q_norm.weight", args.embedding // args.heads)
+        ones(f"blk.{layer}.attn_k_norm.weight", args.embedding // args.heads)
 
     kv = args.embedding // args.heads * args.kv_heads
     matrix("token_embd.weight", args.vocabulary, args.embedding)
@@ -66,9 +86,7 @@ def main():
         matrix(f"blk.{layer}.attn_v.weight", kv, args.embedding)
         matrix(f"blk.{layer}.attn_output.weight", args.embedding, args.embedding)
         ones(f"blk.{layer}.ffn_norm.weight")
-        matrix(f"blk.{layer}.ffn_gate.weight", args.ffn, args.embedding)
-        matrix(f"blk.{layer}.ffn_up.weight", args.ffn, args.embedding)
-        matrix(f"blk.{layer}.ffn_down.weight", args.embedding, args.ffn)
+        (experts if args.experts else feed_forward)(layer)
     ones("output_norm.weight")
     matrix("output.weight", args.vocabulary, args.embedding)
     writer.write_header_to_file()

@@ -148,8 +148,8 @@ class FakeModel final : public ModelRunner {
     return lent_bytes() > 0 && ledger_->available() >= kPageBytes + spare &&
            TakeWeights(*ledger_, kPageBytes);
   }
-  double FillNs(uint64_t bytes) const override {
-    return options_.fill_ns * static_cast<double>(bytes);
+  double UnhiddenNs(uint64_t lent, double /*pass_ns*/) const override {
+    return options_.fill_ns * static_cast<double>(lent);
   }
 
   Status Forward(std::span<const Slice> slices, const std::function<bool()>& cancelled) override {

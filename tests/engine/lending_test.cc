@@ -2,7 +2,7 @@
 // Weights lent to keys and values when pages run out: whose pages are kept for it, and when the
 // weights come home. The tokens are the same whatever gives way.
 
-#include "engine/shortage_policy.h"
+#include "engine/policy/shortage_policy.h"
 #include "tests/engine/blocker.h"
 #include "tests/engine/engine_test.h"
 
@@ -19,10 +19,14 @@ FakeModel::Options WithWeights(double fill_ns = 1) {
   return options;
 }
 
-EngineOptions With(ShortagePolicy policy) {
+EngineOptions With(const ShortagePolicy& policy) {
   EngineOptions options;
-  options.policy = policy;
+  options.policy = &policy;
   return options;
+}
+
+uint64_t WeightsHeld(const FakeHost& host) {
+  return host.ledger.Snapshot().by_owner[static_cast<size_t>(memory::Owner::kWeights)];
 }
 
 struct Ran {
@@ -31,7 +35,7 @@ struct Ran {
 };
 
 // Two requests that fit at first and then grow until one of them does.
-Ran RunTwo(ShortagePolicy policy, double fill_ns = 1) {
+Ran RunTwo(const ShortagePolicy& policy, double fill_ns = 1) {
   FakeHost host(6 * kPage + kWeights);
   auto model = FakeModel::Make(host, WithWeights(fill_ns));
   FakeHost elsewhere;
@@ -47,30 +51,30 @@ Ran RunTwo(ShortagePolicy policy, double fill_ns = 1) {
 }
 
 TEST(Lending, RecomputeLendsNothing) {
-  const Ran ran = RunTwo(ShortagePolicy::kRecompute);
+  const Ran ran = RunTwo(RecomputePolicy());
   EXPECT_GE(ran.preemptions, 1);
   EXPECT_EQ(ran.stats.bytes_lent, 0u);
 }
 
 TEST(Lending, RemapTakesNobodysPages) {
-  const Ran ran = RunTwo(ShortagePolicy::kRemap);
+  const Ran ran = RunTwo(RemapPolicy());
   EXPECT_EQ(ran.preemptions, 0);
   EXPECT_GT(ran.stats.bytes_lent, 0u);
 }
 
 TEST(Lending, HybridDoesWhatCostsLess) {
-  const Ran cheap = RunTwo(ShortagePolicy::kHybrid, 0);
+  const Ran cheap = RunTwo(HybridPolicy(), 0);
   EXPECT_EQ(cheap.preemptions, 0);
   EXPECT_GT(cheap.stats.bytes_lent, 0u);
-  const Ran dear = RunTwo(ShortagePolicy::kHybrid, 1e9);
+  const Ran dear = RunTwo(HybridPolicy(), 1e9);
   EXPECT_GE(dear.preemptions, 1);
 }
 
 TEST(Lending, OneAloneThatDoesNotFitBesideTheWeightsIsNotRefused) {
-  for (const ShortagePolicy policy : {ShortagePolicy::kHybrid, ShortagePolicy::kRemap}) {
+  for (const ShortagePolicy* policy : {&HybridPolicy(), &RemapPolicy()}) {
     FakeHost host(6 * kPage + kWeights);
     auto model = FakeModel::Make(host, WithWeights(1e9));
-    Engine engine(host.clock, With(policy));
+    Engine engine(host.clock, With(*policy));
     EXPECT_EQ(Collect(*MustSubmit(engine, Greedy(model, Prompt(1, 300), 20))).tokens,
               model->Continue(Prompt(1, 300), 20));
     EXPECT_GT(engine.Stats().bytes_lent, 0u);
@@ -80,7 +84,7 @@ TEST(Lending, OneAloneThatDoesNotFitBesideTheWeightsIsNotRefused) {
 TEST(Lending, WhatDoesNotFitWithAllWeightsLentIsToldAtOnce) {
   FakeHost host(6 * kPage + kWeights);
   auto model = FakeModel::Make(host, WithWeights());
-  Engine engine(host.clock, With(ShortagePolicy::kHybrid));
+  Engine engine(host.clock, With(HybridPolicy()));
   const auto refused = engine.Submit(Greedy(model, Prompt(1, 32 * 17), 20));
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, Code::kOutOfMemory);
@@ -95,7 +99,7 @@ TEST(Lending, WhatComesHomeWhileARequestIsSubmittedIsNotMissed) {
   FakeModel::Options options = WithWeights();
   options.reviving = [&] { half_way.Pass(); };
   auto model = FakeModel::Make(host, options);
-  Engine engine(host.clock, With(ShortagePolicy::kRemap));
+  Engine engine(host.clock, With(RemapPolicy()));
   Collect(*MustSubmit(engine, Greedy(model, Prompt(1, 300), 20)));
   half_way.AwaitArrival();
   const int64_t all = 16 * 32 - 4;
@@ -108,32 +112,26 @@ TEST(Lending, WhatComesHomeWhileARequestIsSubmittedIsNotMissed) {
 TEST(Lending, WeightsComeHomeWhenNobodyComputes) {
   FakeHost host(6 * kPage + kWeights);
   auto model = FakeModel::Make(host, WithWeights());
-  Engine engine(host.clock, With(ShortagePolicy::kRemap));
+  Engine engine(host.clock, With(RemapPolicy()));
   {
     auto request = MustSubmit(engine, Greedy(model, Prompt(1, 300), 20));
     Collect(*request);
   }
-  EXPECT_TRUE(Eventually([&] {
-    return host.ledger.Snapshot().by_owner[static_cast<size_t>(memory::Owner::kWeights)] ==
-           kWeights;
-  }));
+  EXPECT_TRUE(Eventually([&] { return WeightsHeld(host) == kWeights; }));
   EXPECT_GT(engine.Stats().revivals, 0u);
 }
 
 TEST(Lending, WeightsComeHomeWhenASequenceGivesUpItsPages) {
   FakeHost host(6 * kPage + kWeights);
   auto model = FakeModel::Make(host, WithWeights());
-  Engine engine(host.clock, With(ShortagePolicy::kRemap));
+  Engine engine(host.clock, With(RemapPolicy()));
   RequestOptions options = Greedy(model, Prompt(1, 16 * 32 - 4), 4);
   std::shared_ptr<Sequence> sequence = options.sequence;
   Collect(*MustSubmit(engine, std::move(options)));
-  const auto weights = [&] {
-    return host.ledger.Snapshot().by_owner[static_cast<size_t>(memory::Owner::kWeights)];
-  };
   std::this_thread::sleep_for(std::chrono::milliseconds(20));  // for the engine to find no room
-  EXPECT_EQ(weights(), 0u);
+  EXPECT_EQ(WeightsHeld(host), 0u);
   sequence.reset();
-  EXPECT_TRUE(Eventually([&] { return weights() == kWeights; }));
+  EXPECT_TRUE(Eventually([&] { return WeightsHeld(host) == kWeights; }));
 }
 
 TEST(Lending, AModelThatNobodyUsesLendsFirst) {
@@ -142,12 +140,64 @@ TEST(Lending, AModelThatNobodyUsesLendsFirst) {
   other.salt = 7;
   auto idle = FakeModel::Make(host, other);
   auto model = FakeModel::Make(host, WithWeights());
-  Engine engine(host.clock, With(ShortagePolicy::kRemap));
+  Engine engine(host.clock, With(RemapPolicy()));
   Collect(*MustSubmit(engine, Greedy(idle, Prompt(1, 10), 2)));  // known to the engine
   auto large = MustSubmit(engine, Greedy(model, Prompt(1, 300), 60));
   EXPECT_EQ(Collect(*large).tokens, model->Continue(Prompt(1, 300), 60));
   EXPECT_GT(idle->bytes_lent, 0);
   EXPECT_EQ(model->bytes_lent, 0);
+}
+
+// ---- a limit that is changed while everything runs ----
+
+TEST(Lending, ALimitThatFallsTakesWeightsOfAModelThatNobodyUsedYetAndGivesThemBackWhenItRises) {
+  FakeHost host(6 * kPage + kWeights);
+  auto model = FakeModel::Make(host, WithWeights());
+  Engine engine(host.clock, With(HybridPolicy()));
+  engine.Know(model);
+  const uint64_t ample = host.ledger.limit();
+  host.ledger.SetLimit(host.ledger.Snapshot().used - 4 * kPage);
+  engine.FollowLimit();
+  EXPECT_TRUE(Eventually([&] { return WeightsHeld(host) == kWeights - 4 * kPage; }));
+  EXPECT_EQ(host.ledger.over_limit(), 0u);
+  host.ledger.SetLimit(ample);
+  engine.FollowLimit();
+  EXPECT_TRUE(Eventually([&] { return WeightsHeld(host) == kWeights; }));
+}
+
+TEST(Lending, TheTokensAreTheSameWhenTheLimitFallsAndRisesInTheMiddleOfAnAnswer) {
+  FakeHost host(16 * kPage + kWeights);
+  const uint64_t ample = host.ledger.limit();
+  Engine engine(host.clock, With(HybridPolicy()));
+  int64_t passes = 0;
+  uint64_t least = kWeights;
+  FakeModel::Options options = WithWeights(1e9);
+  options.begin = [&](std::span<const Slice>) -> Status {
+    ++passes;
+    least = std::min(least, WeightsHeld(host));
+    if (passes == 40) host.ledger.SetLimit(host.ledger.Snapshot().used - 5 * kPage);
+    if (passes == 100) host.ledger.SetLimit(ample);
+    if (passes == 40 || passes == 100) engine.FollowLimit();
+    return {};
+  };
+  auto model = FakeModel::Make(host, options);
+  EXPECT_EQ(Collect(*MustSubmit(engine, Greedy(model, Prompt(1, 30), 400))).tokens,
+            model->Continue(Prompt(1, 30), 400));
+  EXPECT_LE(least, kWeights - 5 * kPage);
+  EXPECT_TRUE(Eventually([&] { return WeightsHeld(host) == kWeights; }));
+  EXPECT_EQ(model->broken_pages, 0);
+}
+
+TEST(Lending, APolicyThatLendsNothingLendsNothingForALimitEither) {
+  FakeHost host(16 * kPage + kWeights);
+  auto model = FakeModel::Make(host, WithWeights());
+  Engine engine(host.clock, With(RecomputePolicy()));
+  engine.Know(model);
+  host.ledger.SetLimit(kWeights / 2);
+  engine.FollowLimit();
+  FakeHost elsewhere;  // whose answer comes after the limit was followed
+  Collect(*MustSubmit(engine, Greedy(FakeModel::Make(elsewhere), Prompt(1, 10), 2)));
+  EXPECT_EQ(WeightsHeld(host), kWeights);
 }
 
 // ---- the decision ----
@@ -159,18 +209,18 @@ TEST(ShortagePolicy, LendingPaysForLongPastsAndShortFutures) {
   costs.steps = 10;
   costs.others = 3;
   costs.victim_tokens = 5;
-  EXPECT_FALSE(LendingIsCheaper(costs));
+  EXPECT_FALSE(HybridPolicy().Lends(costs));
   costs.victim_tokens = 50;
-  EXPECT_TRUE(LendingIsCheaper(costs));
+  EXPECT_TRUE(HybridPolicy().Lends(costs));
   costs.steps = 100;
-  EXPECT_FALSE(LendingIsCheaper(costs));
+  EXPECT_FALSE(HybridPolicy().Lends(costs));
 }
 
 TEST(ShortagePolicy, WhereNobodyElseComputesThereIsNoChoice) {
   ShortageCosts costs;
   costs.fill_ns = 1e12;
   costs.steps = 1000;
-  EXPECT_TRUE(LendingIsCheaper(costs));
+  EXPECT_TRUE(HybridPolicy().Lends(costs));
 }
 
 }  // namespace

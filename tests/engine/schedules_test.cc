@@ -8,6 +8,7 @@
 #include <random>
 
 #include "tests/engine/engine_test.h"
+#include "tests/engine/ram_swap_space.h"
 
 namespace mirage::engine {
 namespace {
@@ -133,8 +134,12 @@ void RunSchedule(unsigned seed, Alone& repeating, Alone& varied) {
   const auto draft = FakeModel::Make(host, options);
   EngineOptions engine_options;
   engine_options.max_running = dice.OneIn(3) ? 1 + dice.Below(4) : 0;
-  engine_options.policy = static_cast<ShortagePolicy>(dice.Below(3));
+  engine_options.policy = ShortagePolicies()[static_cast<size_t>(
+      dice.Below(static_cast<int>(ShortagePolicies().size())))];
   engine_options.check_invariants = true;
+  RamSwapSpace space(static_cast<uint64_t>(dice.Below(100)) * FakeModel::kPageBytes);
+  if (dice.OneIn(2)) space.MoveLate();
+  if (engine_options.policy->may_swap()) engine_options.swap = &space;
   Engine engine(host.clock, engine_options);
 
   struct Scored {

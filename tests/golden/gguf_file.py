@@ -36,7 +36,9 @@ _IN_LAYER = {
     "mlp.up_proj": "ffn_up",
     "mlp.gate_up_proj": "ffn_up",
     "mlp.down_proj": "ffn_down",
+    "mlp.gate": "ffn_gate_inp",
 }
+_EXPERTS = {"gate_up_proj": ("ffn_gate_exps", "ffn_up_exps"), "down_proj": ("ffn_down_exps",)}
 
 
 def tensor_name(golden, hf_name):
@@ -69,6 +71,23 @@ def _rotated_heads(golden, hf_name):
     if ".q_proj." in hf_name:
         return golden.config["num_attention_heads"]
     return golden.config["num_key_value_heads"] if ".k_proj." in hf_name else 0
+
+
+def tensor_names(golden, hf_name):
+    """The GGUF names of the tensors that hold a transformers parameter: more than one for the gate
+    and up matrices of experts, [experts, gate and up, columns] there."""
+    experts = re.fullmatch(r"model\.layers\.(\d+)\.mlp\.experts\.(.+)", hf_name)
+    if not experts:
+        return [tensor_name(golden, hf_name)]
+    layer, part = experts.groups()
+    return [f"blk.{layer}.{stem}.weight" for stem in _EXPERTS[part]]
+
+
+def tensors_of(golden, hf_name, value):
+    """These tensors as the file stores them, by name."""
+    names = tensor_names(golden, hf_name)
+    parts = np.split(value, len(names), axis=1) if len(names) > 1 else [value]
+    return {name: to_file(golden, hf_name, part) for name, part in zip(names, parts)}
 
 
 def to_file(golden, hf_name, value):
@@ -136,6 +155,10 @@ def metadata(golden):
         keys["rope.scaling.attn_factor"] = longrope_attention_factor(golden)
     if is_gemma(golden) or arch == "phi3":
         keys["attention.sliding_window"] = config["sliding_window"] or 0
+    if "num_experts" in config:
+        keys |= {"expert_count": config["num_experts"],
+                 "expert_used_count": config["num_experts_per_tok"],
+                 "expert_feed_forward_length": config["moe_intermediate_size"]}
     for cap in ("attn_logit_softcapping", "final_logit_softcapping"):
         if config.get(cap):
             keys[cap] = float(config[cap])
@@ -167,7 +190,8 @@ def write(path, golden, tensors, raw=None):
     """`tensors` maps GGUF names to float32 arrays; `raw` maps names to (rows of bytes, type)."""
     writer = gguf.GGUFWriter(path, golden.arch)
     for key, value in metadata(golden).items():
-        add = {int: writer.add_uint32, float: writer.add_float32, str: writer.add_string}
+        add = {int: writer.add_uint32, float: writer.add_float32, str: writer.add_string,
+               bool: writer.add_bool}
         add[type(value)](key, value)
     writer.add_tokenizer_model("none")
     if raw:

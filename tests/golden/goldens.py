@@ -7,6 +7,7 @@ than the 64 tokens, and rms_norm_eps is so large that a wrong one shows in the l
 """
 
 import dataclasses
+import math
 import zlib
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 import transformers
 
 N_TOKENS = 64
+ROUTER_GAIN = 2.0  # experts are chosen by clear differences, and all of a choice still weigh
 EPS = 5e-2  # far above the real 1e-6, so that ignoring the value of the file is seen
 
 
@@ -31,9 +33,10 @@ class Golden:
     omit_keys: tuple = ()  # metadata left to the reader's default
     extra_keys: dict = dataclasses.field(default_factory=dict)
     qtype: str = "F32"  # type of the matrices
+    draw: str = ""  # another one draws other weights and tokens
 
     def rng(self, what):
-        return np.random.default_rng(zlib.crc32(f"{self.name}/{what}".encode()))
+        return np.random.default_rng(zlib.crc32(f"{self.name}{self.draw}/{what}".encode()))
 
     def tokens(self):
         """Random ids, with the first and last of the vocabulary among them."""
@@ -63,6 +66,11 @@ def _longrope(original, factors_of):
         rope_type="longrope", rope_theta=100.0, original_max_position_embeddings=original,
         partial_rotary_factor=0.75, short_factor=[round(1 + 0.3 * i, 2) for i in range(factors_of)],
         long_factor=[round(2 + 1.1 * i, 2) for i in range(factors_of)])
+
+
+def _experts(count, used, ffn, normalize):
+    return dict(num_experts=count, num_experts_per_tok=used, moe_intermediate_size=ffn,
+                norm_topk_prob=normalize)
 
 
 _GEMMA_ROPE = dict(full_attention=_rope(1000000.0), sliding_attention=_rope(100.0))
@@ -101,6 +109,14 @@ F32_GOLDENS = [
     Golden("qwen3_tied", "qwen3", "Qwen3",
            _config(96, 32, 48, 3, 4, 1, head_dim=16, tied=True, rope_parameters=_rope(300.0)),
            embedding_sd=0.6),
+    Golden("qwen3moe", "qwen3moe", "Qwen3Moe",
+           _config(101, 48, 64, 2, 4, 2, head_dim=16, rope_parameters=_rope(1000000.0),
+                   **_experts(5, 2, 20, True)), draw="/1"),
+    Golden("qwen3moe_unnormed", "qwen3moe", "Qwen3Moe",
+           _config(96, 32, 48, 3, 4, 1, head_dim=16, tied=True, rope_parameters=_rope(300.0),
+                   **_experts(7, 3, 24, False)),
+           embedding_sd=0.6, extra_keys={"qwen3moe.expert_weights_norm": False},
+           draw="/3"),
     Golden("gemma2", "gemma2", "Gemma2",
            _config(113, 32, 48, 4, 4, 2, head_dim=16, tied=True, query_pre_attn_scalar=16,
                    sliding_window=12, attn_logit_softcapping=3.0, final_logit_softcapping=8.0,
@@ -150,6 +166,14 @@ QUANT_GOLDENS = [
            _config(64, 256, 256, 1, 4, 1, tied=True, rope_parameters=_rope(1000.0)),
            embedding_sd=0.2, qtype=qtype)
     for qtype in _ROWS_OF_256
+] + [
+    # Every token uses all experts, so that rounding sends none elsewhere.
+    Golden("quant_experts_q5_1", "qwen3moe", "Qwen3Moe",
+           _config(64, 96, 160, 1, 3, 1, rope_parameters=_rope(1000.0), head_dim=32,
+                   **_experts(3, 3, 64, True)), qtype="Q5_1"),
+    Golden("quant_experts_q4_k", "qwen3moe", "Qwen3Moe",
+           _config(64, 256, 256, 1, 4, 1, tied=True, rope_parameters=_rope(1000.0), head_dim=64,
+                   **_experts(2, 2, 256, True)), embedding_sd=0.2, qtype="Q4_K"),
 ]
 
 
@@ -159,6 +183,7 @@ def build_model(golden, state=None, overrides=None):
         transformers, {"Gemma3": "Gemma3TextConfig"}.get(golden.family, golden.family + "Config"))
     config = config_class(**_copy(golden.config | (overrides or {})))
     config._attn_implementation = "eager"
+    config._experts_implementation = "eager"
     model = getattr(transformers, golden.family + "ForCausalLM")(config).float().eval()
     if state is None:
         state = draw_state(golden, model)
@@ -176,6 +201,29 @@ def _copy(value):
 
 def is_gemma(golden):
     return golden.family.startswith("Gemma")
+
+
+def is_router(name):
+    return name.endswith("mlp.gate.weight")
+
+
+def nearest_choice(golden, model):
+    """By how much the logit of the last expert chosen is above the next one's, at least: rounding
+    that moves them by more sends a token elsewhere."""
+    used = golden.config["num_experts_per_tok"]
+    if used == golden.config["num_experts"]:
+        return math.inf
+    gaps = []
+
+    def look(_module, _inputs, outputs):
+        ordered = outputs[0].sort(-1, descending=True).values
+        gaps.append((ordered[:, used - 1] - ordered[:, used]).min().item())
+
+    hooks = [layer.mlp.gate.register_forward_hook(look) for layer in model.model.layers]
+    run(model, golden.tokens())
+    for hook in hooks:
+        hook.remove()
+    return min(gaps)
 
 
 def draw_state(golden, model):
@@ -196,7 +244,9 @@ def draw_state(golden, model):
             gain = golden.head_gain if "lm_head" in name else 1.0
             if any(part in name for part in ("q_proj", "k_proj", "qkv_proj")):
                 gain = 1.3
-            value = noise * (gain / np.sqrt(shape[1]))
+            if is_router(name):
+                gain = ROUTER_GAIN
+            value = noise * (gain / np.sqrt(shape[-1]))
         state[name] = torch.from_numpy(np.asarray(value, dtype=np.float32))
     return state
 

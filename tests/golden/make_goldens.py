@@ -30,6 +30,8 @@ ROUNDING_MARGIN = {"max": 3, "rms": 2}
 # A dropped term must move some logit by this many half_kv tolerances, in all layers or in one.
 MUTATION_FACTOR = 20
 LAYER_MUTATION_FACTOR = 10
+# Experts chosen and not chosen are at least so far apart (of logits whose standard deviation is 2).
+NEAREST_CHOICE = 0.015
 
 
 def main():
@@ -53,6 +55,9 @@ def main():
         entry, model, state, logits = (make_quantised if quantised else make_float32)(golden, data)
         golden.tokens().astype("<i4").tofile(data / f"{golden.name}.tokens.i32")
         logits.astype("<f4").tofile(data / f"{golden.name}.logits.f32")
+        if "num_experts" in golden.config:
+            nearest = goldens.nearest_choice(golden, model)
+            require(nearest > NEAREST_CHOICE, f"{golden.name}: two experts are {nearest} apart")
         entry |= rounding(golden, model, logits)
         if not quantised:
             proofs.append(prove_terms(golden, state, logits, entry))
@@ -70,10 +75,9 @@ def main():
 def make_float32(golden, data):
     model = goldens.build_model(golden)
     state = {name: value.detach().clone() for name, value in model.named_parameters()}
-    tensors = {
-        gguf_file.tensor_name(golden, name): gguf_file.to_file(golden, name, value.numpy())
-        for name, value in state.items()
-    }
+    tensors = {}
+    for name, value in state.items():
+        tensors |= gguf_file.tensors_of(golden, name, value.numpy())
     gguf_file.write(data / f"{golden.name}.gguf", golden, tensors)
     logits = goldens.run(model, golden.tokens())
     return describe(golden, logits), model, state, logits
@@ -84,16 +88,20 @@ def make_quantised(golden, data):
     drawn = {name: value.detach() for name, value in goldens.build_model(golden).named_parameters()}
     tensors, raw, state = {}, {}, {}
     for name, value in drawn.items():
-        stored = gguf_file.tensor_name(golden, name)
-        if value.ndim == 1:
-            tensors[stored], state[name] = value.numpy(), value
+        if value.ndim == 1 or goldens.is_router(name):
+            tensors[gguf_file.tensor_name(golden, name)], state[name] = value.numpy(), value
             continue
-        rows = quant_blocks.random_rows(golden.rng(stored), golden.qtype, tuple(value.shape),
-                                        float(value.std()))
-        tensors[stored] = None
-        raw[stored] = rows, quant_blocks.kind(golden.qtype)
-        decoded = quant_blocks.dequantize(rows, golden.qtype).astype(np.float32)
-        state[name] = torch.from_numpy(gguf_file.from_file(golden, name, decoded))
+        parts = []
+        for stored, part in gguf_file.tensors_of(golden, name, value.numpy()).items():
+            rows = quant_blocks.random_rows(golden.rng(stored), golden.qtype,
+                                            (part[..., 0].size, part.shape[-1]),
+                                            float(value.std()))
+            tensors[stored] = None
+            raw[stored] = rows.reshape(*part.shape[:-1], -1), quant_blocks.kind(golden.qtype)
+            decoded = quant_blocks.dequantize(rows, golden.qtype).astype(np.float32)
+            parts.append(gguf_file.from_file(golden, name, decoded.reshape(part.shape)))
+        state[name] = torch.from_numpy(np.concatenate(parts, axis=1) if len(parts) > 1 else
+                                       parts[0])
     gguf_file.write(data / f"{golden.name}.gguf", golden, tensors, raw)
     model = goldens.build_model(golden, state)
     logits = goldens.run(model, golden.tokens())

@@ -70,7 +70,7 @@ def half_kv(model, tokens):
 
 
 def int8_activations(model, tokens):
-    with noise.rounded_to_int8(model, 32):
+    with noise.rounded_to_int8(32):
         return run(model, tokens)
 
 

@@ -44,7 +44,8 @@ def terms(golden, state):
 def layers_of(golden, term):
     """The tensor term once per layer, to show that no layer's tensor is idle."""
     for name, value in term.state.items():
-        yield Term(record={"pattern": gguf_file.tensor_name(golden, name)}, state={name: value})
+        yield Term(record={"pattern": gguf_file.tensor_names(golden, name)[0]},
+                   state={name: value})
 
 
 def _tensor(pattern, value):
@@ -61,14 +62,17 @@ def _graph(term, value):
 
 
 def _tensor_terms(golden, state):
-    """Norm weights become 1 and biases 0, in all layers at once."""
+    """Norm weights become 1, biases and what experts give 0, in all layers at once."""
     by_pattern = {}
     for name in state:
         if name.endswith("norm.weight") or name.endswith(".bias"):
             pattern = re.sub(r"^blk\.\d+", "blk.*", gguf_file.tensor_name(golden, name))
             by_pattern.setdefault(pattern, []).append(name)
+        if name.endswith("experts.down_proj"):
+            pattern = "blk.*.ffn_down_exps.weight"
+            by_pattern.setdefault(pattern, []).append(name)
     for pattern, names in by_pattern.items():
-        value = 0.0 if pattern.endswith(".bias") else 1.0
+        value = 0.0 if pattern.endswith((".bias", "_exps.weight")) else 1.0
         stored = value - 1.0 if goldens.is_gemma(golden) and value else value
         yield Term(_tensor(pattern, value),
                    state={name: torch.full_like(state[name], stored) for name in names})
@@ -123,6 +127,13 @@ def _metadata_terms(golden):
         everywhere = ["sliding_attention"] * config["num_hidden_layers"]
         yield Term(_metadata(golden, "attention.sliding_window_pattern", 0),
                    overrides={"layer_types": everywhere})
+    if "num_experts" in config:
+        fewer = config["num_experts_per_tok"] - 1
+        yield Term(_metadata(golden, "expert_used_count", fewer),
+                   overrides={"num_experts_per_tok": fewer})
+        otherwise = not config["norm_topk_prob"]
+        yield Term(_metadata(golden, "expert_weights_norm", otherwise),
+                   overrides={"norm_topk_prob": otherwise})
     for cap in ("attn_logit_softcapping", "final_logit_softcapping"):
         if config.get(cap):
             yield Term(_metadata(golden, cap, 10000.0), overrides={cap: 10000.0})
@@ -154,6 +165,7 @@ def _set_scaling(model, scaling):
 
 def _set_activation(model, name):
     for layer in model.model.layers:
+        mlp = getattr(layer.mlp, "experts", layer.mlp)
         for attribute in ("act_fn", "activation_fn"):
-            if hasattr(layer.mlp, attribute):
-                setattr(layer.mlp, attribute, ACT2FN[name.replace("gelu_", "gelu_pytorch_")])
+            if hasattr(mlp, attribute):
+                setattr(mlp, attribute, ACT2FN[name.replace("gelu_", "gelu_pytorch_")])

@@ -290,6 +290,50 @@ TEST_P(MatMulOn, BadArgumentsAreRefusedByName) {
   EXPECT_EQ(GetParam()->matmul(*machine.stream, bad).error().code, Code::kInvalidArgument);
 }
 
+// Of unlike types, sizes and numbers of tokens, none too, as experts of a mixture have them.
+TEST_P(MatMulOn, SeveralProductsInOneGoAreThoseOfEachAlone) {
+  Random random(40);
+  for (const int32_t count : {0, 1, 2, 7, kMaxProducts}) {
+    constexpr int32_t kTokens[] = {1, 17, 0, 3, 150};
+    std::vector<Problem> problems;
+    for (int32_t i = 0; i < count; ++i) {
+      constexpr DType kTypes[] = {DType::kQ4_0, DType::kF32, DType::kQ4_K};
+      constexpr int32_t kRows[] = {1, 8, 41, 264};
+      problems.emplace_back(random, kTypes[i % 3], kRows[i % 4], i % 3 == 2 ? 512 : 96,
+                            std::max(kTokens[i % 5], 1));
+    }
+    for (const int threads : {1, 3}) {
+      Machine machine(threads);
+      std::vector<std::vector<float>> results;
+      MatMulEachArgs args{};
+      args.count = count;
+      for (int32_t i = 0; i < count; ++i) {
+        const Problem& problem = problems[static_cast<size_t>(i)];
+        results.emplace_back(
+            static_cast<size_t>(problem.rows) * static_cast<size_t>(problem.tokens), -1.0f);
+        MatMulArgs& product = args.products[i];
+        product.x = {problem.x.data(), problem.q8.data()};
+        product.tokens = kTokens[i % 5];
+        product.output_count = 1;
+        product.outputs[0] = problem.Output(results.back().data());
+      }
+      ASSERT_TRUE(GetParam()->matmul_each(*machine.stream, args));
+      for (size_t i = 0; i < results.size(); ++i) {
+        const std::vector<float> untouched(results[i].size(), -1.0f);
+        ExpectSameBits(args.products[i].tokens > 0 ? problems[i].Run(*GetParam()) : untouched,
+                       results[i],
+                       problems[i].Name(*GetParam()) + " among " + std::to_string(count));
+      }
+    }
+  }
+  Machine machine(1);
+  MatMulEachArgs args{};
+  for (const int32_t count : {-1, kMaxProducts + 1}) {
+    args.count = count;
+    EXPECT_EQ(GetParam()->matmul_each(*machine.stream, args).error().code, Code::kInvalidArgument);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Tables, MatMulOn, testing::ValuesIn(TestedOps()),
                          [](const auto& table) { return std::string(table.param->name); });
 

@@ -39,5 +39,22 @@ TEST(AnnouncedOrder, ReplacingForgetsWhatWasAnnounced) {
   EXPECT_EQ(order.next_use(2), kNever);
 }
 
+TEST(AnnouncedOrder, WhatIsPrependedComesBeforeWhatIsLeft) {
+  AnnouncedOrder order(6);
+  order.Replace(std::vector<RegionIndex>{0, 1, 2, 1, 3});
+  order.Consume(1);
+  order.Prepend(std::vector<RegionIndex>{5, 3});
+  std::vector<RegionIndex> left;
+  for (AnnouncedOrder::Position i = order.position(); i < order.end(); ++i)
+    left.push_back(order.at(i));
+  EXPECT_EQ(left, (std::vector<RegionIndex>{5, 3, 2, 1, 3}));
+  EXPECT_EQ(order.next_use(0), kNever);
+  EXPECT_EQ(order.next_use(5), 0u);
+  EXPECT_EQ(order.next_use(3), 1u);
+  order.Consume(3);
+  EXPECT_EQ(order.next_use(5), kNever);
+  EXPECT_EQ(order.next_use(3), 4u);
+}
+
 }  // namespace
 }  // namespace mirage::memory

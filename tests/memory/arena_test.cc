@@ -52,6 +52,7 @@ class CountingDevice final : public platform::Device {
     return {};
   }
   void Unback(std::byte*, uint64_t bytes) override { backed -= bytes; }
+  void Copy(std::byte*, const std::byte*, uint64_t) override {}
   Result<std::unique_ptr<platform::Stream>> CreateStream() override {
     return Fail(Code::kUnsupported, "no streams");
   }

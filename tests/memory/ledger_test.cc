@@ -35,16 +35,6 @@ TEST(Ledger, SumsThatWouldWrapAreRefused) {
   EXPECT_FALSE(ledger.Take(Owner::kKv, UINT64_MAX - 5, "pages"));
 }
 
-TEST(Ledger, TransferMovesBytesThatNobodyElseCanTakeMeanwhile) {
-  Ledger ledger(1000);
-  ASSERT_TRUE(ledger.Take(Owner::kWeights, 1000, "homes"));
-  ledger.Transfer(Owner::kWeights, Owner::kKv, 300);
-  const LedgerSnapshot snapshot = ledger.Snapshot();
-  EXPECT_EQ(snapshot.used, 1000u);
-  EXPECT_EQ(snapshot.by_owner[static_cast<size_t>(Owner::kWeights)], 700u);
-  EXPECT_EQ(snapshot.by_owner[static_cast<size_t>(Owner::kKv)], 300u);
-}
-
 TEST(Ledger, ALimitBelowUseStandsAtOnceAndShowsTheExcess) {
   Ledger ledger(1000);
   ASSERT_TRUE(ledger.Take(Owner::kWeights, 800, "homes"));
@@ -184,13 +174,7 @@ TEST(Ledger, NeverPassesItsLimitUnderThreads) {
         if (ledger.Take(owner, bytes, "test")) held.emplace_back(owner, bytes);
       } else if (!held.empty()) {
         auto& [owner, bytes] = held[random() % held.size()];
-        if (random() % 3 == 0) {
-          const Owner next = static_cast<Owner>(random() % static_cast<unsigned>(Owner::kCount));
-          ledger.Transfer(owner, next, bytes);
-          owner = next;
-        } else {
-          ledger.Give(owner, std::exchange(bytes, 0));
-        }
+        ledger.Give(owner, std::exchange(bytes, 0));
       }
       const LedgerSnapshot snapshot = ledger.Snapshot();
       if (snapshot.used > kLimit || SumOfOwners(snapshot) != snapshot.used ||

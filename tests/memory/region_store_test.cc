@@ -640,7 +640,7 @@ class MappedStoreTest : public testing::Test {
   }
 
   Host host_;
-  const std::vector<RegionInfo> regions_ = EqualRegions(6, 256 * kKib);
+  std::vector<RegionInfo> regions_ = EqualRegions(6, 256 * kKib);
   std::shared_ptr<FakeSource> source_ = std::make_shared<FakeSource>();
   std::unique_ptr<RegionStore> store_;
 };
@@ -681,7 +681,7 @@ TEST_F(MappedStoreTest, LeavingTheMappingNeverHoldsARegionTwice) {
   auto stream = host_.Stream();
   const uint64_t before = host_.ledger.Snapshot().used;
   host_.ledger.SetLimit(before);  // not a byte to spare
-  ASSERT_TRUE(store_->LeaveMapping());
+  for (RegionIndex i = 0; i < 6; ++i) ASSERT_TRUE(store_->LeaveMapping(i));
   EXPECT_EQ(host_.ledger.Snapshot().peak, before);
   EXPECT_EQ(Held(host_, Owner::kMapped), 0u);
   EXPECT_EQ(source_->dropped, InOrder(6));
@@ -705,28 +705,43 @@ TEST_F(MappedStoreTest, WhatCannotBackTheSlotsAboveALoweredLimitStaysMapped) {
   EXPECT_TRUE(HoldsRegion(store_->Acquire(1, *stream)->data(), 1, 1, regions_[1].bytes));
 }
 
-TEST_F(MappedStoreTest, UnderALowerLimitSomeRegionsLeaveTheMappingLent) {
+// Of regions that end within a chunk, homes may take more than the mapping gave.
+TEST_F(MappedStoreTest, WhatHasNoRoomForItsHomeLeavesTheMappingLent) {
+  regions_ = EqualRegions(6, 200 * kKib);
   LoadMapped();
   auto stream = host_.Stream();
-  ASSERT_TRUE(store_->LeaveMapping({true, false, true, false, false, true}));
-  EXPECT_EQ(store_->state(0), RegionState::kResident);
-  EXPECT_EQ(store_->state(1), RegionState::kLent);
-  EXPECT_EQ(Held(host_, Owner::kWeights), 3 * 256 * kKib);
+  ASSERT_TRUE(store_->Lend(std::vector<RegionIndex>{1, 2, 4}));
+  host_.ledger.SetLimit(host_.ledger.Snapshot().used);
+  for (RegionIndex i = 0; i < 6; ++i) ASSERT_TRUE(store_->LeaveMapping(i));
+  EXPECT_EQ(store_->state(0), RegionState::kLent);
+  EXPECT_EQ(store_->state(3), RegionState::kResident);
   EXPECT_EQ(Held(host_, Owner::kMapped), 0u);
+  EXPECT_FALSE(store_->any_mapped());
+  EXPECT_EQ(host_.ledger.over_limit(), 0u);
   for (RegionIndex i = 0; i < 6; ++i)
     EXPECT_TRUE(HoldsRegion(store_->Acquire(i, *stream)->data(), 1, i, regions_[i].bytes));
+}
+
+TEST_F(MappedStoreTest, WhatHasNoRoomForAHomeNorForSlotsStaysMapped) {
+  regions_ = EqualRegions(6, 200 * kKib);
+  LoadMapped();
+  auto stream = host_.Stream();
+  host_.ledger.SetLimit(host_.ledger.Snapshot().used);
+  EXPECT_EQ(store_->LeaveMapping(1).error().code, Code::kOutOfMemory);
+  EXPECT_EQ(store_->state(1), RegionState::kMapped);
+  EXPECT_EQ(store_->Acquire(1, *stream)->data(), source_->mapped[1].data());
 }
 
 TEST_F(MappedStoreTest, ARegionWithALiveLeaseStaysMapped) {
   LoadMapped();
   auto stream = host_.Stream();
   Lease lease = store_->Acquire(2, *stream).value();
-  EXPECT_EQ(store_->LeaveMapping().error().code, Code::kBusy);
-  EXPECT_EQ(store_->state(1), RegionState::kResident);
+  EXPECT_EQ(store_->LeaveMapping(2).error().code, Code::kBusy);
   EXPECT_EQ(store_->state(2), RegionState::kMapped);
   EXPECT_TRUE(HoldsRegion(lease.data(), 1, 2, regions_[2].bytes));
   lease.End();
-  EXPECT_TRUE(store_->LeaveMapping());
+  EXPECT_TRUE(store_->LeaveMapping(2));
+  EXPECT_EQ(store_->state(2), RegionState::kResident);
 }
 
 TEST_F(MappedStoreTest, RegionsTheSourceCannotMapAreFilled) {

@@ -97,6 +97,31 @@ TEST(HostTransferEngine, ClosingEndsWhatHasNotBegun) {
   EXPECT_FALSE(ran_second);
 }
 
+TEST(HostTransferEngine, TimesOfJobsThatRunAtOnceAreNotAddedUp) {
+  const auto engine = MakeHostTransferEngine(2);
+  std::atomic<int> there{0};
+  const auto job = [&]() -> Status {
+    ++there;
+    while (there < 2) std::this_thread::yield();
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    return {};
+  };
+  const Event first = engine->Submit(job, 100);
+  const Event second = engine->Submit(job, 100);
+  ASSERT_TRUE(first.Wait());
+  ASSERT_TRUE(second.Wait());
+  const TransferEngine::Totals totals = engine->totals();
+  EXPECT_EQ(totals.bytes, 200u);
+  EXPECT_GE(totals.busy_ns, std::max(first.took_ns(), second.took_ns()));
+  EXPECT_LT(totals.busy_ns, first.took_ns() + second.took_ns());
+}
+
+TEST(HostTransferEngine, WhatFailedMovedNothing) {
+  const auto engine = MakeHostTransferEngine(1);
+  EXPECT_FALSE(engine->Submit([]() -> Status { return Fail(Code::kIo, "no"); }, 100).Wait());
+  EXPECT_EQ(engine->totals().bytes, 0u);
+}
+
 TEST(SimTransferEngine, TransfersTakeTheLinksTimeOneAfterTheOther) {
   VirtualClock clock;
   platform::SimLink link(clock, 1e9, 0);
@@ -117,6 +142,8 @@ TEST(SimTransferEngine, TransfersTakeTheLinksTimeOneAfterTheOther) {
   ASSERT_TRUE(second.Wait());
   EXPECT_EQ(clock.NowNs(), 600);
   EXPECT_EQ(second.took_ns(), 100);
+  EXPECT_EQ(engine.totals().bytes, 200u);
+  EXPECT_EQ(engine.totals().busy_ns, 200);
 }
 
 }  // namespace

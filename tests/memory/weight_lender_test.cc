@@ -33,7 +33,7 @@ class WeightLenderTest : public testing::Test {
   std::shared_ptr<FakeSource> source_ = std::make_shared<FakeSource>();
   std::unique_ptr<RegionStore> store_ =
       host_.Store(MakeRegions(std::vector<uint64_t>(kRegions, kMib)), source_, {3, false});
-  WeightLender lender_{*store_, host_.ledger};
+  WeightLender lender_{*store_, host_.ledger, *host_.transfer};
 };
 
 // With nothing free the slots are backed from what is lent.
@@ -83,8 +83,38 @@ TEST_F(WeightLenderTest, MoreThanAllIsNotHad) {
   EXPECT_EQ(lender_.Lend(1), 0u);
 }
 
+// Nothing becomes available before what is in use beyond the limit has come back.
+TEST_F(WeightLenderTest, LendsNoMoreThanALoweredLimitAsksFor) {
+  host_.ledger.SetLimit(host_.ledger.Snapshot().used - 2 * kMib);
+  EXPECT_GE(lender_.Lend(host_.ledger.over_limit()), 2 * kMib);
+  EXPECT_EQ(host_.ledger.over_limit(), 0u);
+  EXPECT_LE(lender_.lent_bytes(), 2 * kMib + slots() + kMib);
+  ExpectAllReadable();
+}
+
+TEST(WeightLender, WhatIsReadInPlaceIsTakenHomeInParts) {
+  Host host;
+  const std::vector<RegionInfo> regions = MakeRegions(std::vector<uint64_t>(kRegions, kMib));
+  const auto source = std::make_shared<FakeSource>();
+  source->MapAll(regions);
+  const std::unique_ptr<RegionStore> store = host.Store(regions, source, {3, true});
+  ASSERT_TRUE(store->Load(std::vector<bool>(kRegions, true), nullptr));
+  WeightLender lender(*store, host.ledger, *host.transfer);
+  host.ledger.SetLimit(host.ledger.Snapshot().used - 4 * kMib);
+  EXPECT_GE(lender.Lend(host.ledger.over_limit()), 4 * kMib);
+  EXPECT_TRUE(lender.LeaveMapping(2 * kMib));
+  EXPECT_EQ(store->Stats().bytes_resident, 2 * kMib);
+  while (lender.LeaveMapping(2 * kMib)) {
+  }
+  EXPECT_FALSE(store->any_mapped());
+  EXPECT_EQ(host.ledger.over_limit(), 0u);
+  auto stream = host.Stream();
+  for (RegionIndex i = 0; i < kRegions; ++i)
+    EXPECT_TRUE(HoldsRegion(store->Acquire(i, *stream)->data(), 1, i, kMib));
+}
+
 TEST_F(WeightLenderTest, LearnsHowLongAFillTakes) {
-  EXPECT_GE(lender_.FillNs(kMib), 0.0);
+  EXPECT_GT(lender_.FillNs(kMib), 0.0);
   EXPECT_DOUBLE_EQ(lender_.FillNs(2 * kMib), 2 * lender_.FillNs(kMib));
 }
 

@@ -195,5 +195,23 @@ TEST_P(AdapterRefusal, NamesTheThing) {
 INSTANTIATE_TEST_SUITE_P(All, AdapterRefusal, testing::ValuesIn(kRefusals),
                          [](const auto& refusal) { return std::string(refusal.param.name); });
 
+TEST(AdapterMap, AnUpdateOfExpertsIsRefusedByItsName) {
+  const Base base("qwen3moe");
+  for (const std::string tensor : {"blk.1.ffn_up_exps.weight", "blk.0.ffn_gate_inp.weight"}) {
+    RandomAdapter adapter;
+    adapter.tensors = {"blk.0.attn_q.weight"};
+    auto edit = GgufEdit::Open(adapter.Build(base.file)).value();
+    ASSERT_TRUE(base.Describe_(edit.Build()));
+    edit.tensors().push_back(Zeros(tensor + ".lora_a", {48, 4}));
+    edit.tensors().push_back(Zeros(tensor + ".lora_b", {4, 20}));
+    const auto map = base.Describe_(edit.Build());
+    ASSERT_FALSE(map);
+    EXPECT_EQ(map.error().code, Code::kUnsupported);
+    EXPECT_NE(map.error().message.find("'" + tensor + "' is no matrix that this build adapts"),
+              std::string::npos)
+        << map.error().message;
+  }
+}
+
 }  // namespace
 }  // namespace mirage::model

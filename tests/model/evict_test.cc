@@ -16,12 +16,13 @@ namespace {
 
 std::vector<std::byte> FileOf(const std::string& name) {
   if (name == "many_regions") return ModelOfManyRegions().Build();
+  if (name == "many_experts") return ModelOfManyExperts().Build();
   return ReadAll<std::byte>(GoldenPath(name));
 }
 std::vector<int32_t> TokensOf(const std::string& name) {
-  if (name != "many_regions") return GoldenTokens(name);
+  if (!name.starts_with("many_")) return GoldenTokens(name);
   std::vector<int32_t> tokens;
-  for (int32_t i = 0; i < 20; ++i) tokens.push_back(i * 251 % 5003);
+  for (int32_t i = 0; i < 20; ++i) tokens.push_back(i * 251 % 503);
   return tokens;
 }
 
@@ -71,12 +72,12 @@ std::vector<Case> Cases() {
   using platform::HostStreams;
   std::vector<Case> cases;
   for (const char* model : {"llama_gqa_tied", "gemma3", "phi3", "gemma2_27b", "quant_q4_0",
-                            "quant_q6_k", "quant_bf16", "many_regions"})
+                            "quant_q6_k", "quant_bf16", "many_regions", "qwen3moe", "many_experts"})
     for (const Lending lending : {Lending::kAfterEveryStep, Lending::kAfterEveryLayer,
                                   Lending::kAndBack, Lending::kAtRandom})
       for (const HostStreams streams : {HostStreams::kInline, HostStreams::kQueued})
         cases.push_back({model, lending, streams, 0});
-  for (const char* model : {"gemma3", "quant_q4_0"})
+  for (const char* model : {"gemma3", "quant_q4_0", "many_experts"})
     for (const Lending lending : {Lending::kAfterEveryLayer, Lending::kAtRandom})
       for (const HostStreams streams : {HostStreams::kInline, HostStreams::kQueued})
         cases.push_back({model, lending, streams, 100});
@@ -86,11 +87,16 @@ std::vector<Case> Cases() {
 INSTANTIATE_TEST_SUITE_P(All, EvictAndRefill, testing::ValuesIn(Cases()),
                          [](const auto& c) { return c.param.Name(); });
 
-class SmallArena : public testing::TestWithParam<double> {};
+struct Share {
+  const char* model;
+  double of_weights;
+};
+
+class SmallArena : public testing::TestWithParam<Share> {};
 
 TEST_P(SmallArena, LogitsAreThoseOfAModelThatKeepsEverything) {
-  const std::vector<std::byte> file = FileOf("many_regions");
-  const std::vector<int32_t> tokens = TokensOf("many_regions");
+  const std::vector<std::byte> file = FileOf(GetParam().model);
+  const std::vector<int32_t> tokens = TokensOf(GetParam().model);
   LoadOptions options;
   options.plan.context = 64;
   TestHost ample;
@@ -100,13 +106,15 @@ TEST_P(SmallArena, LogitsAreThoseOfAModelThatKeepsEverything) {
   ASSERT_TRUE(want);
 
   for (const auto streams : {platform::HostStreams::kInline, platform::HostStreams::kQueued}) {
-    const uint64_t limit = LimitForWeights(OpenBytes(file).value(), options.plan, GetParam());
+    const uint64_t limit =
+        LimitForWeights(OpenBytes(file).value(), options.plan, GetParam().of_weights);
     TestHost host({.limit_bytes = limit, .streams = streams});
     auto small = Model::Load(host.host(), OpenBytes(file).value(), options);
     ASSERT_TRUE(small) << small.error().message;
     const Plan& plan = (*small)->plan();
-    EXPECT_LE(plan.weights + plan.slot_bytes,
-              static_cast<uint64_t>(GetParam() * static_cast<double>(plan.weights_total)));
+    EXPECT_LE(
+        plan.weights + plan.slot_bytes,
+        static_cast<uint64_t>(GetParam().of_weights * static_cast<double>(plan.weights_total)));
     EXPECT_GT(plan.streamed_bytes_per_pass, 0u);
     for (const size_t chunk : {size_t{1}, size_t{20}}) {
       const auto got = RunInChunks(**small, tokens, chunk);
@@ -121,7 +129,11 @@ TEST_P(SmallArena, LogitsAreThoseOfAModelThatKeepsEverything) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Shares, SmallArena, testing::Values(0.9, 0.7, 0.5, 0.4));
+INSTANTIATE_TEST_SUITE_P(Shares, SmallArena,
+                         testing::Values(Share{"many_regions", 0.9}, Share{"many_regions", 0.7},
+                                         Share{"many_regions", 0.5}, Share{"many_regions", 0.4},
+                                         Share{"many_experts", 0.9}, Share{"many_experts", 0.4},
+                                         Share{"many_experts", 0.2}));
 
 }  // namespace
 }  // namespace mirage::model

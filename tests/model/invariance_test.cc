@@ -338,7 +338,8 @@ TEST_P(Invariance, ScoresLogitsAndHiddenStatesOfManyAreThoseOfEachAlone) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, Invariance,
-                         testing::Values("llama_gqa_tied", "llama_bias", "qwen3", "gemma2",
+                         testing::Values("llama_gqa_tied", "llama_bias", "qwen3", "qwen3moe",
+                                         "qwen3moe_unnormed", "quant_experts_q5_1", "gemma2",
                                          "gemma3", "phi3_window", "phi3_longrope_long", "quant_f16",
                                          "quant_q4_0", "quant_q8_0", "quant_q4_k", "quant_iq4_xs"),
                          [](const auto& name) { return name.param; });

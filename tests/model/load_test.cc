@@ -17,7 +17,9 @@
 #include "platform/text_file.h"
 #include "tests/model/gguf_edit.h"
 #include "tests/model/golden_files.h"
+#include "tests/model/packed.h"
 #include "tests/model/tiny_model.h"
+#include "tests/platform/temp_folder.h"
 
 namespace mirage::model {
 namespace {
@@ -340,6 +342,43 @@ TEST(Load, AReadThatFailsWhileRunningFailsThePassAndTheNextOneIsRight) {
   }
 }
 
+// Read from where it was, and in place, which would end the process.
+TEST(Load, AFileThatBecomesShorterFailsThePassesThatNeedItUntilItIsWhole) {
+  const std::vector<std::byte> gguf = ModelOfManyRegions().Build();
+  const std::vector<int32_t> tokens = {5, 6, 7};
+  const platform::TempFolder folder;
+  for (const std::vector<std::byte>& bytes : {gguf, PackOf(gguf)})
+    for (const Caching caching : {Caching::kCached, Caching::kUncached}) {
+      const std::string_view whole(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+      const std::string path = folder.Write("model", whole);
+      LoadOptions options;
+      options.plan.context = 64;
+      options.caching = [&] { return caching; };
+      TestHost host;
+      auto loaded = Model::Load(host.host(), OpenFile(path).value(), options);
+      ASSERT_TRUE(loaded) << loaded.error().message;
+      Model& model = **loaded;
+      const auto want = RunInChunks(model, tokens, 3);
+      ASSERT_TRUE(want);
+      for (memory::RegionIndex i = 0; i < model.regions().region_count(); ++i)
+        if (model.regions().state(i) == memory::RegionState::kResident) {
+          ASSERT_TRUE(model.regions().Lend(i));
+        }
+      ASSERT_EQ(truncate(path.c_str(), static_cast<off_t>(bytes.size() / 2)), 0);
+      const auto failed = RunInChunks(model, tokens, 3);
+      ASSERT_FALSE(failed);
+      EXPECT_EQ(failed.error().code, Code::kCorrupt);
+      EXPECT_NE(failed.error().message.find("ends at"), std::string::npos)
+          << failed.error().message;
+      folder.Write("model", whole);
+      auto again = RunInChunks(model, tokens, 3);
+      // Fills that failed ahead of their use are reported once as well.
+      for (int tries = 0; !again && tries < 8; ++tries) again = RunInChunks(model, tokens, 3);
+      ASSERT_TRUE(again) << again.error().message;
+      EXPECT_EQ(*again, *want);
+    }
+}
+
 // ---- files that cannot be right ----
 
 struct Spoiled {
@@ -547,6 +586,58 @@ std::vector<Spoiled> SpoiledFiles() {
   key("nan_softcap", "final_logit_softcapping", kNan, Code::kCorrupt, "softcapping", "gemma3");
   key("negative_softcap", "final_logit_softcapping", -3.0f, Code::kCorrupt, "softcapping",
       "gemma3");
+
+  // Experts: 6 of them, 2 used.
+  const char* const moe = "qwen3moe";
+  for (const std::string suffix :
+       {"expert_count", "expert_used_count", "expert_feed_forward_length"}) {
+    add(
+        "no_" + suffix, Code::kCorrupt, suffix,
+        [suffix](GgufEdit& file) { file.RemoveKey("qwen3moe." + suffix); }, moe);
+    key("zero_" + suffix, suffix, uint32_t{0}, Code::kCorrupt, suffix, moe);
+    key("huge_" + suffix, suffix, uint64_t{1} << 40, Code::kCorrupt, suffix, moe);
+    key("negative_" + suffix, suffix, int32_t{-1}, Code::kCorrupt, suffix, moe);
+  }
+  key("more_used_than_there_are", "expert_used_count", uint32_t{7}, Code::kCorrupt,
+      "expert_used_count", moe);
+  key("an_expert_less", "expert_count", uint32_t{5}, Code::kCorrupt, "ffn_gate_inp", moe);
+  key("a_billion_experts", "expert_count", uint32_t{1} << 30, Code::kCorrupt, "ffn_gate_inp", moe);
+  key("narrower_experts", "expert_feed_forward_length", uint32_t{64}, Code::kCorrupt,
+      "ffn_gate_exps", moe);
+  key("normalised_by_a_string", "expert_weights_norm", std::string("yes"), Code::kCorrupt,
+      "expert_weights_norm", moe);
+  for (const std::string stem : {"ffn_gate_inp", "ffn_gate_exps", "ffn_up_exps", "ffn_down_exps"})
+    add(
+        "missing_" + stem, Code::kCorrupt, stem,
+        [stem](GgufEdit& file) { file.RemoveTensor("blk.1." + stem + ".weight"); }, moe);
+  // The same bytes with their rows cut otherwise, and as one matrix.
+  for (const std::string stem : {"ffn_gate_exps", "ffn_up_exps", "ffn_down_exps"}) {
+    add(
+        "rows_and_experts_swapped_in_" + stem, Code::kCorrupt, stem,
+        [stem](GgufEdit& file) {
+          auto& dims = file.Find("blk.0." + stem + ".weight")->dims;
+          std::swap(dims[1], dims[2]);
+        },
+        moe);
+    add(
+        "one_matrix_" + stem, Code::kCorrupt, stem,
+        [stem](GgufEdit& file) {
+          auto& dims = file.Find("blk.0." + stem + ".weight")->dims;
+          dims = {dims[0], dims[1] * dims[2]};
+        },
+        moe);
+  }
+  add(
+      "integers_for_experts", Code::kUnsupported, "ffn_up_exps",
+      [](GgufEdit& file) { file.Find("blk.0.ffn_up_exps.weight")->dtype = tensor::DType::kI32; },
+      moe);
+  add(
+      "a_feed_forward_beside_experts", Code::kUnsupported, "blk.0.ffn_up.weight",
+      [](GgufEdit& file) {
+        file.tensors().push_back(
+            {"blk.0.ffn_up.weight", tensor::DType::kF32, {4}, std::vector<std::byte>(16)});
+      },
+      moe);
   return files;
 }
 

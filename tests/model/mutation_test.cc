@@ -81,7 +81,9 @@ class Mutation : public testing::TestWithParam<DroppedTerm> {
       return file->Fill(term.at("pattern").get<std::string>(), value.get<float>()) > 0;
     if (GetParam().kind() == "metadata") {
       const std::string key = term.at("key");
-      if (value.is_number_float())
+      if (value.is_boolean())
+        file->SetKey(key, value.get<bool>());
+      else if (value.is_number_float())
         file->SetKey(key, value.get<float>());
       else
         file->SetKey(key, value.get<uint32_t>());

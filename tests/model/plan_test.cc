@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <ostream>
 
@@ -64,6 +65,16 @@ std::vector<Geometry> Geometries() {
     g.request.logit_rows = std::min(g.request.sequences, 16);
     g.request.context = pick(64, 130, 512, 1000);
     g.request.session_bytes = {4096, 1000, 8};
+    geometries.push_back(std::move(g));
+  }
+  for (const uint32_t used : {1u, 4u, 9u}) {
+    Geometry g;
+    g.number = static_cast<int>(geometries.size());
+    g.model = ModelOfManyExperts();
+    g.model.experts_used = used;
+    g.request.sequences = 4;
+    g.request.logit_rows = 4;
+    g.request.context = 130;
     geometries.push_back(std::move(g));
   }
   return geometries;
@@ -154,6 +165,7 @@ class LeastBytes : public testing::TestWithParam<Use> {};
 TEST_P(LeastBytes, WorkAndOneByteLessDoesNot) {
   const auto bytes = [&] {
     if (GetParam().model == "many_regions") return ModelOfManyRegions().Build();
+    if (GetParam().model == "many_experts") return ModelOfManyExperts().Build();
     return ReadAll<std::byte>(GoldenPath(GetParam().model));
   }();
   PlanRequest request = GetParam().request;
@@ -199,7 +211,7 @@ TEST_P(LeastBytes, WorkAndOneByteLessDoesNot) {
 
 std::vector<Use> Uses() {
   std::vector<Use> uses;
-  for (const char* model : {"many_regions", "gemma2", "quant_q4_k"}) {
+  for (const char* model : {"many_regions", "many_experts", "gemma2", "quant_q4_k"}) {
     uses.push_back({model, {}, std::string(model)});
     uses.push_back({model, {.context = 100}, std::string(model) + "_context"});
     uses.push_back({model,
@@ -257,6 +269,52 @@ TEST(Plan, HonoursAnExplicitContextByStreaming) {
   ASSERT_TRUE(plan) << plan.error().message;
   EXPECT_EQ(plan->context, 2048);
   EXPECT_GT(plan->streamed_bytes_per_pass, 0u);
+}
+
+TEST(Plan, StreamsWhatIsToBeOffloadedWhereAllWouldFit) {
+  const auto file = OpenBytes(ModelOfManyRegions().Build()).value();
+  PlanRequest request;
+  request.context = 512;
+  const Plan all = MakePlan(file, request).value();
+  ASSERT_EQ(all.streamed_bytes_per_pass, 0u);
+  request.offload_bytes = all.weights_total / 2;
+  const Plan half = MakePlan(file, request).value();
+  EXPECT_EQ(half.context, all.context);
+  EXPECT_EQ(half.kv, all.kv);
+  EXPECT_GE(half.streamed_bytes_per_pass, all.weights_total / 4);
+  EXPECT_LT(half.total, all.total);
+  // Spread over the pass: of its beginning and of its end some stay and some do not.
+  const size_t regions = half.resident.size();
+  for (const size_t begin : {size_t{0}, regions / 2})
+    EXPECT_TRUE(std::find(half.resident.begin() + static_cast<std::ptrdiff_t>(begin),
+                          half.resident.begin() + static_cast<std::ptrdiff_t>(begin + regions / 2),
+                          false) !=
+                half.resident.begin() + static_cast<std::ptrdiff_t>(begin + regions / 2));
+  request.offload_bytes = UINT64_MAX;
+  const Plan none = MakePlan(file, request).value();
+  EXPECT_GT(none.streamed_bytes_per_pass, half.streamed_bytes_per_pass);
+  EXPECT_GE(none.total, none.least_bytes);
+}
+
+TEST(Plan, OfAMixtureSaysWhatATokenReads) {
+  const TinyModel tiny = ModelOfManyExperts();
+  const auto file = OpenBytes(tiny.Build()).value();
+  uint64_t experts = 0;
+  for (const format::TensorInfo& tensor : file.tensors())
+    if (tensor.name.find("_exps.") != std::string::npos) experts += tensor.extent.bytes;
+  PlanRequest request;
+  request.context = 64;
+  const Plan ample = MakePlan(file, request).value();
+  EXPECT_EQ(ample.active_bytes,
+            ample.weights_total - experts / tiny.experts * (tiny.experts - tiny.experts_used));
+  EXPECT_EQ(ample.streamed_bytes_per_pass, 0u);
+  request.limit_bytes = ample.least_bytes;
+  const Plan least = MakePlan(file, request).value();
+  EXPECT_EQ(least.weights, 0u);
+  EXPECT_EQ(least.streamed_bytes_per_pass, ample.active_bytes);
+
+  const Plan dense = MakePlan(OpenBytes(ModelOfManyRegions().Build()).value(), {}).value();
+  EXPECT_EQ(dense.active_bytes, dense.weights_total);
 }
 
 TEST(Plan, AContextThatCanNeverFitIsSaidWithItsBytes) {

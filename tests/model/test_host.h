@@ -48,6 +48,7 @@ class DelayedTransfer final : public memory::TransferEngine {
         },
         bytes, std::move(after));
   }
+  Totals totals() const override { return inner_->totals(); }
 
  private:
   const std::unique_ptr<memory::TransferEngine> inner_;

@@ -16,14 +16,16 @@
 namespace mirage::model {
 
 struct TinyModel {
-  std::string architecture = "llama";  // or "gemma3", which has windows
+  std::string architecture = "llama";  // or "gemma3", which has windows, or "qwen3moe"
   uint32_t layers = 2;
   uint32_t embedding = 64;
   uint32_t vocabulary = 96;
   uint32_t heads = 4;
   uint32_t kv_heads = 2;
   uint32_t head_dim = 16;
-  uint32_t ffn = 128;
+  uint32_t ffn = 128;                       // qwen3moe: of each expert
+  uint32_t experts = 6;                     // qwen3moe
+  uint32_t experts_used = 2;                // qwen3moe
   std::vector<uint32_t> ffn_of_layer;       // instead of `ffn`
   std::vector<uint32_t> kv_heads_of_layer;  // instead of `kv_heads`
   uint32_t context = 2048;
@@ -51,6 +53,11 @@ struct TinyModel {
       file.AddKey(key("attention.sliding_window"), window)
           .AddKey(key("attention.sliding_window_pattern"), window_pattern);
 
+    if (moe())
+      file.AddKey(key("expert_count"), experts)
+          .AddKey(key("expert_used_count"), experts_used)
+          .AddKey(key("expert_feed_forward_length"), ffn);
+
     std::mt19937 random(seed);
     AddMatrix(file, random, "token_embd.weight", embedding, vocabulary);
     AddVector(file, random, "output_norm.weight", embedding);
@@ -62,6 +69,7 @@ struct TinyModel {
 
  private:
   [[nodiscard]] bool gemma() const { return architecture == "gemma3"; }
+  [[nodiscard]] bool moe() const { return architecture == "qwen3moe"; }
 
   static void AddPerLayer(test::GgufBuilder& file, const std::string& key, uint32_t value,
                           const std::vector<uint32_t>& values) {
@@ -85,29 +93,46 @@ struct TinyModel {
     AddMatrix(file, random, name("attn_v.weight"), embedding, kv_rows);
     AddMatrix(file, random, name("attn_output.weight"), q_rows, embedding);
     AddVector(file, random, name("ffn_norm.weight"), embedding);
-    AddMatrix(file, random, name("ffn_gate.weight"), embedding, width);
-    AddMatrix(file, random, name("ffn_up.weight"), embedding, width);
-    AddMatrix(file, random, name("ffn_down.weight"), width, embedding);
-    if (!gemma()) return;
+    if (moe()) {
+      AddRouter(file, random, name("ffn_gate_inp.weight"));
+      AddMatrix(file, random, name("ffn_gate_exps.weight"), embedding, width, experts);
+      AddMatrix(file, random, name("ffn_up_exps.weight"), embedding, width, experts);
+      AddMatrix(file, random, name("ffn_down_exps.weight"), width, embedding, experts);
+    } else {
+      AddMatrix(file, random, name("ffn_gate.weight"), embedding, width);
+      AddMatrix(file, random, name("ffn_up.weight"), embedding, width);
+      AddMatrix(file, random, name("ffn_down.weight"), width, embedding);
+    }
+    if (!gemma() && !moe()) return;
     AddVector(file, random, name("attn_q_norm.weight"), head_dim);
     AddVector(file, random, name("attn_k_norm.weight"), head_dim);
+    if (!gemma()) return;
     AddVector(file, random, name("post_attention_norm.weight"), embedding);
     AddVector(file, random, name("post_ffw_norm.weight"), embedding);
   }
 
   // Values small enough that a few layers keep them in range.
   void AddMatrix(test::GgufBuilder& file, std::mt19937& random, const std::string& name,
-                 uint32_t cols, uint32_t rows) const {
+                 uint32_t cols, uint32_t rows, uint32_t matrices = 1) const {
     const float range = std::sqrt(3.0f / static_cast<float>(cols));
     std::vector<float> row(cols);
     const tensor::DTypeInfo& info = tensor::Info(dtype);
     const size_t row_bytes = cols / info.block_elements * info.block_bytes;
-    std::vector<std::byte> data(row_bytes * rows);
-    for (uint32_t r = 0; r < rows; ++r) {
+    std::vector<std::byte> data(row_bytes * rows * matrices);
+    for (uint32_t r = 0; r < rows * matrices; ++r) {
       for (float& value : row) value = range * Unit(random);
       tensor::QuantizeRow(dtype, row.data(), data.data() + r * row_bytes, cols);
     }
-    file.AddTensor(name, dtype, {cols, rows}, std::move(data));
+    std::vector<uint64_t> dims = {cols, rows};
+    if (matrices > 1) dims.push_back(matrices);
+    file.AddTensor(name, dtype, dims, std::move(data));
+  }
+  // A float matrix, as in all files; its logits are far apart.
+  void AddRouter(test::GgufBuilder& file, std::mt19937& random, const std::string& name) const {
+    std::vector<float> values(size_t{embedding} * experts);
+    for (float& value : values)
+      value = 2 * std::sqrt(3.0f / static_cast<float>(embedding)) * Unit(random);
+    file.AddTensor(name, {embedding, experts}, values);
   }
   static void AddVector(test::GgufBuilder& file, std::mt19937& random, const std::string& name,
                         uint32_t length) {
@@ -134,6 +159,23 @@ inline TinyModel ModelOfManyRegions() {
   model.ffn = 1536;
   model.window = 40;
   model.tied = true;
+  model.dtype = tensor::DType::kQ8_0;
+  return model;
+}
+
+// A mixture of experts of 5 MiB in Q8_0; several regions to an expert, and odd numbers of them.
+inline TinyModel ModelOfManyExperts() {
+  TinyModel model;
+  model.architecture = "qwen3moe";
+  model.layers = 3;
+  model.embedding = 128;
+  model.vocabulary = 503;
+  model.heads = 4;
+  model.kv_heads = 2;
+  model.head_dim = 32;
+  model.ffn = 160;
+  model.experts = 23;
+  model.experts_used = 3;
   model.dtype = tensor::DType::kQ8_0;
   return model;
 }

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <random>
 #include <string>
 #include <thread>
@@ -48,14 +49,27 @@ class DirectReaderTest : public testing::Test {
     Aligned probe(0, kPage);
     if (reader_ == nullptr || !reader_->ReadAt(0, probe.out())) GTEST_SKIP() << "refused here";
   }
+  // Into memory that lies as the file's bytes, and elsewhere.
   void ExpectRead(uint64_t offset, size_t bytes) const {
-    const Aligned memory(offset, bytes);
-    ASSERT_TRUE(DirectReader::Fits(offset, memory.out()));
-    const Status status = reader_->ReadAt(offset, memory.out());
+    for (const size_t shift : {size_t{0}, size_t{1}, size_t{64}, size_t{2048}, kPage - 1})
+      ExpectReadTo(Aligned(offset, bytes + 3 * kPage).out().subspan(kPage), shift, offset, bytes);
+  }
+  // To memory[shift], and nowhere else.
+  void ExpectReadTo(std::span<std::byte> memory, size_t shift, uint64_t offset,
+                    size_t bytes) const {
+    constexpr std::byte kUntouched{0x5A};
+    std::fill(memory.begin(), memory.end(), kUntouched);
+    const std::span<std::byte> out = memory.subspan(shift, bytes);
+    const Status status = reader_->ReadAt(offset, out);
     ASSERT_TRUE(status) << offset << "+" << bytes << ": " << status.error().message;
-    EXPECT_EQ(std::string_view(reinterpret_cast<const char*>(memory.out().data()), bytes),
+    EXPECT_EQ(std::string_view(reinterpret_cast<const char*>(out.data()), bytes),
               std::string_view(content_).substr(offset, bytes))
-        << offset << "+" << bytes;
+        << offset << "+" << bytes << " to " << shift;
+    const auto untouched = [&](std::span<const std::byte> part) {
+      return std::all_of(part.begin(), part.end(), [&](std::byte b) { return b == kUntouched; });
+    };
+    EXPECT_TRUE(untouched(memory.first(shift))) << offset << "+" << bytes << " to " << shift;
+    EXPECT_TRUE(untouched(memory.subspan(shift + bytes))) << offset << "+" << bytes;
   }
 
   const TempFolder folder_;
@@ -110,17 +124,15 @@ TEST_F(DirectReaderTest, WhatAFileNoLongerHasIsForAnOrdinaryReadToTell) {
 }
 
 TEST_F(DirectReaderTest, AFileReadsAtAnyAddress) {
-  const auto read = [this](std::span<std::byte> out) {
+  const Aligned memory(5000, (1 << 20) + 64);
+  for (const size_t shift : {size_t{0}, size_t{1}, size_t{64}}) {
+    const std::span<std::byte> out = memory.out().subspan(shift, 1 << 20);
     ASSERT_TRUE(file_->ReadUncached(5000, out));
     EXPECT_EQ(std::string_view(reinterpret_cast<const char*>(out.data()), out.size()),
               std::string_view(content_).substr(5000, out.size()));
-  };
-  const Aligned fitting(5000, 1 << 20);
-  ASSERT_TRUE(DirectReader::Fits(5000, fitting.out()));
-  read(fitting.out());
-  for (const size_t shift : {size_t{1}, size_t{64}}) read(fitting.out().subspan(shift));
-  std::vector<std::byte> memory(10);
-  EXPECT_EQ(file_->ReadUncached(content_.size() - 5, memory).error().code, Code::kCorrupt);
+  }
+  EXPECT_EQ(file_->ReadUncached(content_.size() - 5, memory.out().first(10)).error().code,
+            Code::kCorrupt);
 }
 
 }  // namespace

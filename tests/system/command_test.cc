@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <regex>
 #include <string>
@@ -74,7 +75,6 @@ TEST(Command, AComplaintIsOneLineWhateverItNames) {
 TEST(Command, WhatIsNotThereIsNamed) {
   for (const char* absent : {"serve", "sim"}) ExpectComplaint(RunMirage({absent}), 2, absent);
   ExpectComplaint(RunMirage(Ask({"--policy", "p"})), 2, "policy 'p'");
-  ExpectComplaint(RunMirage({"bench", "pressure", "-m", TinyModel()}), 2, "pressure");
   ExpectComplaint(RunMirage(Ask({"--kv-type", "q5_0"})), 2, "q5_0");
   ExpectComplaint(RunMirage(Ask({"--device", "cuda"})), 2, "cuda");
   ExpectComplaint(RunMirage(Ask({"--device", "cpu:abacus"})), 2, "abacus");
@@ -643,6 +643,58 @@ TEST(Bench, JsonHasItsKeysAndLeavesOutWhatIsZero) {
       ParseOne(RunMirage({"bench", "-m", TinyModel(), "--pp", "0", "--tg", "0", "--json"}));
   EXPECT_FALSE(without.contains("pp"));
   EXPECT_FALSE(without.contains("tg"));
+}
+
+// Two cells of a tiny model.
+std::vector<std::string> Pressure(const std::vector<std::string>& more) {
+  std::vector<std::string> words = {"bench",  "pressure", "-m",         TinyModel(),      "--scale",
+                                    "1/64",   "--rates",  "1",          "--requests",     "6",
+                                    "--runs", "1",        "--policies", "recompute,queue"};
+  words.insert(words.end(), more.begin(), more.end());
+  return words;
+}
+
+TEST(BenchPressure, MeasuresEveryPolicyAtEveryRate) {
+  const Json json = ParseOne(RunMirage(Pressure({"--json"})));
+  EXPECT_GT(json["saturation_requests_per_second"], 0);
+  ASSERT_EQ(json["cells"].size(), 2u);
+  EXPECT_EQ(json["cells"][0]["policy"], "recompute");
+  EXPECT_EQ(json["cells"][1]["policy"], "queue");
+  for (const Json& cell : json["cells"]) {
+    EXPECT_EQ(cell["finished"], 6);
+    EXPECT_GT(cell["tokens_per_second"], 0);
+    EXPECT_GE(cell["first_token_p99_s"], cell["first_token_p50_s"]);
+  }
+}
+
+TEST(BenchPressure, CellsThatAreKeptAreNotMeasuredAgain) {
+  const TemporaryFile cells("");
+  const TemporaryFile plot("");
+  const std::vector<std::string> words = Pressure({"--out", cells.path(), "--plot", plot.path()});
+  const Outcome first = RunMirage(words);
+  ASSERT_EQ(first.code, 0) << first.err;
+  EXPECT_NE(first.out.find("| 1 | queue |"), std::string::npos) << first.out;
+  EXPECT_NE(first.out.find("?"), std::string::npos) << "one run resolves nothing";
+  const Outcome again = RunMirage(words);
+  EXPECT_EQ(again.out, first.out);
+  std::ifstream picture(plot.path());
+  std::string line;
+  ASSERT_TRUE(std::getline(picture, line));
+  EXPECT_TRUE(line.starts_with("<svg")) << line;
+}
+
+TEST(BenchPressure, ReadsATraceAndNamesWhatItCannot) {
+  const TemporaryFile trace(
+      "TIMESTAMP,ContextTokens,GeneratedTokens\r\n"
+      "2023-11-16 18:15:46.6805900,640,320\r\n"
+      "2023-11-16 18:15:47.6805900,64,640\r\n");
+  const Json json = ParseOne(RunMirage(Pressure({"--trace", trace.path(), "--json"})));
+  for (const Json& cell : json["cells"]) EXPECT_EQ(cell["finished"], 2);
+  const TemporaryFile bad("TIMESTAMP,ContextTokens,GeneratedTokens\nyesterday,1,2\n");
+  ExpectComplaint(RunMirage(Pressure({"--trace", bad.path()})), 2, "line 2");
+  ExpectComplaint(RunMirage(Pressure({"--trace", "/no/such.csv"})), 2, "/no/such.csv");
+  ExpectComplaint(RunMirage(Pressure({"--scale", "0/0"})), 2, "--scale");
+  ExpectComplaint(RunMirage(Pressure({"--policies", "wishful"})), 2, "wishful");
 }
 
 TEST(Bench, TakesWhatRunTakes) {

@@ -24,6 +24,7 @@ struct Architecture {
 [[nodiscard]] Status DescribeLlama(Reader& reader, Config& config, TensorMap& map);
 [[nodiscard]] Status DescribeQwen2(Reader& reader, Config& config, TensorMap& map);
 [[nodiscard]] Status DescribeQwen3(Reader& reader, Config& config, TensorMap& map);
+[[nodiscard]] Status DescribeQwen3Moe(Reader& reader, Config& config, TensorMap& map);
 [[nodiscard]] Status DescribeGemma2(Reader& reader, Config& config, TensorMap& map);
 [[nodiscard]] Status DescribeGemma3(Reader& reader, Config& config, TensorMap& map);
 [[nodiscard]] Status DescribePhi3(Reader& reader, Config& config, TensorMap& map);

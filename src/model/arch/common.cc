@@ -269,6 +269,41 @@ Status BindFeedForward(Reader& reader, const Config& config, int32_t layer, Tens
   return {};
 }
 
+Status ReadExperts(Reader& reader, Config& config) {
+  MIRAGE_TRY_ASSIGN(const uint64_t count, reader.Key<uint64_t>("expert_count"));
+  MIRAGE_TRY_ASSIGN(const uint64_t used, reader.Key<uint64_t>("expert_used_count"));
+  MIRAGE_TRY_ASSIGN(const uint64_t width, reader.Key<uint64_t>("expert_feed_forward_length"));
+  ExpertsConfig experts;
+  MIRAGE_TRY_ASSIGN(experts.count, Size(reader, "expert_count", count));
+  MIRAGE_TRY_ASSIGN(experts.used, Size(reader, "expert_used_count", used));
+  MIRAGE_TRY_ASSIGN(experts.normalize, reader.KeyOr<bool>("expert_weights_norm", true));
+  MIRAGE_TRY_ASSIGN(const int32_t ffn, Size(reader, "expert_feed_forward_length", width));
+  for (LayerConfig& layer : config.layers) {
+    layer.ffn = ffn;
+    layer.experts = experts;
+  }
+  return {};
+}
+
+Status BindExperts(Reader& reader, const Config& config, int32_t layer, TensorMap& map) {
+  const LayerConfig& shape = config.layers[layer];
+  LayerTensors& out = map.layers[layer];
+  const int64_t width = config.embedding;
+  const int64_t count = shape.experts.count;
+  const int64_t ffn = shape.ffn;
+  const auto name = [layer](std::string_view tensor) { return LayerTensor(layer, tensor); };
+
+  MIRAGE_TRY_ASSIGN(out[Vector::kFfnNorm], reader.Vector(name("ffn_norm.weight"), width));
+  MIRAGE_TRY_ASSIGN(out.experts.router, reader.Matrix(name("ffn_gate_inp.weight"), count, width));
+  MIRAGE_TRY_ASSIGN(out.experts.gate,
+                    reader.ExpertMatrices(name("ffn_gate_exps.weight"), count, ffn, width));
+  MIRAGE_TRY_ASSIGN(out.experts.up,
+                    reader.ExpertMatrices(name("ffn_up_exps.weight"), count, ffn, width));
+  MIRAGE_TRY_ASSIGN(out.experts.down,
+                    reader.ExpertMatrices(name("ffn_down_exps.weight"), count, width, ffn));
+  return {};
+}
+
 Status BindHeadNorms(Reader& reader, const Config& config, int32_t layer, TensorMap& map) {
   const int64_t head_dim = config.layers[layer].head_dim;
   MIRAGE_TRY_ASSIGN(map.layers[layer][Vector::kQNorm],

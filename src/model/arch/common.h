@@ -33,6 +33,12 @@ namespace mirage::model {
                                    TensorMap& map);
 [[nodiscard]] Status BindFeedForward(Reader& reader, const Config& config, int32_t layer,
                                      TensorMap& map);
+// The experts of every layer: expert_count, expert_used_count and expert_feed_forward_length, which
+// becomes the layers' width.
+[[nodiscard]] Status ReadExperts(Reader& reader, Config& config);
+// One layer's ffn_norm, ffn_gate_inp (the router) and ffn_{gate,up,down}_exps.
+[[nodiscard]] Status BindExperts(Reader& reader, const Config& config, int32_t layer,
+                                 TensorMap& map);
 // attn_q_norm and attn_k_norm, a norm per head (Qwen 3, Gemma 3).
 [[nodiscard]] Status BindHeadNorms(Reader& reader, const Config& config, int32_t layer,
                                    TensorMap& map);

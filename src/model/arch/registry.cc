@@ -12,6 +12,7 @@ constexpr Architecture kArchitectures[] = {
     {"llama", "Llama 1-3, Mistral, SmolLM, Yi, TinyLlama", DescribeLlama},
     {"qwen2", "Qwen 2, Qwen 2.5", DescribeQwen2},
     {"qwen3", "Qwen 3", DescribeQwen3},
+    {"qwen3moe", "Qwen 3 with experts (30B-A3B, 235B-A22B)", DescribeQwen3Moe},
     {"gemma2", "Gemma 2", DescribeGemma2},
     {"gemma3", "Gemma 3 (text)", DescribeGemma3},
     {"phi3", "Phi 3, Phi 3.5, Phi 4", DescribePhi3},

@@ -52,6 +52,7 @@ Decoder::Decoder(const Config& config, const ModelLayout& layout, const Workspac
       layout_(layout),
       workspace_(workspace),
       pages_(pages),
+      experts_(config, layout, workspace),
       group_of_layer_(config.layers.size()) {
   const kv::Geometry& groups = pages.geometry();
   for (size_t group = 0; group < groups.size(); ++group)
@@ -68,7 +69,11 @@ Status Decoder::RunLayer(const Backend& backend, int32_t layer, const Step& step
 
   MIRAGE_TRY(Attention(backend, layer, vectors, buffers, step));
   MIRAGE_TRY(AddResidual(backend, vectors[Vector::kPostAttentionNorm], buffers, step));
-  MIRAGE_TRY(FeedForward(backend, layer, vectors, buffers, step));
+  if (config_.layers[layer].experts.count > 0)
+    MIRAGE_TRY(
+        experts_.Run(backend, layer, vectors[Vector::kFfnNorm], step.tokens, step.workspace));
+  else
+    MIRAGE_TRY(FeedForward(backend, layer, vectors, buffers, step));
   return AddResidual(backend, vectors[Vector::kPostFfnNorm], buffers, step);
 }
 

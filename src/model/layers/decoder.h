@@ -15,6 +15,7 @@
 #include "base/result.h"
 #include "kv/page_pool.h"
 #include "model/config.h"
+#include "model/layers/experts.h"
 #include "model/layers/linear.h"
 #include "model/layers/low_rank.h"
 #include "model/workspace.h"
@@ -59,6 +60,7 @@ class Decoder {
   const ModelLayout& layout_;
   const WorkspaceLayout& workspace_;
   kv::PagePool& pages_;
+  const Experts experts_;
   std::vector<int32_t> group_of_layer_;
 };
 

@@ -3,6 +3,7 @@
 
 // Linear: matrices that share an input, multiplied region by region as the regions are at hand.
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <span>
@@ -37,9 +38,20 @@ struct LinearOutput {
   const float* bias = nullptr;
 };
 
-// outputs[i] belongs to member i of the group. Resident regions go into one call, as long as that
+// The matrices of a group times `tokens` rows; outputs[i] belongs to member i.
+struct Product {
+  const MatrixGroup* group = nullptr;
+  kernels::Activations x{};
+  int32_t tokens = 0;
+  std::array<LinearOutput, kernels::kMaxOutputs> outputs{};
+};
+
+// Computes the products in their order. Resident regions go into one call, as long as that
 // is no more than some ten milliseconds of work; a region that is streamed is multiplied by itself,
 // so that its slot is free for the next one as soon as possible. Between calls it may be cancelled.
+[[nodiscard]] Status LinearEach(const Backend& backend, const ModelLayout& layout,
+                                std::span<const Product> products);
+// One product; outputs[i] belongs to member i of the group.
 [[nodiscard]] Status Linear(const Backend& backend, const MatrixGroup& group,
                             const ModelLayout& layout, const kernels::Activations& x,
                             int32_t tokens, std::span<const LinearOutput> outputs);
