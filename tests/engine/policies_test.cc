@@ -19,7 +19,7 @@ TEST(ShortagePolicies, AreFoundByName) {
 
 // More sessions than fit, of prompts and answers of unlike lengths, with a second turn each, whose
 // pages are those of the first unless they gave way.
-void RunSessions(const ShortagePolicy& policy) {
+void RunSessions(const ShortagePolicy& policy, kv::Geometry geometry) {
   SCOPED_TRACE(policy.name());
   constexpr int kSessions = 8;
   constexpr uint64_t kWeights = 20 * kPage;
@@ -27,6 +27,7 @@ void RunSessions(const ShortagePolicy& policy) {
   FakeHost elsewhere;
   FakeModel::Options model_options;
   model_options.weights = kWeights;
+  model_options.geometry = std::move(geometry);
   auto model = FakeModel::Make(host, model_options);
   EngineOptions options;
   options.policy = &policy;
@@ -72,7 +73,9 @@ void RunSessions(const ShortagePolicy& policy) {
 }
 
 TEST(ShortagePolicies, TheTokensAreTheSameWhateverGivesWay) {
-  for (const ShortagePolicy* policy : ShortagePolicies()) RunSessions(*policy);
+  for (const ShortagePolicy* policy : ShortagePolicies())
+    for (const kv::Geometry& geometry : {FakeModel::Attention(), FakeModel::Hybrid()})
+      RunSessions(*policy, geometry);
 }
 
 }  // namespace

@@ -17,10 +17,13 @@ struct Ran {
 };
 
 // Requests that fit at first and then grow. Without prefixes, so that what is lost is computed.
-Ran RunAll(const ShortagePolicy& policy, memory::SwapSpace* swap) {
+Ran RunAll(const ShortagePolicy& policy, memory::SwapSpace* swap,
+           kv::Geometry geometry = FakeModel::Attention()) {
   FakeHost host(30 * kPage);
   FakeHost elsewhere;
-  auto model = FakeModel::Make(host);
+  FakeModel::Options model_options;
+  model_options.geometry = std::move(geometry);
+  auto model = FakeModel::Make(host, model_options);
   EngineOptions options;
   options.policy = &policy;
   options.swap = swap;
@@ -64,6 +67,13 @@ TEST(Swap, WhatComesBackIsNotComputedAgain) {
   EXPECT_EQ(space.free_bytes(), 1000 * kPage);
   const Ran again = RunAll(RecomputePolicy(), nullptr);
   EXPECT_GT(again.tokens_computed, kTokensOnce);
+}
+
+TEST(Swap, StatesComeBackToo) {
+  RamSwapSpace space(1000 * kPage);
+  const Ran ran = RunAll(SwapPolicy(), &space, FakeModel::Hybrid());
+  EXPECT_GT(ran.stats.bytes_swapped_in, 0u);
+  EXPECT_EQ(ran.tokens_computed, kTokensOnce);
 }
 
 TEST(Swap, MovesThatTakeWhileGoOnBesideTheSteps) {
