@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#define _POSIX_C_SOURCE 200809L
+
 #include "abi_test.h"
+
+#include <time.h>
 
 mirage_error last_error = MIRAGE_ERROR_INIT;
 
@@ -48,6 +52,22 @@ mirage_event new_event(void) {
 void check_same_answer(const answer* expected, const answer* read) {
   assert_int_equal(read->token_count, expected->token_count);
   assert_memory_equal(read->tokens, expected->tokens, read->token_count * sizeof read->tokens[0]);
+}
+
+static uint64_t lent_bytes_of(const mirage_model* model) {
+  mirage_model_stats stats;
+  stats.struct_size = sizeof stats;
+  assert_ok(mirage_model_get_stats(model, &stats, &last_error));
+  return stats.lent_bytes;
+}
+
+void await_lent(const mirage_model* model, int some) {
+  int i;
+  for (i = 0; (lent_bytes_of(model) > 0) != some; ++i) {
+    const struct timespec pause = {0, 10 * 1000 * 1000};
+    assert_true(i < 3000);
+    nanosleep(&pause, NULL);
+  }
 }
 
 answer read_answer(mirage_generation* generation) {

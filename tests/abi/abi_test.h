@@ -58,6 +58,9 @@ mirage_generation* start(mirage_session* session, const mirage_generation_option
 /* Greedy, `max_tokens`, not stopped by end tokens: the tiny model then always answers the same. */
 mirage_generation_options greedy(int64_t max_tokens);
 void append_user(mirage_session* session, const char* text);
+/* Until some of the model's weights are lent, or none: they move between two steps of the engine
+ * and while it waits. */
+void await_lent(const mirage_model* model, int some);
 /* Starts, reads and closes. */
 answer generate(mirage_session* session, const mirage_generation_options* options);
 

@@ -15,6 +15,11 @@ static mirage_runtime* open_runtime(const char* policy) {
   mirage_runtime_options_init(&options, sizeof options);
   options.threads = 1;
   options.policy = policy;
+  if (policy != NULL && strcmp(policy, "swap") == 0) {
+    options.scratch_dir = ".";
+    options.scratch_bytes = 64 << 20;
+  }
+  if (policy != NULL && strcmp(policy, "static-offload") == 0) options.offload_bytes = 1 << 20;
   assert_ok(mirage_runtime_open(&options, &runtime, &last_error));
   return runtime;
 }
@@ -87,7 +92,8 @@ static mirage_runtime_stats answer_all(const char* policy, int limited, answer* 
 }
 
 static void answers_are_the_same_whatever_gives_way(void** state) {
-  static const char* const policies[] = {"recompute", "remap", "hybrid"};
+  static const char* const policies[] = {"recompute", "remap", "hybrid",
+                                         "queue",     "swap",  "static-offload"};
   static answer ample[SESSIONS];
   static answer tight[SESSIONS];
   size_t p;
@@ -99,23 +105,8 @@ static void answers_are_the_same_whatever_gives_way(void** state) {
     for (i = 0; i < SESSIONS; ++i) check_same_answer(&ample[i], &tight[i]);
     if (strcmp(policies[p], "recompute") == 0) assert_int_equal(stats.weight_bytes_lent, 0);
     if (strcmp(policies[p], "remap") == 0) assert_true(stats.weight_bytes_lent > 0);
-  }
-}
-
-static uint64_t lent_bytes_of(const mirage_model* model) {
-  mirage_model_stats stats;
-  stats.struct_size = sizeof stats;
-  assert_ok(mirage_model_get_stats(model, &stats, &last_error));
-  return stats.lent_bytes;
-}
-
-/* Between two steps of the engine, or while it waits. */
-static void await_lent(const mirage_model* model, int some) {
-  int i;
-  for (i = 0; (lent_bytes_of(model) > 0) != some; ++i) {
-    const struct timespec pause = {0, 10 * 1000 * 1000};
-    assert_true(i < 3000);
-    nanosleep(&pause, NULL);
+    assert_int_equal(stats.kv_bytes_swapped_out > 0, strcmp(policies[p], "swap") == 0);
+    assert_int_equal(stats.kv_bytes_swapped_in, stats.kv_bytes_swapped_out);
   }
 }
 
@@ -178,11 +169,56 @@ static void a_policy_that_is_not_there_is_named(void** state) {
   assert_null(runtime);
 }
 
+static void refused(const mirage_runtime_options* options, mirage_status status, const char* what) {
+  mirage_runtime* runtime = NULL;
+  assert_status(status, mirage_runtime_open(options, &runtime, &last_error));
+  assert_message_has(what);
+  assert_null(runtime);
+}
+
+static void what_a_policy_needs_or_has_no_use_for_is_named(void** state) {
+  mirage_runtime_options options;
+  (void)state;
+  mirage_runtime_options_init(&options, sizeof options);
+  options.policy = "swap";
+  refused(&options, MIRAGE_INVALID_ARGUMENT, "scratch_dir");
+  options.scratch_dir = "/no/such/folder";
+  refused(&options, MIRAGE_NOT_FOUND, "/no/such/folder");
+  options.policy = "queue";
+  options.scratch_dir = ".";
+  refused(&options, MIRAGE_INVALID_ARGUMENT, "scratch_dir");
+  options.scratch_dir = NULL;
+  options.scratch_bytes = 1;
+  refused(&options, MIRAGE_INVALID_ARGUMENT, "scratch_bytes");
+  options.scratch_bytes = 0;
+  options.offload_bytes = 1;
+  refused(&options, MIRAGE_INVALID_ARGUMENT, "offload_bytes");
+}
+
+static void static_offload_streams_from_the_start(void** state) {
+  tiny_model file = tiny_model_of_layers(TINY_MOST_LAYERS);
+  mirage_runtime* runtime = open_runtime("static-offload");
+  mirage_model* model = NULL;
+  mirage_model_stats stats;
+  (void)state;
+  assert_ok(mirage_model_open_memory(runtime, file.data, file.bytes, NULL, NULL, NULL, &model,
+                                     &last_error));
+  stats.struct_size = sizeof stats;
+  assert_ok(mirage_model_get_stats(model, &stats, &last_error));
+  assert_true(stats.lent_bytes > 0);
+  assert_true(stats.lent_bytes < stats.weights_bytes);
+  mirage_model_close(model);
+  mirage_runtime_close(runtime);
+  tiny_model_free(&file);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(answers_are_the_same_whatever_gives_way),
       cmocka_unit_test(answers_are_the_same_when_the_limit_falls_and_rises),
       cmocka_unit_test(a_policy_that_is_not_there_is_named),
+      cmocka_unit_test(what_a_policy_needs_or_has_no_use_for_is_named),
+      cmocka_unit_test(static_offload_streams_from_the_start),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -73,7 +73,7 @@ TEST(Command, AComplaintIsOneLineWhateverItNames) {
 }
 
 TEST(Command, WhatIsNotThereIsNamed) {
-  for (const char* absent : {"serve", "sim"}) ExpectComplaint(RunMirage({absent}), 2, absent);
+  for (const char* absent : {"serve"}) ExpectComplaint(RunMirage({absent}), 2, absent);
   ExpectComplaint(RunMirage(Ask({"--policy", "p"})), 2, "policy 'p'");
   ExpectComplaint(RunMirage(Ask({"--kv-type", "q5_0"})), 2, "q5_0");
   ExpectComplaint(RunMirage(Ask({"--device", "cuda"})), 2, "cuda");
