@@ -251,17 +251,21 @@ bool Engine::Impl::Round() {
   TendSwaps();
   StartWaiting();
 
-  // Models take turns: the first that has work after the one that had the last step.
-  std::vector<ModelRunner*> runners;
+  // Models take turns: the first that has work after the one that had the last step. They are held
+  // here: a request that a step ends may be the last to hold its model.
+  std::vector<std::shared_ptr<ModelRunner>> runners;
+  const auto place_of = [&](const ModelRunner* runner) {
+    return std::find_if(runners.begin(), runners.end(),
+                        [&](const auto& other) { return other.get() == runner; });
+  };
   for (const auto& request : active)
-    if (std::find(runners.begin(), runners.end(), &request->runner()) == runners.end())
-      runners.push_back(&request->runner());
-  const auto last = std::find(runners.begin(), runners.end(), last_runner);
-  if (last != runners.end()) std::rotate(runners.begin(), last + 1, runners.end());
+    if (place_of(&request->runner()) == runners.end()) runners.push_back(request->shared_runner());
+  if (const auto last = place_of(last_runner); last != runners.end())
+    std::rotate(runners.begin(), last + 1, runners.end());
   bool worked = false;
-  for (ModelRunner* runner : runners) {
+  for (const std::shared_ptr<ModelRunner>& runner : runners) {
     if (!StepOf(*runner)) continue;
-    last_runner = runner;
+    last_runner = runner.get();
     worked = true;
     break;
   }

@@ -76,6 +76,23 @@ TEST(Pages, ARequestThatCannotFitALoweredLimitIsToldAtOnceAndNotWhenOthersAreDon
   EXPECT_EQ(Collect(*small).tokens, model->Continue(Prompt(1, 20), 60));
 }
 
+TEST(Pages, ARequestThatCannotFitMayBeTheLastToHoldItsModel) {
+  FakeHost host(8 * kPage);
+  auto model = FakeModel::Make(host, OneLayer());
+  FakeHost elsewhere;
+  Engine engine(host.clock);
+  Blocker blocker(elsewhere, engine);
+  auto large = MustSubmit(engine, Greedy(model, Prompt(2, 32 * 5 + 1), 5));
+  const std::weak_ptr<FakeModel> left = std::exchange(model, nullptr);
+  host.ledger.SetLimit(5 * kPage);
+  blocker.gate.Open();
+  EXPECT_EQ(Collect(*large).error.code, Code::kOutOfMemory);
+  large.reset();
+  for (int i = 0; i < 1000 && !left.expired(); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  EXPECT_TRUE(left.expired());
+}
+
 // A part of a chunk is no room for a page, in whose chunk others may lie.
 TEST(Pages, AreCountedInWholeChunksOfEachLayer) {
   constexpr uint64_t kChunk = 4 * kPage;
