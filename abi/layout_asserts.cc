@@ -36,7 +36,8 @@ MIRAGE_FIELD(mirage_runtime_options, policy, 56);
 MIRAGE_FIELD(mirage_runtime_options, scratch_dir, 64);
 MIRAGE_FIELD(mirage_runtime_options, scratch_bytes, 72);
 MIRAGE_FIELD(mirage_runtime_options, offload_bytes, 80);
-MIRAGE_SIZE(mirage_runtime_options, 88);
+MIRAGE_FIELD(mirage_runtime_options, tuning, 88);
+MIRAGE_SIZE(mirage_runtime_options, 96);
 
 MIRAGE_FIELD(mirage_model_options, struct_size, 0);
 MIRAGE_FIELD(mirage_model_options, load, 4);

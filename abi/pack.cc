@@ -23,11 +23,10 @@
 #include "platform/cpu.h"
 #include "platform/file.h"
 #include "platform/output_file.h"
+#include "platform/thread_pool.h"
 
 namespace mirage::abi {
 namespace {
-
-constexpr int kMostThreads = 1024;
 
 mirage_tools_pack_options DefaultPackOptions() {
   mirage_tools_pack_options options{};
@@ -47,7 +46,7 @@ Result<tensor::DType> ReadQuant(std::string_view name) {
 
 Result<model::PackOptions> ReadPackOptions(const mirage_tools_pack_options& options) {
   model::PackOptions read;
-  if (options.threads < 0 || options.threads > kMostThreads)
+  if (options.threads < 0 || options.threads > platform::kMostThreads)
     return Fail(Code::kInvalidArgument, "threads is " + std::to_string(options.threads));
   read.threads = options.threads > 0 ? options.threads : platform::UsableCores();
   if (options.quant != nullptr) {

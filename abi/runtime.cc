@@ -10,11 +10,11 @@
 #include <utility>
 
 #include "abi/call_out.h"
+#include "abi/device.h"
 #include "abi/first_sizes.h"
 #include "abi/guard.h"
 #include "abi/handles.h"
 #include "abi/structs.h"
-#include "model/cpu_kernels.h"
 #include "platform/output_file.h"
 
 namespace mirage::abi {
@@ -57,17 +57,6 @@ Result<const engine::ShortagePolicy*> ReadPolicy(const char* name) {
               "policy '" + std::string(name) + "': one of " + known + " is expected");
 }
 
-// What computes: "cpu", or "cpu:" and the name of an instruction set.
-Result<const kernels::Ops*> ReadDevice(const char* device) {
-  constexpr std::string_view kCpu = "cpu";
-  const std::string_view name = device == nullptr ? kCpu : device;
-  if (name == kCpu) return &model::CpuKernels();
-  if (name.starts_with(kCpu) && name[kCpu.size()] == ':')
-    return model::FindCpuKernels(name.substr(kCpu.size() + 1));
-  return Fail(Code::kUnsupported,
-              "device '" + std::string(name) + "': this build runs on 'cpu' and 'cpu:NAME' only");
-}
-
 Result<session::RuntimeOptions> ReadRuntimeOptions(const mirage_runtime_options* given) {
   MIRAGE_TRY_ASSIGN(
       const mirage_runtime_options options,
@@ -86,6 +75,10 @@ Result<session::RuntimeOptions> ReadRuntimeOptions(const mirage_runtime_options*
   if (options.scratch_dir != nullptr) read.scratch_dir = options.scratch_dir;
   read.scratch_bytes = options.scratch_bytes;
   read.offload_bytes = options.offload_bytes;
+  if (options.tuning != nullptr) {
+    if (*options.tuning == '\0') return Fail(Code::kInvalidArgument, "tuning is an empty path");
+    read.tuning = options.tuning;
+  }
   read.log = MakeLogSink(options);
   return read;
 }

@@ -11,21 +11,26 @@
 #include <chrono>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "abi/call_out.h"
+#include "abi/device.h"
 #include "abi/guard.h"
 #include "abi/handles.h"
 #include "abi/structs.h"
+#include "base/clock.h"
+#include "model/tuning.h"
 #include "platform/cpu.h"
 #include "platform/memory_budget.h"
+#include "platform/output_file.h"
 #include "platform/text_file.h"
 #include "platform/thread_pool.h"
+#include "session/tuning_file.h"
 
 namespace mirage::abi {
 namespace {
-
-constexpr int kMostThreads = 1024;
 
 std::vector<std::string> InstructionSets() {
   const platform::CpuFeatures& cpu = platform::GetCpuFeatures();
@@ -95,23 +100,23 @@ class Reader {
   const std::unique_ptr<uint64_t[]> words_;
 };
 
-// Far more than any cache holds, and no more than half of what the process may still take.
-Result<int64_t> BlocksToRead() {
+// More than most caches hold, and no more than half of what the process may still take.
+Result<uint64_t> BytesToMeasure() {
   constexpr uint64_t kMost = uint64_t{512} << 20, kLeast = uint64_t{64} << 20;
   MIRAGE_TRY_ASSIGN(const platform::MemoryBudget budget, platform::DetectMemoryBudget({}));
   const uint64_t bytes = std::min(kMost, budget.bytes / 2);
   if (bytes < kLeast)
     return OutOfMemory("measuring memory needs " + std::to_string(2 * kLeast) + " bytes",
                        2 * kLeast, budget.bytes);
-  return static_cast<int64_t>(bytes / Reader::kBlockBytes);
+  return bytes;
 }
 
 Result<double> MeasureBandwidth(int threads) {
   using Clock = std::chrono::steady_clock;
   constexpr std::chrono::milliseconds kTime{800};
-  MIRAGE_TRY_ASSIGN(const int64_t blocks, BlocksToRead());
+  MIRAGE_TRY_ASSIGN(const uint64_t bytes, BytesToMeasure());
   platform::ThreadPool pool(threads);
-  Reader reader(blocks);
+  Reader reader(static_cast<int64_t>(bytes / Reader::kBlockBytes));
   reader.Touch(pool);
   const uint64_t expected = reader.Sum(pool);
   double best = 0;
@@ -123,6 +128,17 @@ Result<double> MeasureBandwidth(int threads) {
     best = std::max(best, static_cast<double>(reader.bytes()) / seconds.count() * 1e-9);
   }
   return best;
+}
+
+Status Tune(const kernels::Ops& ops, const char* out, const model::TuningProgress& progress) {
+  // First of all: what cannot be written need not be measured.
+  MIRAGE_TRY_ASSIGN(platform::OutputFile file, platform::OutputFile::Create(out));
+  MIRAGE_TRY_ASSIGN(const uint64_t bytes, BytesToMeasure());
+  MIRAGE_TRY_ASSIGN(const model::MeasuredTuning measured,
+                    model::MeasureTuning(ops, bytes, SteadyClock(), progress));
+  const std::string text = session::TuningText(session::ThisMachine(ops), measured);
+  MIRAGE_TRY(file.Write(std::as_bytes(std::span(text))));
+  return file.Commit();
 }
 
 }  // namespace
@@ -140,6 +156,7 @@ mirage_status mirage_tools_machine(char* json, size_t capacity, size_t* json_byt
     machine["cpu"] = platform::CpuName();
     machine["isa"] = InstructionSets();
     machine["physical_cores"] = platform::UsableCores();
+    machine["usable_cpus"] = platform::UsableCpus();
     machine["memory_bytes"] = TotalMemory();
     const std::string text = machine.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
     return WriteArray(text.data(), text.size(), json, capacity, json_bytes, "bytes");
@@ -150,10 +167,27 @@ mirage_status mirage_tools_bandwidth(int32_t threads, double* gb_s, mirage_error
   return Guard(error, [&]() -> Status {
     MIRAGE_TRY(CheckPointer(gb_s, "gb_s"));
     MIRAGE_TRY(CheckMayBlock("mirage_tools_bandwidth"));
-    if (threads < 1 || threads > kMostThreads)
+    if (threads < 1 || threads > platform::kMostThreads)
       return Fail(Code::kInvalidArgument, "threads is " + std::to_string(threads));
     MIRAGE_TRY_ASSIGN(*gb_s, MeasureBandwidth(threads));
     return {};
+  });
+}
+
+mirage_status mirage_tools_tune(const char* device, const char* out,
+                                mirage_progress_callback progress, void* user_data,
+                                mirage_error* error) {
+  return Guard(error, [&]() -> Status {
+    MIRAGE_TRY(CheckPointer(out, "out"));
+    MIRAGE_TRY(CheckMayBlock("mirage_tools_tune"));
+    MIRAGE_TRY_ASSIGN(const kernels::Ops* const ops, ReadDevice(device));
+    model::TuningProgress report;
+    if (progress != nullptr)
+      report = [&](int64_t done_ms, int64_t total_ms) {
+        return AbiCallProgress(progress, static_cast<uint64_t>(done_ms),
+                               static_cast<uint64_t>(total_ms), user_data) == 0;
+      };
+    return Tune(*ops, out, report);
   });
 }
 

@@ -26,6 +26,7 @@ void AddBench(CLI::App& app, Action& chosen);
 void AddPressure(CLI::App& app, Action& chosen);  // bench pressure
 void AddGrammarCheck(CLI::App& app, Action& chosen);
 void AddPack(CLI::App& app, Action& chosen);
+void AddTune(CLI::App& app, Action& chosen);
 
 // A subcommand whose options live in `flags` for as long as the program runs.
 template <typename Flags>

@@ -63,10 +63,7 @@ Embeddings Embed(mirage_model* model, const std::vector<std::string>& texts, int
   options.pooling = pooling;
   options.normalize = normalize ? 1 : 0;
   options.tokenize_flags = MIRAGE_TOKENIZE_ADD_SPECIAL | MIRAGE_TOKENIZE_PARSE_SPECIAL;
-  options.progress = [](uint64_t done, uint64_t total, void* user_data) -> int32_t {
-    static_cast<ProgressBar*>(user_data)->Update(done, total);
-    return Interrupted() ? 1 : 0;
-  };
+  options.progress = ReportProgress;
   options.progress_user_data = &bar;
   std::vector<mirage_text> given;
   for (const std::string& text : texts) given.push_back({text.data(), text.size(), nullptr, 0});

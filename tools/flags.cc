@@ -7,21 +7,17 @@
 
 #include <charconv>
 #include <cmath>
+#include <string_view>
 
 #include "tools/command.h"
-#include "tools/interrupt.h"
 #include "tools/number.h"
 #include "tools/progress.h"
+#include "tools/tuning_place.h"
 
 namespace mirage::cli {
 namespace {
 
 constexpr int32_t kDraftTokens = 8;  // with a draft model, where nothing else is asked for
-
-int32_t ReportLoad(uint64_t done_bytes, uint64_t total_bytes, void* bar) {
-  static_cast<ProgressBar*>(bar)->Update(done_bytes, total_bytes);
-  return Interrupted() ? 1 : 0;
-}
 
 template <typename Field>
 void Set(Field& field, const std::optional<Field>& given) {
@@ -34,6 +30,11 @@ void AddTexts(CLI::App& command, const char* name, std::vector<std::string>* tex
               const char* about) {
   command.add_option(name, *texts, std::string(about) + "; may be given several times")
       ->allow_extra_args(false);
+}
+
+void PrintTuningWarning(int32_t, const char* subsystem, const char* message, void*) {
+  if (std::string_view(subsystem) == "tuning")
+    fmt::print(stderr, "mirage: {}\n", Printable(message));
 }
 
 mirage_logit_bias ParseBias(const std::string& text) {
@@ -106,8 +107,7 @@ void ModelFlags::AddRunning(CLI::App& command) {
       ->check(Whole<int>(0));
   command.add_option("--memory", memory, "Memory limit, such as 300M");
   command.add_option("--kv-type", kv_type, "Type of cached keys and values: f16, q8_0 or q4_0");
-  command.add_option("--device", device,
-                     "Where to run: cpu, or cpu:NAME for the kernels of one instruction set");
+  AddDevice(command, &device);
   command.add_option(
       "--policy", policy,
       "What gives way when memory runs out: hybrid, recompute, remap, swap, queue or "
@@ -117,6 +117,15 @@ void ModelFlags::AddRunning(CLI::App& command) {
   command.add_option("--scratch-size", scratch_size, "Of the file there; by default 1G");
   command.add_option("--offload", offload,
                      "Of the weights, what --policy static-offload reads in every pass");
+  tuning.clear();
+  command.add_option("--tuning", tuning,
+                     "A file of 'mirage tune', or none; without it the one it writes by default, "
+                     "where that is there");
+}
+
+void ModelFlags::AddDevice(CLI::App& command, std::string* device) {
+  command.add_option("--device", *device,
+                     "Where to run: cpu, or cpu:NAME for the kernels of one instruction set");
 }
 
 int32_t ModelFlags::KvType() const {
@@ -136,6 +145,13 @@ RuntimeHandle ModelFlags::Open() const {
   if (scratch_size) options.scratch_bytes = ParseBytes(*scratch_size, "--scratch-size");
   if (offload) options.offload_bytes = ParseBytes(*offload, "--offload");
   if (memory) options.memory_limit = ParseBytes(*memory, "--memory");
+  const std::string file = tuning.empty() ? DefaultTuningIfThere() : tuning;
+  if (file.empty() || file == "none") return OpenRuntime(options);
+  options.tuning = file.c_str();
+  // Who names a file is told that it is for another machine. The default one may be of a home that
+  // several machines share.
+  options.log_level = MIRAGE_LOG_WARNING;
+  if (!tuning.empty()) options.log_callback = PrintTuningWarning;
   return OpenRuntime(options);
 }
 
@@ -147,7 +163,7 @@ ModelHandle ModelFlags::Load(mirage_runtime* runtime, int32_t sessions) const {
   options.sessions = sessions;
   options.kv_type = KvType();
   options.adapter_bytes = lora.Bytes();
-  options.progress = ReportLoad;
+  options.progress = ReportProgress;
   options.progress_user_data = &bar;
   return OpenModel(runtime, model, options);
 }

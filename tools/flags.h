@@ -32,10 +32,13 @@ struct ModelFlags {
   std::optional<std::string> scratch;       // a folder
   std::optional<std::string> scratch_size;  // as --memory, as the next
   std::optional<std::string> offload;
+  std::string tuning = "none";  // "": the default file, where it is there
   LoraFlags lora;
 
   void AddModel(CLI::App& command);
   void AddRunning(CLI::App& command);  // all but the model
+
+  static void AddDevice(CLI::App& command, std::string* device);
 
   [[nodiscard]] int32_t KvType() const;
   [[nodiscard]] RuntimeHandle Open() const;

@@ -73,6 +73,7 @@ int Main(int argc, char** argv) {
   AddBench(app, chosen);
   AddGrammarCheck(app, chosen);
   AddPack(app, chosen);
+  AddTune(app, chosen);
   // A command of its own, since bench's options are not its.
   const bool pressure =
       argc > 2 && std::string(argv[1]) == "bench" && std::string(argv[2]) == "pressure";

@@ -26,11 +26,6 @@ struct PackFlags {
   int32_t threads = 0;
 };
 
-int32_t OnProgress(uint64_t done, uint64_t total, void* bar) {
-  static_cast<ProgressBar*>(bar)->Update(done, total);
-  return Interrupted() ? 1 : 0;
-}
-
 int Pack(const PackFlags& flags) {
   CatchInterrupts();
   mirage_tools_pack_report report{};
@@ -41,7 +36,7 @@ int Pack(const PackFlags& flags) {
     mirage_tools_pack_options_init(&options, sizeof options);
     options.threads = flags.threads;
     if (!flags.quant.empty()) options.quant = flags.quant.c_str();
-    options.progress = OnProgress;
+    options.progress = ReportProgress;
     options.progress_user_data = &bar;
     mirage_error error = MIRAGE_ERROR_INIT;
     const mirage_status status =

@@ -11,6 +11,8 @@
 #define FMT_HEADER_ONLY
 #include <fmt/format.h>
 
+#include "tools/interrupt.h"
+
 namespace mirage::cli {
 namespace {
 
@@ -38,6 +40,11 @@ void ProgressBar::Update(uint64_t done, uint64_t total) {
   fmt::print(stderr, "\r{} [{:#<{}}{:.<{}}] {:3.0f}%", label_, "", full, "", kCells - full,
              share * 100);
   std::fflush(stderr);
+}
+
+int32_t ReportProgress(uint64_t done, uint64_t total, void* bar) {
+  static_cast<ProgressBar*>(bar)->Update(done, total);
+  return Interrupted() ? 1 : 0;
 }
 
 }  // namespace mirage::cli

@@ -27,4 +27,7 @@ class ProgressBar {
   std::chrono::steady_clock::time_point next_;
 };
 
+// A mirage_progress_callback whose user data is a ProgressBar: draws it, and cancels after Ctrl-C.
+int32_t ReportProgress(uint64_t done, uint64_t total, void* bar);
+
 }  // namespace mirage::cli

@@ -177,7 +177,8 @@ typedef void (*mirage_log_callback)(int32_t level, const char* subsystem, const 
 
 typedef struct mirage_runtime_options {
   uint32_t struct_size;
-  int32_t threads;       /* that compute; 0: one per physical core the process may use */
+  int32_t threads; /* that compute; 0: as `tuning` says, else one per physical core the process
+                      may use */
   uint64_t memory_limit; /* bytes the library may hold, a hard limit; 0: what the process's
                             control group allows, else 80% of the memory available */
   const char* device; /* NULL or "cpu": the fastest kernels this processor runs; "cpu:NAME": those
@@ -217,6 +218,12 @@ typedef struct mirage_runtime_options {
                               over its layers when it is loaded and the same from then on; the slots
                               that they are read into are not freed. 0: those alone that do not fit
                               beside the keys and values that the model's options plan for */
+  const char* tuning; /* path of a file that `mirage tune` wrote: how many threads compute, where
+                         `threads` is 0, and how their work is cut, as measured on this
+                         machine. No answer depends on it. One of another processor, of other
+                         kernels than `device`'s, of another number of processors or of another
+                         version is not used, which a warning of the log says with what
+                         differs. NULL: none */
 } mirage_runtime_options;
 
 /* mirage_runtime_options_init: defaults into the first `struct_size` bytes of `options`.
@@ -228,7 +235,8 @@ MIRAGE_API void mirage_runtime_options_init(mirage_runtime_options* options, siz
  *   options  NULL for defaults.
  *   out      the runtime; close with mirage_runtime_close().
  *
- * Fails with INVALID_ARGUMENT, UNSUPPORTED (a device this build or machine lacks).
+ * Fails with INVALID_ARGUMENT, UNSUPPORTED (a device this build or machine lacks), NOT_FOUND, IO
+ * or CORRUPT (the tuning, naming the key).
  * Threads: any. Since 0.1. */
 MIRAGE_API mirage_status mirage_runtime_open(const mirage_runtime_options* options,
                                              mirage_runtime** out, mirage_error* error);
@@ -1466,7 +1474,7 @@ MIRAGE_API mirage_status mirage_runtime_set_memory_limit(mirage_runtime* runtime
 
 typedef struct mirage_runtime_stats {
   uint32_t struct_size;
-  int32_t threads; /* that compute */
+  int32_t threads; /* that compute, in the passes that have most of them */
   uint64_t steps;  /* passes over a model's weights, each for all generations that take part */
   uint64_t prompt_tokens; /* computed */
   uint64_t output_tokens; /* read, or given to a callback: counted when their event is */

@@ -20,7 +20,7 @@ extern "C" {
 #endif
 
 /* mirage_tools_machine: the processor and memory this process runs on, as a JSON object: "cpu",
- * "isa", "physical_cores", "memory_bytes".
+ * "isa", "physical_cores", "usable_cpus", "memory_bytes".
  *
  *   json  room for `capacity` bytes, without a terminating NUL; see convention 5.
  *
@@ -36,6 +36,21 @@ MIRAGE_API mirage_status mirage_tools_machine(char* json, size_t capacity, size_
  * Fails with OUT_OF_MEMORY (less than 128 MiB are left).
  * Threads: any; blocks for about a second. */
 MIRAGE_API mirage_status mirage_tools_bandwidth(int32_t threads, double* gb_s, mirage_error* error);
+
+/* mirage_tools_tune: measures on weights made up for it with how many threads, and in pieces of
+ * which size, this machine computes fastest, and writes that as what `tuning` in
+ * mirage_runtime_options takes.
+ *
+ *   device     as in mirage_runtime_options.
+ *   out        its path. The file appears whole, in place of one that was there, or not at all.
+ *   progress   NULL: none; milliseconds, on the caller's thread. Non-zero cancels.
+ *
+ * Means something only while nothing else computes. Fails with UNSUPPORTED (`device`),
+ * OUT_OF_MEMORY (less than 128 MiB are left), NOT_FOUND, IO, CANCELLED.
+ * Threads: any; blocks for about 20 seconds. */
+MIRAGE_API mirage_status mirage_tools_tune(const char* device, const char* out,
+                                           mirage_progress_callback progress, void* user_data,
+                                           mirage_error* error);
 
 typedef struct mirage_tools_pack_options {
   uint32_t struct_size;

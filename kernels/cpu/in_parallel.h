@@ -19,7 +19,8 @@ inline constexpr int64_t kValuesPerTask = 8192;
 template <typename Body>
 void InParallel(platform::ThreadPool& pool, int64_t count, int64_t values, Body body) {
   const int64_t worth = count * values / kValuesPerTask;
-  const int64_t most = std::min<int64_t>(count, 4 * int64_t{pool.threads()});
+  const int64_t most =
+      std::min<int64_t>(count, int64_t{pool.threads()} * pool.cut().tasks_per_thread);
   const int64_t tasks = std::clamp<int64_t>(worth, 1, std::max<int64_t>(most, 1));
   pool.ParallelFor(tasks, [&](int64_t task, int /*thread*/) {
     body(task * count / tasks, (task + 1) * count / tasks);

@@ -85,8 +85,8 @@ void AttendBySplits(const Cutter& cutter, platform::ThreadPool& pool,
     piece.partial_splits = cut.splits;
     return piece;
   };
-  constexpr int64_t kTasksPerThread = 4;  // so that all end at about the same time
-  const int64_t run = std::max<int64_t>(1, tiles * cut.splits / (kTasksPerThread * pool.threads()));
+  const int64_t tasks = int64_t{pool.threads()} * pool.cut().tasks_per_thread;
+  const int64_t run = std::max<int64_t>(1, tiles * cut.splits / tasks);
   const int64_t runs = (cut.splits + run - 1) / run;
   pool.ParallelFor(tiles * runs, [&](int64_t task, int /*thread*/) {
     AttentionPiece piece = piece_of(task / runs);

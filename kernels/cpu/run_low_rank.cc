@@ -14,7 +14,6 @@ namespace {
 constexpr int64_t kTaskWork = int64_t{1} << 15;
 // Tokens that go through all rows before the next ones do, so that what they read stays near.
 constexpr int32_t kPanelTokens = 32;
-constexpr int64_t kTasksPerThread = 4;
 
 // One of the two products of an update.
 struct Product {
@@ -77,7 +76,7 @@ void MultiplyAll(const CpuKernels& kernels, platform::ThreadPool& pool,
   const int64_t panels = (tokens + kPanelTokens - 1) / kPanelTokens;
   const int64_t items = panels * groups;
   const int64_t tasks = std::clamp<int64_t>(
-      work / kTaskWork, 1, std::min(items, kTasksPerThread * int64_t{pool.threads()}));
+      work / kTaskWork, 1, std::min(items, int64_t{pool.threads()} * pool.cut().tasks_per_thread));
   pool.ParallelFor(tasks, [&](int64_t task, int /*thread*/) {
     const int64_t end = (task + 1) * items / tasks;
     for (int64_t item = task * items / tasks; item < end;) {

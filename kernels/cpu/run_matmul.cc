@@ -9,13 +9,14 @@
 namespace mirage::kernels {
 namespace {
 
-// Activations of one task: about what stays in a core's second-level cache beside the weights.
-constexpr int64_t kPanelBytes = 512 * 1024;
 // Row groups of a task are a multiple of this, so that wide tables work on two at a time.
 constexpr int64_t kGroupStep = 2;
 
 // Enough tasks to even out threads of unequal speed.
-int64_t TasksFor(int threads) { return threads == 1 ? 1 : int64_t{threads} * 4; }
+int64_t TasksFor(const platform::ThreadPool& pool) {
+  const int64_t threads = pool.threads();
+  return threads == 1 ? 1 : threads * pool.cut().tasks_per_thread;
+}
 
 // A segment as the tasks see it.
 struct Part {
@@ -36,7 +37,8 @@ struct Plan {
 
 int64_t GroupsOf(const Part& part) { return part.segment->rows / kRowGroup; }
 
-Plan MakePlan(const CpuKernels& kernels, int64_t tasks, const MatMulArgs& args) {
+Plan MakePlan(const CpuKernels& kernels, const platform::ThreadPool& pool, int64_t tasks,
+              const MatMulArgs& args) {
   Plan plan;
   int64_t groups = 0;
   int64_t token_bytes = 1;
@@ -56,7 +58,7 @@ Plan MakePlan(const CpuKernels& kernels, int64_t tasks, const MatMulArgs& args) 
                                         : int64_t{weight.cols} * int64_t{sizeof(float)});
   }
   const int64_t step = kernels.matmul_token_step;
-  const int64_t fit = std::max(kPanelBytes / token_bytes / step * step, step);
+  const int64_t fit = std::max(pool.cut().panel_bytes / token_bytes / step * step, step);
   plan.panels = (args.tokens + fit - 1) / fit;
   plan.panel_tokens = static_cast<int32_t>(std::min<int64_t>(fit, args.tokens));
 
@@ -122,7 +124,7 @@ void RunTask(const CpuKernels& kernels, const MatMulArgs& args, const Plan& plan
 
 void RunMatMul(const CpuKernels& kernels, platform::ThreadPool& pool, const MatMulArgs& args) {
   if (args.tokens <= 0) return;
-  const Plan plan = MakePlan(kernels, TasksFor(pool.threads()), args);
+  const Plan plan = MakePlan(kernels, pool, TasksFor(pool), args);
   pool.ParallelFor(plan.cuts * plan.panels,
                    [&](int64_t task, int /*thread*/) { RunTask(kernels, args, plan, task); });
 }
@@ -135,8 +137,8 @@ void RunMatMulEach(const CpuKernels& kernels, platform::ThreadPool& pool,
   int64_t ends[kMaxProducts];
   int64_t tasks = 0;
   for (int32_t i = 0; i < args.count; ++i) {
-    const int64_t share = (TasksFor(pool.threads()) + args.count - 1) / args.count;
-    plans[i] = MakePlan(kernels, share, args.products[i]);
+    const int64_t share = (TasksFor(pool) + args.count - 1) / args.count;
+    plans[i] = MakePlan(kernels, pool, share, args.products[i]);
     ends[i] = tasks += plans[i].cuts * plans[i].panels;
   }
   pool.ParallelFor(tasks, [&](int64_t task, int /*thread*/) {

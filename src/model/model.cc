@@ -292,6 +292,9 @@ Status Model::Forward(std::span<const Slice> slices, const std::function<bool()>
   MIRAGE_TRY(impl.CheckSlices(slices));
   if (impl.store->any_mapped()) MIRAGE_TRY(impl.file.shards()[0]->CheckMapping());
   impl.Announce(wanted);
+  int64_t tokens = 0;
+  for (const Slice& slice : slices) tokens += static_cast<int64_t>(slice.tokens.size());
+  impl.host.device.BeginPass(tokens);
   MIRAGE_TRY(impl.RunLayers(slices, cancelled, &step));
   // Scores first: they work where the logits will be.
   if (wanted.scores) MIRAGE_TRY(impl.RunScores(slices, cancelled));

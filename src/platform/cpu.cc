@@ -107,16 +107,6 @@ std::optional<std::string> BrandString() { return std::nullopt; }
 
 #endif
 
-// The value of the first line of /proc/cpuinfo with this key.
-std::optional<std::string> CpuInfoLine(std::string_view text, std::string_view key) {
-  for (const std::string_view line : Split(text, '\n')) {
-    const size_t colon = line.find(": ");
-    if (line.starts_with(key) && colon != std::string_view::npos)
-      return std::string(line.substr(colon + 2));
-  }
-  return std::nullopt;
-}
-
 // Numbers of the processors in the affinity mask, however many the machine has.
 std::vector<int> AllowedCpus() {
   std::vector<int> cpus;
@@ -159,10 +149,11 @@ std::string CpuName(const std::string& root) {
   if (root.empty())
     if (std::optional<std::string> brand = BrandString()) return *brand;
   const std::string text = ReadText(root + "/proc/cpuinfo").value_or("");
-  if (std::optional<std::string> model = CpuInfoLine(text, "model name")) return *model;
-  const std::optional<std::string> implementer = CpuInfoLine(text, "CPU implementer");
-  const std::optional<std::string> part = CpuInfoLine(text, "CPU part");
-  if (implementer && part) return "implementer " + *implementer + " part " + *part;
+  if (const auto model = FindValue(text, "model name")) return std::string(*model);
+  const auto implementer = FindValue(text, "CPU implementer");
+  const auto part = FindValue(text, "CPU part");
+  if (implementer && part)
+    return "implementer " + std::string(*implementer) + " part " + std::string(*part);
   return "unknown";
 }
 

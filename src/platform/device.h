@@ -36,6 +36,9 @@ class Device {
   virtual void Copy(std::byte* to, const std::byte* from, uint64_t bytes) = 0;
 
   [[nodiscard]] virtual Result<std::unique_ptr<Stream>> CreateStream() = 0;
+  // What is put on streams from now on is a pass over a model's weights for so many tokens. Not
+  // while one runs.
+  virtual void BeginPass(int64_t /*tokens*/) {}
 };
 
 enum class HostStreams {
@@ -43,8 +46,18 @@ enum class HostStreams {
   kQueued,  // work runs on the stream's own thread: for tests, behaves as a GPU does
 };
 
+// A pass over at most so many tokens waits for the weights to come from memory more than for the
+// arithmetic: up to here a token more costs next to nothing (docs/performance.md).
+inline constexpr int64_t kDecodeTokens = 4;
+
+// How many threads of a pool take part in passes over at most kDecodeTokens, and over more; 0: all.
+struct PassThreads {
+  int decode = 0;
+  int prefill = 0;
+};
+
 // The host as a device; streams share `pool`, which outlives it.
 [[nodiscard]] std::unique_ptr<Device> MakeHostDevice(ThreadPool& pool, const Clock& clock,
-                                                     HostStreams streams);
+                                                     HostStreams streams, PassThreads threads = {});
 
 }  // namespace mirage::platform

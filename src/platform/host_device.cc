@@ -5,6 +5,7 @@
 #include "platform/device.h"
 #include "platform/host_memory.h"
 #include "platform/host_stream.h"
+#include "platform/thread_pool.h"
 
 namespace mirage::platform {
 namespace {
@@ -13,8 +14,11 @@ constexpr uint64_t kChunkBytes = uint64_t{64} << 10;
 
 class HostDevice final : public Device {
  public:
-  HostDevice(ThreadPool& pool, const Clock& clock, HostStreams streams)
-      : pool_(pool), clock_(clock), streams_(streams) {}
+  HostDevice(ThreadPool& pool, const Clock& clock, HostStreams streams, PassThreads threads)
+      : pool_(pool), clock_(clock), streams_(streams), threads_(threads) {
+    for (int* const count : {&threads_.decode, &threads_.prefill})
+      if (*count == 0) *count = pool.threads();
+  }
 
   const std::string& name() const override { return name_; }
   const Clock& clock() const override { return clock_; }
@@ -36,18 +40,23 @@ class HostDevice final : public Device {
     if (streams_ == HostStreams::kInline) return MakeInlineStream(pool_, clock_);
     return MakeQueuedStream(pool_, clock_);
   }
+  void BeginPass(int64_t tokens) override {
+    pool_.Use(tokens <= kDecodeTokens ? threads_.decode : threads_.prefill);
+  }
 
  private:
   ThreadPool& pool_;
   const Clock& clock_;
   const HostStreams streams_;
+  PassThreads threads_;
   const std::string name_ = "host";
 };
 
 }  // namespace
 
-std::unique_ptr<Device> MakeHostDevice(ThreadPool& pool, const Clock& clock, HostStreams streams) {
-  return std::make_unique<HostDevice>(pool, clock, streams);
+std::unique_ptr<Device> MakeHostDevice(ThreadPool& pool, const Clock& clock, HostStreams streams,
+                                       PassThreads threads) {
+  return std::make_unique<HostDevice>(pool, clock, streams, threads);
 }
 
 }  // namespace mirage::platform

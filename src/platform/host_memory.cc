@@ -7,9 +7,11 @@
 #include <cerrno>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/checked.h"
 #include "platform/address_space.h"
+#include "platform/numa.h"
 #include "platform/os_error.h"
 
 namespace mirage::platform {
@@ -62,6 +64,8 @@ Result<std::byte*> ReserveHostAddresses(uint64_t bytes) {
                            " (ulimit -v) and has " + std::to_string(limit->left_bytes) + " left",
                        0, 0);
   }
+  static const std::vector<int> kNodes = NodesToInterleave();
+  if (kNodes.size() > 1) InterleavePages(static_cast<std::byte*>(base), bytes, kNodes);
   madvise(base, bytes, MADV_NOHUGEPAGE);  // refused where the kernel has none: as wished
   return static_cast<std::byte*>(base);
 }

@@ -13,6 +13,7 @@
 
 namespace mirage::platform {
 
+// What will back them is spread over the nodes of a NUMA machine (platform/numa.h).
 [[nodiscard]] Result<std::byte*> ReserveHostAddresses(uint64_t bytes);
 void ReleaseHostAddresses(std::byte* base, uint64_t bytes);
 

@@ -63,15 +63,35 @@ std::vector<std::string_view> Split(std::string_view text, char separator) {
   return pieces;
 }
 
-std::optional<uint64_t> FindNumber(std::string_view text, std::string_view key) {
+std::optional<std::string_view> FindValue(std::string_view text, std::string_view key) {
   for (std::string_view line : Split(text, '\n')) {
     if (!line.starts_with(key)) continue;
     line.remove_prefix(key.size());
-    const size_t number = line.find_first_not_of(" \t:");
-    if (number == 0 || number == std::string_view::npos) continue;  // a longer key, or no value
-    return ParseNumber(line.substr(number));
+    const size_t value = line.find_first_not_of(" \t:");
+    if (value == 0 || value == std::string_view::npos) continue;  // a longer key, or no value
+    return line.substr(value);
   }
   return std::nullopt;
+}
+
+std::optional<uint64_t> FindNumber(std::string_view text, std::string_view key) {
+  const std::optional<std::string_view> value = FindValue(text, key);
+  return value ? ParseNumber(*value) : std::nullopt;
+}
+
+std::vector<int> ParseList(std::string_view text) {
+  constexpr uint64_t kMost = uint64_t{1} << 20;
+  std::vector<int> numbers;
+  for (const std::string_view piece : Split(text.substr(0, text.find('\n')), ',')) {
+    const size_t dash = piece.find('-');
+    const std::optional<uint64_t> first = ParseNumber(piece);
+    const std::optional<uint64_t> last =
+        dash == std::string_view::npos ? first : ParseNumber(piece.substr(dash + 1));
+    if (!first || !last || *first > *last || *last >= kMost) return {};
+    for (uint64_t number = *first; number <= *last; ++number)
+      numbers.push_back(static_cast<int>(number));
+  }
+  return numbers;
 }
 
 }  // namespace mirage::platform

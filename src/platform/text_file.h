@@ -26,7 +26,15 @@ namespace mirage::platform {
 // Pieces between separators, empty ones left out.
 [[nodiscard]] std::vector<std::string_view> Split(std::string_view text, char separator);
 
-// The number of the line "<key><spaces or colon><number>...".
+// The rest of the first line "<key><white space or colon><value>", from the value on.
+[[nodiscard]] std::optional<std::string_view> FindValue(std::string_view text,
+                                                        std::string_view key);
+
+// The number that such a line's value begins with.
 [[nodiscard]] std::optional<uint64_t> FindNumber(std::string_view text, std::string_view key);
+
+// The numbers of a list such as "0-3,8", ascending as the kernel writes it; none where it is
+// malformed or names more than any machine has of anything.
+[[nodiscard]] std::vector<int> ParseList(std::string_view text);
 
 }  // namespace mirage::platform

@@ -39,15 +39,20 @@ struct ThreadPool::Shared {
   std::mutex mutex;     // parking, failure
   std::condition_variable work_came;
   std::condition_variable work_ended;
+  std::condition_variable team_changed;
   std::atomic<int> parked{0};
   std::atomic<bool> dispatcher_parked{false};
   std::atomic<bool> stop{false};
+  std::atomic<int> team{1};  // workers below it, and the caller, take part
   std::exception_ptr failure;
 
   std::chrono::nanoseconds spin{kSpin};
   std::vector<Thread> workers;
 
-  bool HasWork() const { return unclaimed.load() > 0 || stop.load(); }
+  // Something else to do than to wait for it.
+  bool HasWork(int thread) const {
+    return unclaimed.load() > 0 || stop.load() || thread >= team.load();
+  }
 
   // Runs tasks until none is left to claim.
   void RunTasks(int thread) {
@@ -70,15 +75,34 @@ struct ThreadPool::Shared {
   }
 
   void WorkerLoop(int thread) {
+    const auto has_work = [this, thread] { return HasWork(thread); };
     while (!stop.load()) {
-      if (!SpinUntil(spin, [this] { return HasWork(); })) {
+      if (!SpinUntil(spin, has_work)) {
         std::unique_lock lock(mutex);
         parked.fetch_add(1);
-        work_came.wait(lock, [this] { return HasWork(); });
+        work_came.wait(lock, has_work);
         parked.fetch_sub(1);
       }
-      RunTasks(thread);
+      if (thread < team.load())
+        RunTasks(thread);
+      else
+        AwaitTeam(thread);
     }
+  }
+
+  // Apart from those that are parked, so that waking some of these wakes none that may not work.
+  void AwaitTeam(int thread) {
+    std::unique_lock lock(mutex);
+    team_changed.wait(lock, [this, thread] { return thread < team.load() || stop.load(); });
+  }
+
+  void Use(int threads) {
+    {
+      const std::lock_guard lock(mutex);
+      team.store(threads);
+    }
+    team_changed.notify_all();
+    work_came.notify_all();
   }
 
   // Sequentially consistent on both sides: either the worker sees the work before it parks, or it
@@ -108,15 +132,17 @@ struct ThreadPool::Shared {
       const std::lock_guard lock(mutex);
       stop.store(true);
     }
+    team_changed.notify_all();
     work_came.notify_all();
     for (Thread& worker : workers) worker.join();
     workers.clear();
   }
 };
 
-ThreadPool::ThreadPool(int threads)
-    : threads_(std::max(threads, 1)), shared_(std::make_unique<Shared>()) {
+ThreadPool::ThreadPool(int threads, TaskCut cut)
+    : cut_(cut), threads_(std::max(threads, 1)), shared_(std::make_unique<Shared>()) {
   if (threads_ == 1) return;
+  shared_->team.store(threads_);
   // A spinning thread without a processor of its own only delays the ones that work.
   if (threads_ > UsableCpus()) shared_->spin = std::chrono::nanoseconds::zero();
   shared_->workers.reserve(static_cast<size_t>(threads_ - 1));
@@ -136,6 +162,14 @@ void ThreadPool::Stop() {
   const std::lock_guard one_job(shared_->dispatch);
   shared_->Stop();
   threads_.store(1, std::memory_order_relaxed);
+}
+
+void ThreadPool::Use(int threads) {
+  if (threads == threads_.load(std::memory_order_relaxed)) return;
+  const std::lock_guard one_job(shared_->dispatch);
+  const int most = static_cast<int>(shared_->workers.size()) + 1;
+  threads_.store(std::clamp(threads, 1, most), std::memory_order_relaxed);
+  shared_->Use(threads_);
 }
 
 void ThreadPool::Dispatch(int64_t tasks, Call call, void* context) {

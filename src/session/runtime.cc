@@ -10,11 +10,22 @@
 #include "platform/cpu.h"
 #include "platform/memory_budget.h"
 #include "session/trace_json.h"
+#include "session/tuning_file.h"
 
 namespace mirage::session {
 namespace {
 
-constexpr int kMostThreads = 1024;
+// With the number of threads that was asked for in place of any other.
+Result<model::Tuning> TuningFor(const RuntimeOptions& options, const kernels::Ops& ops) {
+  model::Tuning tuning;
+  if (!options.tuning.empty()) {
+    MIRAGE_TRY_ASSIGN(tuning, LoadTuning(options.tuning, ThisMachine(ops), options.log));
+  }
+  if (options.threads > 0) tuning.threads = {options.threads, options.threads};
+  for (int* const threads : {&tuning.threads.decode, &tuning.threads.prefill})
+    if (*threads == 0) *threads = platform::UsableCores();
+  return tuning;
+}
 
 engine::EngineOptions With(engine::EngineOptions options, memory::SwapSpace* swap) {
   options.swap = swap;
@@ -45,11 +56,11 @@ Status CheckPolicyOptions(const RuntimeOptions& options) {
 
 }  // namespace
 
-Runtime::Compute::Compute(const Clock& clock, memory::Ledger& ledger, int threads,
+Runtime::Compute::Compute(const Clock& clock, memory::Ledger& ledger, const model::Tuning& tuning,
                           engine::EngineOptions options,
                           std::unique_ptr<platform::ScratchFile> scratch, const LogSink& log)
-    : pool(threads),
-      device(platform::MakeHostDevice(pool, clock, platform::HostStreams::kInline)),
+    : pool(std::max(tuning.threads.decode, tuning.threads.prefill), tuning.cut),
+      device(platform::MakeHostDevice(pool, clock, platform::HostStreams::kInline, tuning.threads)),
       transfer(memory::MakeHostTransferEngine(kTransferWorkers)),
       arena(*device, ledger),
       swap(scratch == nullptr ? nullptr
@@ -57,21 +68,21 @@ Runtime::Compute::Compute(const Clock& clock, memory::Ledger& ledger, int thread
       engine(clock, With(options, swap.get())) {}
 
 Result<std::shared_ptr<Runtime>> Runtime::Create(RuntimeOptions options) {
-  if (options.threads < 0 || options.threads > kMostThreads)
+  if (options.threads < 0 || options.threads > platform::kMostThreads)
     return Fail(Code::kInvalidArgument, "threads is " + std::to_string(options.threads) +
-                                            "; 0 to " + std::to_string(kMostThreads) +
+                                            "; 0 to " + std::to_string(platform::kMostThreads) +
                                             " are allowed");
   if (options.max_generations < 0)
     return Fail(Code::kInvalidArgument,
                 "max_generations is " + std::to_string(options.max_generations));
   MIRAGE_TRY(CheckPolicyOptions(options));
-  const int threads = options.threads == 0 ? platform::UsableCores() : options.threads;
   engine::EngineOptions engine_options;
   engine_options.max_running = options.max_generations;
   engine_options.policy = options.policy;
   const kernels::Ops& ops = options.ops == nullptr ? model::CpuKernels() : *options.ops;
+  MIRAGE_TRY_ASSIGN(const model::Tuning tuning, TuningFor(options, ops));
   std::shared_ptr<Runtime> runtime(
-      new Runtime(threads, ops, engine_options, options.offload_bytes, std::move(options.log)));
+      new Runtime(tuning, ops, engine_options, options.offload_bytes, std::move(options.log)));
   if (!options.scratch_dir.empty()) {
     MIRAGE_TRY_ASSIGN(runtime->scratch_,
                       platform::ScratchFile::Create(
@@ -110,7 +121,7 @@ Result<Runtime::Compute*> Runtime::compute() {
   const std::lock_guard lock(mutex_);
   if (closed_) return Fail(Code::kClosed, "the runtime was shut down");
   if (compute_ == nullptr)
-    compute_ = std::make_unique<Compute>(clock_, ledger_, threads_, engine_options_,
+    compute_ = std::make_unique<Compute>(clock_, ledger_, tuning_, engine_options_,
                                          std::move(scratch_), log_);
   return compute_.get();
 }

@@ -10,6 +10,7 @@
 //
 // Any thread.
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -27,6 +28,7 @@
 #include "memory/swap_space.h"
 #include "memory/transfer.h"
 #include "model/cpu_kernels.h"
+#include "model/tuning.h"
 #include "platform/device.h"
 #include "platform/scratch_file.h"
 #include "platform/thread_pool.h"
@@ -35,7 +37,7 @@
 namespace mirage::session {
 
 struct RuntimeOptions {
-  int threads = 0;                       // 0: one per physical core the process may use
+  int threads = 0;  // 0: as the tuning says, else one per physical core the process may use
   std::optional<uint64_t> memory_limit;  // bytes; nothing: what the machine allows
   int32_t max_generations = 0;           // computed at once; 0: no bound
   const engine::ShortagePolicy* policy = &engine::HybridPolicy();
@@ -43,6 +45,7 @@ struct RuntimeOptions {
   uint64_t scratch_bytes = 0;         // of the file there; 0: kScratchBytes
   uint64_t offload_bytes = 0;         // of each model's weights; with a policy that offloads
   const kernels::Ops* ops = nullptr;  // what computes; nullptr: model::CpuKernels()
+  std::string tuning;                 // path of a tuning file (session/tuning_file.h); "": none
   LogSink log;
 };
 
@@ -51,7 +54,7 @@ class Runtime {
   static constexpr int kTransferWorkers = 2;  // threads that fill regions
   static constexpr uint64_t kScratchBytes = uint64_t{1} << 30;
 
-  // Fails with kInvalidArgument naming the option.
+  // Fails with kInvalidArgument naming the option, or as reading the tuning does.
   [[nodiscard]] static Result<std::shared_ptr<Runtime>> Create(RuntimeOptions options);
   ~Runtime();
 
@@ -61,8 +64,9 @@ class Runtime {
 
   // The parts that compute, made when first asked for.
   struct Compute {
-    Compute(const Clock& clock, memory::Ledger& ledger, int threads, engine::EngineOptions options,
-            std::unique_ptr<platform::ScratchFile> scratch, const LogSink& log);
+    Compute(const Clock& clock, memory::Ledger& ledger, const model::Tuning& tuning,
+            engine::EngineOptions options, std::unique_ptr<platform::ScratchFile> scratch,
+            const LogSink& log);
     platform::ThreadPool pool;
     std::unique_ptr<platform::Device> device;
     std::unique_ptr<memory::TransferEngine> transfer;
@@ -77,7 +81,10 @@ class Runtime {
   [[nodiscard]] Dispatcher& dispatcher() { return dispatcher_; }
   [[nodiscard]] const Clock& clock() const { return clock_; }
   [[nodiscard]] const LogSink& log() const { return log_; }
-  [[nodiscard]] int threads() const { return threads_; }
+  // That compute, in the passes that have most of them.
+  [[nodiscard]] int threads() const {
+    return std::max(tuning_.threads.decode, tuning_.threads.prefill);
+  }
   [[nodiscard]] const kernels::Ops& ops() const { return ops_; }
   [[nodiscard]] uint64_t offload_bytes() const { return offload_bytes_; }
   [[nodiscard]] engine::EngineStats EngineStats() const;
@@ -123,16 +130,16 @@ class Runtime {
  private:
   [[nodiscard]] engine::Engine* EngineIfAny();  // where something computes
 
-  Runtime(int threads, const kernels::Ops& ops, engine::EngineOptions engine_options,
-          uint64_t offload_bytes, LogSink log)
-      : threads_(threads),
+  Runtime(const model::Tuning& tuning, const kernels::Ops& ops,
+          engine::EngineOptions engine_options, uint64_t offload_bytes, LogSink log)
+      : tuning_(tuning),
         ops_(ops),
         engine_options_(engine_options),
         offload_bytes_(offload_bytes),
         log_(std::move(log)),
         ledger_(0) {}
 
-  const int threads_;
+  const model::Tuning tuning_;
   const kernels::Ops& ops_;
   const engine::EngineOptions engine_options_;
   const uint64_t offload_bytes_;

@@ -46,7 +46,7 @@ struct Flags {
   std::string trace;
   std::string population = "conv";
   std::vector<double> rates = {0.5, 0.8, 1.0, 1.2};
-  int64_t requests = 1000;
+  int64_t requests = 300;
   double scale = 1;
   uint64_t seed = 1;
   double first_token_target_s = 1;

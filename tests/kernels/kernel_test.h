@@ -52,7 +52,8 @@ class Random {
 
 // A pool and a stream that runs work at once.
 struct Machine {
-  explicit Machine(int threads) : pool(threads), stream(platform::MakeInlineStream(pool, clock)) {}
+  explicit Machine(int threads, platform::TaskCut cut = {})
+      : pool(threads, cut), stream(platform::MakeInlineStream(pool, clock)) {}
   platform::ThreadPool pool;
   SteadyClock clock;
   std::unique_ptr<platform::HostStream> stream;

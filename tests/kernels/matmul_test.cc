@@ -44,8 +44,9 @@ struct Problem {
     return std::string(ops.name) + " " + std::string(tensor::Name(dtype)) + " [" +
            std::to_string(rows) + ", " + std::to_string(cols) + "] x " + std::to_string(tokens);
   }
-  [[nodiscard]] std::vector<float> Run(const Ops& ops, int threads = 1) const {
-    Machine machine(threads);
+  [[nodiscard]] std::vector<float> Run(const Ops& ops, int threads = 1,
+                                       platform::TaskCut cut = {}) const {
+    Machine machine(threads, cut);
     std::vector<float> y(static_cast<size_t>(rows) * static_cast<size_t>(tokens), NAN);
     MatMulArgs args{};
     args.x = {x.data(), q8.data()};
@@ -142,6 +143,18 @@ TEST_P(MatMulOn, ThreadsDoNotChangeABit) {
     const std::vector<float> one = problem.Run(*GetParam(), 1);
     for (const int threads : {2, 3, 5})
       ExpectSameBits(one, problem.Run(*GetParam(), threads), problem.Name(*GetParam()));
+  }
+}
+
+TEST_P(MatMulOn, CutsAndPanelsDoNotChangeABit) {
+  Random random(15);
+  for (const DType dtype : {DType::kQ4_K, DType::kQ8_0, DType::kF16}) {
+    const Problem problem(random, dtype, 331, 256, 70);
+    const std::vector<float> expected = problem.Run(*GetParam(), 1);
+    for (const int tasks_per_thread : {1, 7, 64})
+      for (const int64_t panel_bytes : {1, 5000, 1 << 24})
+        ExpectSameBits(expected, problem.Run(*GetParam(), 2, {tasks_per_thread, panel_bytes}),
+                       problem.Name(*GetParam()));
   }
 }
 

@@ -86,6 +86,28 @@ TEST_P(Invariance, ThreadsDoNotMatter) {
   }
 }
 
+// Passes of four tokens and of fewer decode; the chunks of 13 are prefill.
+TEST_P(Invariance, TuningDoesNotMatter) {
+  Loaded plain(GetParam());
+  ASSERT_TRUE(plain.model);
+  const std::vector<int32_t> tokens = Tokens(plain, 52, 4);
+  for (const size_t chunk : {1, 4, 13}) {
+    const auto want = RunInChunks(*plain.model, tokens, chunk);
+    ASSERT_TRUE(want);
+    for (const TestHostOptions& options :
+         {TestHostOptions{.threads = 3, .passes = {2, 3}, .cut = {1, 1 << 24}},
+          TestHostOptions{.threads = 4, .passes = {4, 1}, .cut = {16, 4096}}}) {
+      Loaded tuned(GetParam(), options);
+      const auto got = RunInChunks(*tuned.model, tokens, chunk);
+      ASSERT_TRUE(got);
+      EXPECT_TRUE(SameBits(*got, *want)) << options.threads << " threads, chunks of " << chunk;
+      // Really by as many as its passes are to have.
+      EXPECT_EQ(tuned.host.pool.threads(),
+                chunk > 4 ? options.passes.prefill : options.passes.decode);
+    }
+  }
+}
+
 TEST_P(Invariance, EveryTableOfKernelsAgreesWithItself) {
   for (const kernels::Ops* ops : kernels::RunnableOps()) {
     Loaded loaded(GetParam(), {.ops = ops});

@@ -58,6 +58,8 @@ class DelayedTransfer final : public memory::TransferEngine {
 struct TestHostOptions {
   uint64_t limit_bytes = UINT64_MAX;
   int threads = 1;
+  platform::PassThreads passes = {};  // all of them
+  platform::TaskCut cut = {};
   platform::HostStreams streams = platform::HostStreams::kInline;
   const kernels::Ops* ops = nullptr;  // CpuOps() when null
   std::chrono::microseconds fill_delay{0};
@@ -67,8 +69,8 @@ class TestHost {
  public:
   explicit TestHost(const TestHostOptions& options = {})
       : ledger(options.limit_bytes),
-        pool(options.threads),
-        device(platform::MakeHostDevice(pool, clock, options.streams)),
+        pool(options.threads, options.cut),
+        device(platform::MakeHostDevice(pool, clock, options.streams, options.passes)),
         arena(*device, ledger),
         transfer(std::make_unique<DelayedTransfer>(1, options.fill_delay)),
         ops(options.ops != nullptr ? *options.ops : kernels::CpuOps()) {}

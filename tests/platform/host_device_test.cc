@@ -31,6 +31,20 @@ class HostDeviceTest : public testing::Test {
   std::unique_ptr<Device> device_ = MakeHostDevice(pool_, clock_, HostStreams::kInline);
 };
 
+TEST(HostDevice, PassesUseTheThreadsMeantForThem) {
+  ThreadPool pool(4);
+  const SteadyClock clock;
+  const auto tuned = MakeHostDevice(pool, clock, HostStreams::kInline, {.decode = 2, .prefill = 3});
+  tuned->BeginPass(kDecodeTokens);
+  EXPECT_EQ(pool.threads(), 2);
+  tuned->BeginPass(kDecodeTokens + 1);
+  EXPECT_EQ(pool.threads(), 3);
+  pool.Use(4);
+  const auto untuned = MakeHostDevice(pool, clock, HostStreams::kInline);
+  untuned->BeginPass(1);
+  EXPECT_EQ(pool.threads(), 4);
+}
+
 TEST_F(HostDeviceTest, ReservingHoldsNoMemory) {
   const uint64_t before = AnonymousBytes();
   constexpr uint64_t kBytes = uint64_t{64} << 30;

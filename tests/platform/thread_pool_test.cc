@@ -92,8 +92,52 @@ TEST(ThreadPool, AnExceptionReachesTheCallerAndThePoolGoesOn) {
   EXPECT_EQ(ran, 5);
 }
 
+TEST(ThreadPool, OnlyTheThreadsInUseTakePart) {
+  ThreadPool pool(4);
+  const auto threads_of_a_loop = [&] {
+    std::atomic<unsigned> seen{0};
+    pool.ParallelFor(64, [&](int64_t, int thread) {
+      seen.fetch_or(1u << thread);
+      std::this_thread::sleep_for(std::chrono::microseconds(500));
+    });
+    return seen.load();
+  };
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));  // all are parked
+  pool.Use(2);
+  EXPECT_EQ(pool.threads(), 2);
+  for (int round = 0; round < 3; ++round) EXPECT_EQ(threads_of_a_loop(), 0b0011u);
+  pool.Use(4);
+  EXPECT_EQ(threads_of_a_loop(), 0b1111u);
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  pool.Use(1);
+  EXPECT_EQ(threads_of_a_loop(), 0b0001u);
+}
+
+TEST(ThreadPool, UsesNoMoreThreadsThanThereAre) {
+  ThreadPool pool(2);
+  pool.Use(0);
+  EXPECT_EQ(pool.threads(), 1);
+  pool.Use(9);
+  EXPECT_EQ(pool.threads(), 2);
+  pool.Stop();
+  pool.Use(2);
+  EXPECT_EQ(pool.threads(), 1);
+}
+
+TEST(ThreadPool, ChangingTheThreadsInUseLosesNoTask) {
+  ThreadPool pool(5);
+  for (int round = 0; round < 2000; ++round) {
+    pool.Use(1 + round * 7 % 5);
+    std::atomic<int64_t> sum{0};
+    pool.ParallelFor(20, [&](int64_t task, int) { sum.fetch_add(task); });
+    ASSERT_EQ(sum, 190);
+  }
+}
+
 TEST(ThreadPool, IdleThreadsUseNoProcessorTime) {
   ThreadPool pool(4);
+  pool.ParallelFor(8, [](int64_t, int) {});
+  pool.Use(2);  // those left out do not wait by spinning either
   pool.ParallelFor(8, [](int64_t, int) {});
   std::this_thread::sleep_for(std::chrono::milliseconds(20));
   const auto used = [] {

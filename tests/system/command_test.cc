@@ -164,6 +164,32 @@ TEST(Run, GreedyAnswersRepeat) {
   EXPECT_EQ(answer(), answer());
 }
 
+TEST(Tune, KeepsWhatItMeasuredForOtherCommands) {
+  const TemporaryFile kept("");
+  const Json tuning = ParseOne(RunMirage({"tune", "--out", kept.path(), "--json"}));
+  EXPECT_EQ(tuning["format"], "mirage-tuning");
+  EXPECT_GE(tuning["threads"]["decode"], 1);
+  EXPECT_GE(tuning["trials"].size(), 15u);
+  const auto answer = [](const std::string& file) {
+    const Outcome outcome = RunMirage(Ask({"--temp", "0", "-n", "20", "--json", "--tuning", file}));
+    EXPECT_EQ(outcome.err, "");
+    return ParseOne(outcome)["tokens"];
+  };
+  EXPECT_EQ(answer(kept.path()), answer("none"));
+  const Outcome other =
+      RunMirage(Ask({"-n", "1", "--device", "cpu:generic", "--tuning", kept.path()}));
+  EXPECT_EQ(other.code, 0) << other.err;
+  EXPECT_NE(other.err.find("the tuning is not used"), std::string::npos) << other.err;
+}
+
+TEST(Tune, BadUseIsNamed) {
+  const TemporaryFile kept("{}");
+  ExpectComplaint(RunMirage({"tune", "--out", "/nowhere/t.json"}), 2, "/nowhere");
+  ExpectComplaint(RunMirage({"tune", "--out", kept.path(), "--device", "gpu"}), 2, "gpu");
+  ExpectComplaint(RunMirage(Ask({"--tuning", kept.path()})), 2, "'format'");
+  ExpectComplaint(RunMirage(Ask({"--tuning", "/nowhere/t.json"})), 2, "/nowhere/t.json");
+}
+
 TEST(Pack, AnswersAsTheFileItWasMadeOf) {
   const TemporaryFile pack("");
   const Outcome packed = RunMirage({"pack", TinyModel(), pack.path()});
