@@ -33,7 +33,6 @@ class ActiveRequest {
   void Withdraw() noexcept;
 
   [[nodiscard]] ModelRunner& runner() const { return *sequence().runner_; }
-  [[nodiscard]] std::shared_ptr<ModelRunner> shared_runner() const { return sequence().runner_; }
   [[nodiscard]] Request::State& state() const { return *state_; }
   [[nodiscard]] const kv::SequenceCache& cache() const { return sequence().cache_; }
   [[nodiscard]] const model::AdapterSet* adapters() const { return options_.adapters.get(); }

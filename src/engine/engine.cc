@@ -251,21 +251,17 @@ bool Engine::Impl::Round() {
   TendSwaps();
   StartWaiting();
 
-  // Models take turns: the first that has work after the one that had the last step. They are held
-  // here: a request that a step ends may be the last to hold its model.
-  std::vector<std::shared_ptr<ModelRunner>> runners;
-  const auto place_of = [&](const ModelRunner* runner) {
-    return std::find_if(runners.begin(), runners.end(),
-                        [&](const auto& other) { return other.get() == runner; });
-  };
+  // Models take turns: the first that has work after the one that had the last step.
+  std::vector<ModelRunner*> runners;
   for (const auto& request : active)
-    if (place_of(&request->runner()) == runners.end()) runners.push_back(request->shared_runner());
-  if (const auto last = place_of(last_runner); last != runners.end())
-    std::rotate(runners.begin(), last + 1, runners.end());
+    if (std::find(runners.begin(), runners.end(), &request->runner()) == runners.end())
+      runners.push_back(&request->runner());
+  const auto last = std::find(runners.begin(), runners.end(), last_runner);
+  if (last != runners.end()) std::rotate(runners.begin(), last + 1, runners.end());
   bool worked = false;
-  for (const std::shared_ptr<ModelRunner>& runner : runners) {
+  for (ModelRunner* runner : runners) {
     if (!StepOf(*runner)) continue;
-    last_runner = runner.get();
+    last_runner = runner;
     worked = true;
     break;
   }
@@ -424,6 +420,7 @@ std::vector<Grant> Engine::Impl::PlanAndReserve(ModelRunner& runner,
     }
     for (auto it = left_out.rbegin(); it != left_out.rend(); ++it)
       candidates->erase(candidates->begin() + static_cast<std::ptrdiff_t>(*it));
+    if (candidates->empty()) return {};  // one that was ended may have been the last to hold runner
   }
 }
 

@@ -85,8 +85,11 @@ std::vector<Grant> Engine::Impl::Reserve(const std::vector<ActiveRequest*>& cand
     else if (request.cache().length() == 0)
       full_after = std::min(full_after, grant.candidate);
   }
+  const auto left = [&](size_t candidate) {  // it may have been ended
+    return std::find(left_out->begin(), left_out->end(), candidate) != left_out->end();
+  };
   for (size_t later = full_after + 1; later < candidates.size(); ++later)
-    if (waits_behind(later)) leave_out(later);
+    if (!left(later) && waits_behind(later)) leave_out(later);
   std::sort(left_out->begin(), left_out->end());
   return granted;
 }

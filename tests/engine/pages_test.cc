@@ -93,6 +93,24 @@ TEST(Pages, ARequestThatCannotFitMayBeTheLastToHoldItsModel) {
   EXPECT_TRUE(left.expired());
 }
 
+TEST(Pages, OneThatCannotFitIsEndedBehindOneThatWaits) {
+  FakeHost host(8 * kPage);
+  auto model = FakeModel::Make(host, OneLayer());
+  FakeHost elsewhere;
+  Engine engine(host.clock);
+  auto sequence = std::make_shared<Sequence>(model);
+  Collect(*MustSubmit(engine, GreedyOn(sequence, Prompt(3, 40), 2)));
+  Blocker blocker(elsewhere, engine);
+  auto older = MustSubmit(engine, Greedy(model, Prompt(1, 70), 20));
+  auto waits = MustSubmit(engine, Greedy(model, Prompt(2, 32 * 4), 5));
+  auto large = MustSubmit(engine, GreedyOn(sequence, Prompt(4, 32 * 4 + 1), 5));
+  host.ledger.SetLimit(5 * kPage);
+  blocker.gate.Open();
+  EXPECT_EQ(Collect(*large).error.code, Code::kOutOfMemory);
+  EXPECT_EQ(Collect(*older).tokens, model->Continue(Prompt(1, 70), 20));
+  EXPECT_EQ(Collect(*waits).tokens, model->Continue(Prompt(2, 32 * 4), 5));
+}
+
 // A part of a chunk is no room for a page, in whose chunk others may lie.
 TEST(Pages, AreCountedInWholeChunksOfEachLayer) {
   constexpr uint64_t kChunk = 4 * kPage;
