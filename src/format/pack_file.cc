@@ -280,7 +280,7 @@ Result<ModelFile::Parts> PackReader::Read() {
 
 Result<ModelFile> ReadPack(std::vector<std::shared_ptr<const ByteSource>> shards) {
   if (shards.size() != 1)
-    return Fail(Code::kInvalidArgument,
+    return Fail(Code::kUnsupported,
                 "a pack is one file, " + std::to_string(shards.size()) + " were given");
   MIRAGE_TRY_ASSIGN(ModelFile::Parts parts, PackReader(std::move(shards[0])).Read());
   return ModelFile::Make(std::move(parts));
