@@ -87,7 +87,7 @@ struct Model::Impl {
 
   template <typename T>
   [[nodiscard]] T* At(uint64_t offset) const {
-    return reinterpret_cast<T*>(memory.base() + offset);
+    return BufferAt<T>(memory.base(), offset);
   }
 
   Host host;

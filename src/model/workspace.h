@@ -62,4 +62,10 @@ struct WorkspaceLayout {
   uint64_t total = 0;            // bytes
 };
 
+// The buffer at one of a layout's offsets from its block.
+template <typename T>
+[[nodiscard]] T* BufferAt(std::byte* block, uint64_t offset) {
+  return reinterpret_cast<T*>(block + offset);
+}
+
 }  // namespace mirage::model

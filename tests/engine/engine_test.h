@@ -43,6 +43,13 @@ inline FakeModel::Options OneLayer() {
   return options;
 }
 
+inline EngineOptions With(const ShortagePolicy& policy, memory::SwapSpace* swap = nullptr) {
+  EngineOptions options;
+  options.policy = &policy;
+  options.swap = swap;
+  return options;
+}
+
 // A greedy request on a new sequence.
 inline RequestOptions Greedy(const std::shared_ptr<ModelRunner>& model, std::vector<int32_t> prompt,
                              int64_t max_tokens) {

@@ -19,12 +19,6 @@ FakeModel::Options WithWeights(double fill_ns = 1) {
   return options;
 }
 
-EngineOptions With(const ShortagePolicy& policy) {
-  EngineOptions options;
-  options.policy = &policy;
-  return options;
-}
-
 uint64_t WeightsHeld(const FakeHost& host) {
   return host.ledger.Snapshot().by_owner[static_cast<size_t>(memory::Owner::kWeights)];
 }

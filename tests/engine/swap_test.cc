@@ -24,9 +24,7 @@ Ran RunAll(const ShortagePolicy& policy, memory::SwapSpace* swap,
   FakeModel::Options model_options;
   model_options.geometry = std::move(geometry);
   auto model = FakeModel::Make(host, model_options);
-  EngineOptions options;
-  options.policy = &policy;
-  options.swap = swap;
+  EngineOptions options = With(policy, swap);
   options.check_invariants = true;
   Ran ran;
   {
@@ -116,10 +114,7 @@ TEST(Swap, ARequestThatEndsWhileItsPagesAreAwayGivesItsPlaceBack) {
   space.MoveLate();
   FakeHost host(8 * kPage);
   auto model = FakeModel::Make(host, OneLayer());
-  EngineOptions options;
-  options.policy = &SwapPolicy();
-  options.swap = &space;
-  Engine engine(host.clock, options);
+  Engine engine(host.clock, With(SwapPolicy(), &space));
   FakeHost elsewhere;
   Blocker blocker(elsewhere, engine);  // so that they run together
   auto older = MustSubmit(engine, Greedy(model, Prompt(1, 30), 220));
@@ -136,10 +131,7 @@ TEST(Swap, OneThatShiftsWhileItsPagesAreAwayForgetsThem) {
   RamSwapSpace space(1000 * kPage);
   FakeHost host(8 * kPage);
   auto model = FakeModel::Make(host, OneLayer());
-  EngineOptions options;
-  options.policy = &SwapPolicy();
-  options.swap = &space;
-  Engine engine(host.clock, options);
+  Engine engine(host.clock, With(SwapPolicy(), &space));
   // Its reader lets it stop just where its context is full.
   RequestOptions shifting = Greedy(model, Prompt(1, 30), 60);
   shifting.sequence = std::make_shared<Sequence>(model, 64);
@@ -161,10 +153,7 @@ TEST(Swap, PagesOfIdleSessionsGiveWayToWhatComesBack) {
   RamSwapSpace space(1000 * kPage);
   FakeHost host(8 * kPage);
   auto model = FakeModel::Make(host, OneLayer());
-  EngineOptions options;
-  options.policy = &SwapPolicy();
-  options.swap = &space;
-  Engine engine(host.clock, options);
+  Engine engine(host.clock, With(SwapPolicy(), &space));
   PrefixSharing alone;
   alone.enabled = false;
   const auto sequence = std::make_shared<Sequence>(model, 0, alone);

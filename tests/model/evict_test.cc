@@ -99,11 +99,8 @@ TEST_P(SmallArena, LogitsAreThoseOfAModelThatKeepsEverything) {
   const std::vector<int32_t> tokens = TokensOf(GetParam().model);
   LoadOptions options;
   options.plan.context = 64;
-  TestHost ample;
-  auto keeps = Model::Load(ample.host(), OpenBytes(file).value(), options);
-  ASSERT_TRUE(keeps) << keeps.error().message;
-  const auto want = RunInChunks(**keeps, tokens, 1);
-  ASSERT_TRUE(want);
+  const auto want = RunKeeping(file, options, tokens);
+  ASSERT_TRUE(want) << want.error().message;
 
   for (const auto streams : {platform::HostStreams::kInline, platform::HostStreams::kQueued}) {
     const uint64_t limit =

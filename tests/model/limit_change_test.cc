@@ -58,11 +58,8 @@ TEST(LimitChange, LogitsAreTheSameFromAFileAndFromAPackThatWasReadInPlace) {
   for (int32_t i = 0; i < 40; ++i) tokens.push_back(i * 251 % 5003);
   LoadOptions options;
   options.plan.context = 64;
-  TestHost ample;
-  auto keeps = Model::Load(ample.host(), OpenBytes(file).value(), options);
-  ASSERT_TRUE(keeps) << keeps.error().message;
-  const auto want = RunInChunks(**keeps, tokens, 1);
-  ASSERT_TRUE(want);
+  const auto want = RunKeeping(file, options, tokens);
+  ASSERT_TRUE(want) << want.error().message;
 
   const platform::TempFolder folder;
   for (const auto streams : {platform::HostStreams::kInline, platform::HostStreams::kQueued})

@@ -136,11 +136,8 @@ TEST(Pack, GivesTheSameLogitsWhenItsRegionsAreLent) {
   const std::vector<int32_t> tokens = Tokens(5003);
   LoadOptions options;
   options.plan.context = 256;
-  TestHost ample;
-  auto keeps = Model::Load(ample.host(), OpenBytes(file).value(), options);
-  ASSERT_TRUE(keeps);
-  const auto want = RunInChunks(**keeps, tokens, 1);
-  ASSERT_TRUE(want);
+  const auto want = RunKeeping(file, options, tokens);
+  ASSERT_TRUE(want) << want.error().message;
   const std::vector<std::byte> packed = PackOf(file);
   for (const Lending lending : {Lending::kAfterEveryLayer, Lending::kAtRandom}) {
     TestHost host;
@@ -159,13 +156,10 @@ TEST(Pack, GivesTheSameLogitsWhenItsRegionsAreLent) {
 TEST(Pack, AndTheFileItWasMadeOfAreTheSameReadPastTheCache) {
   const std::vector<std::byte> file = ModelOfManyRegions().Build();
   const std::vector<int32_t> tokens = Tokens(5003);
-  TestHost ample;
   LoadOptions options;
   options.plan.context = 256;
-  auto keeps = Model::Load(ample.host(), OpenBytes(file).value(), options);
-  ASSERT_TRUE(keeps);
-  const auto want = RunInChunks(**keeps, tokens, 1);
-  ASSERT_TRUE(want);
+  const auto want = RunKeeping(file, options, tokens);
+  ASSERT_TRUE(want) << want.error().message;
   options.caching = [] { return Caching::kUncached; };
   const platform::TempFolder folder;
   for (const std::vector<std::byte>& bytes : {file, PackOf(file)}) {

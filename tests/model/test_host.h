@@ -118,6 +118,17 @@ class TestHost {
   return rows;
 }
 
+// RunInChunks, token by token, by a model with memory for everything.
+[[nodiscard]] inline Result<std::vector<float>> RunKeeping(const std::vector<std::byte>& file,
+                                                           const LoadOptions& options,
+                                                           std::span<const int32_t> tokens) {
+  TestHost ample;
+  MIRAGE_TRY_ASSIGN(format::ModelFile opened, OpenBytes(file));
+  MIRAGE_TRY_ASSIGN(const std::unique_ptr<Model> model,
+                    Model::Load(ample.host(), std::move(opened), options));
+  return RunInChunks(*model, tokens, 1);
+}
+
 template <typename T>
 [[nodiscard]] std::vector<T> ReadAll(const std::string& path) {
   std::ifstream in(path, std::ios::binary | std::ios::ate);

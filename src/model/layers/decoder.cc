@@ -6,22 +6,17 @@ namespace mirage::model {
 // The workspace's buffers under their names.
 struct Decoder::Buffers {
   Buffers(const WorkspaceLayout& layout, std::byte* base)
-      : hidden(At<float>(base, layout.hidden)),
-        normed(At<float>(base, layout.normed)),
-        quantized(At<kernels::ActBlock>(base, layout.quantized)),
-        q(At<float>(base, layout.q)),
-        k(At<float>(base, layout.k)),
-        v(At<float>(base, layout.v)),
-        attended(At<float>(base, layout.attended)),
-        scratch(At<float>(base, layout.scratch)),
-        gate(At<float>(base, layout.gate)),
-        up(At<float>(base, layout.up)),
-        projected(At<float>(base, layout.projected)) {}
-
-  template <typename T>
-  static T* At(std::byte* base, uint64_t offset) {
-    return reinterpret_cast<T*>(base + offset);
-  }
+      : hidden(BufferAt<float>(base, layout.hidden)),
+        normed(BufferAt<float>(base, layout.normed)),
+        quantized(BufferAt<kernels::ActBlock>(base, layout.quantized)),
+        q(BufferAt<float>(base, layout.q)),
+        k(BufferAt<float>(base, layout.k)),
+        v(BufferAt<float>(base, layout.v)),
+        attended(BufferAt<float>(base, layout.attended)),
+        scratch(BufferAt<float>(base, layout.scratch)),
+        gate(BufferAt<float>(base, layout.gate)),
+        up(BufferAt<float>(base, layout.up)),
+        projected(BufferAt<float>(base, layout.projected)) {}
 
   float* hidden;
   float* normed;

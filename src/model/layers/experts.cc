@@ -38,26 +38,21 @@ kernels::Activations From(const kernels::Activations& x, int64_t row, int64_t co
 // The workspace's buffers under their names.
 struct Experts::Buffers {
   Buffers(const WorkspaceLayout& layout, std::byte* base)
-      : hidden(At<float>(base, layout.hidden)),
-        normed(At<float>(base, layout.normed)),
-        quantized(At<kernels::ActBlock>(base, layout.quantized)),
-        logits(At<float>(base, layout.router_logits)),
-        chosen(At<int32_t>(base, layout.chosen)),
-        weights(At<float>(base, layout.chosen_weights)),
-        pair_rows(At<int32_t>(base, layout.pair_rows)),
-        pair_weights(At<float>(base, layout.pair_weights)),
-        x(At<float>(base, layout.expert_x)),
-        x_blocks(At<kernels::ActBlock>(base, layout.expert_x_blocks)),
-        gate(At<float>(base, layout.gate)),
-        up(At<float>(base, layout.up)),
-        h_blocks(At<kernels::ActBlock>(base, layout.expert_h_blocks)),
-        y(At<float>(base, layout.expert_y)),
-        projected(At<float>(base, layout.projected)) {}
-
-  template <typename T>
-  static T* At(std::byte* base, uint64_t offset) {
-    return reinterpret_cast<T*>(base + offset);
-  }
+      : hidden(BufferAt<float>(base, layout.hidden)),
+        normed(BufferAt<float>(base, layout.normed)),
+        quantized(BufferAt<kernels::ActBlock>(base, layout.quantized)),
+        logits(BufferAt<float>(base, layout.router_logits)),
+        chosen(BufferAt<int32_t>(base, layout.chosen)),
+        weights(BufferAt<float>(base, layout.chosen_weights)),
+        pair_rows(BufferAt<int32_t>(base, layout.pair_rows)),
+        pair_weights(BufferAt<float>(base, layout.pair_weights)),
+        x(BufferAt<float>(base, layout.expert_x)),
+        x_blocks(BufferAt<kernels::ActBlock>(base, layout.expert_x_blocks)),
+        gate(BufferAt<float>(base, layout.gate)),
+        up(BufferAt<float>(base, layout.up)),
+        h_blocks(BufferAt<kernels::ActBlock>(base, layout.expert_h_blocks)),
+        y(BufferAt<float>(base, layout.expert_y)),
+        projected(BufferAt<float>(base, layout.projected)) {}
 
   float* hidden;
   float* normed;
