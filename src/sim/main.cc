@@ -85,8 +85,11 @@ Result<std::vector<Policy>> ParsePolicies(const std::vector<std::string>& names)
     const size_t before = chosen.size();
     for (const Policy& policy : Policies())
       if (name == "all" || name == policy.name) chosen.push_back(policy);
-    if (chosen.size() == before)
-      return Fail(Code::kInvalidArgument, "--policy: there is no policy '" + name + "'");
+    if (chosen.size() > before) continue;
+    std::string known = "all";
+    for (const Policy& policy : Policies()) known += std::string(", ") + policy.name;
+    return Fail(Code::kInvalidArgument,
+                "--policy: policy '" + name + "' is not simulated; these are: " + known);
   }
   return chosen;
 }

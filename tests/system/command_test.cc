@@ -75,6 +75,7 @@ TEST(Command, AComplaintIsOneLineWhateverItNames) {
 TEST(Command, WhatIsNotThereIsNamed) {
   for (const char* absent : {"serve"}) ExpectComplaint(RunMirage({absent}), 2, absent);
   ExpectComplaint(RunMirage(Ask({"--policy", "p"})), 2, "policy 'p'");
+  ExpectComplaint(RunMirage({"sim", "--policy", "swap"}), 2, "policy 'swap' is not simulated");
   ExpectComplaint(RunMirage(Ask({"--kv-type", "q5_0"})), 2, "q5_0");
   ExpectComplaint(RunMirage(Ask({"--device", "cuda"})), 2, "cuda");
   ExpectComplaint(RunMirage(Ask({"--device", "cpu:abacus"})), 2, "abacus");
