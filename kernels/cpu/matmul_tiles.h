@@ -8,43 +8,18 @@
 // Bound by multiply-adds for many tokens (a block's weights are unpacked once per tile) and by
 // reading weights for one token. Instantiated by the files that fill a CpuKernels table.
 
+#include <algorithm>
 #include <cstdint>
 
 #include "kernels/cpu/kernels.h"
+#include "kernels/cpu/matmul_panel.h"
+#include "kernels/cpu/matmul_sums.h"
 #include "kernels/cpu/quant_types.h"
 #include "kernels/integer_block.h"
 #include "tensor/packed_rows.h"
 
 namespace mirage::kernels {
 namespace {
-
-template <class V>
-inline void StoreSums(const MatMulPiece& piece, int32_t row, int32_t token,
-                      typename V::Floats sum) {
-  float* y = piece.y + token * piece.y_stride + row;
-  if (piece.adds) sum = V::MulAdd(V::Set(piece.scale), sum, V::Load(y));
-  if (piece.bias != nullptr) sum = V::Add(sum, V::Load(piece.bias + row));
-  V::Store(y, sum);
-}
-
-// The float steps of kernels/integer_block.h, for one vector of rows.
-template <class V, class T, class Tile, int kTokens>
-inline void AddBlocks(const Tile& dots, int v, const Scales<V>& scales, const ActBlock* x,
-                      int64_t x_stride, typename V::Floats (&acc)[kTokens]) {
-  constexpr Minimum kMinimum = MinimumOf(T::kDType);
-#pragma GCC unroll 16
-  for (int m = 0; m < kTokens; ++m) {
-    const ActBlock& a = x[m * x_stride];
-    const auto scale = V::Set(a.scale);
-    const auto dot = V::ToFloats(dots.Dot(v, m, scales, a));
-    acc[m] = V::MulAdd(V::Mul(scales.d, scale), dot, acc[m]);
-    if constexpr (kMinimum == Minimum::kPerBlock)
-      acc[m] = V::MulAdd(scales.m, V::Set(a.scaled_sum), acc[m]);
-    if constexpr (kMinimum == Minimum::kPerHalf)
-      acc[m] = V::MulAdd(V::Mul(scales.m, scale),
-                         V::ToFloats(V::MulPairs(scales.mins, a.half_sums)), acc[m]);
-  }
-}
 
 // How far ahead of what is read a group alone is asked for. 2 KiB came too late on a Zen 4.
 constexpr int kPrefetchBytes = 6144;
@@ -186,6 +161,11 @@ void QuantGroupsOf(const MatMulPiece& piece, int32_t* group) {
   constexpr int kStep = V::kGroups * kVectors;
   for (; *group + kStep <= piece.group_count; *group += kStep) {
     int32_t token = 0;
+    if constexpr (V::kPanelTokens > 0 && !T::kStoredAsBytes) {
+      for (; piece.tokens - token > 2; token += std::min(piece.tokens - token, V::kPanelTokens))
+        QuantPanel<V, T, kVectors>(piece, *group, token,
+                                   std::min(piece.tokens - token, V::kPanelTokens));
+    }
     if constexpr (V::kTileTokens >= 8) QuantTokens<V, T, kVectors, 8>(piece, *group, &token);
     if constexpr (V::kTileTokens >= 4) QuantTokens<V, T, kVectors, 4>(piece, *group, &token);
     QuantTokens<V, T, kVectors, 2>(piece, *group, &token);

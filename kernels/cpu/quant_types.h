@@ -45,6 +45,7 @@ struct QuantType {
   static constexpr int kRowBytes = kBytes;  // of one row's block
   static constexpr int kSubBlocks = kSubs;  // runs of 32 columns in it
   static constexpr bool kSigned = false;
+  static constexpr bool kStoredAsBytes = false;  // nothing to unpack
   static constexpr int kOffset = 0;
   static constexpr bool kHalfScales = false;
 };
@@ -139,6 +140,7 @@ struct Q5_1 : QuantType<DType::kQ5_1, 24> {
 
 struct Q8_0 : QuantType<DType::kQ8_0, 34> {
   static constexpr bool kSigned = true;
+  static constexpr bool kStoredAsBytes = true;
   static constexpr int kMaxByte = 255;
   template <class V>
   static Quads<V> ReadQuads(const typename V::Rows& w, int /*sub*/, int k) {

@@ -30,6 +30,7 @@ struct Avx2 {
   static constexpr int kGroups = 1;
   static constexpr int kTileTokens = 4;
   static constexpr int kTileVectors = 2;
+  static constexpr int32_t kPanelTokens = 16;
   static constexpr bool kHalvesInTurn = true;
   static constexpr int kFloatVectors = 3;
   static constexpr int kAccumulators = 10;

@@ -137,6 +137,7 @@ struct Avx512 {
   static constexpr int kGroups = 2;
   static constexpr int kTileTokens = 8;
   static constexpr int kTileVectors = 1;
+  static constexpr int32_t kPanelTokens = 0;
   static constexpr bool kHalvesInTurn = true;
   static constexpr int kFloatVectors = 4;
   static constexpr int kAccumulators = 24;

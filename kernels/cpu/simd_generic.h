@@ -25,6 +25,7 @@ struct Generic {
   static constexpr int kGroups = 1;
   static constexpr int kTileTokens = 2;         // the most tokens of a matmul tile
   static constexpr int kTileVectors = 1;        // and its vectors of rows
+  static constexpr int32_t kPanelTokens = 0;    // of QuantPanel; 0: tiles alone
   static constexpr bool kHalvesInTurn = false;  // AddHalves() of matmul_tiles.h
   static constexpr int kFloatVectors = 1;       // the same for float weights, by 4 tokens
   static constexpr int kAccumulators = 4;       // vectors of sums an attention tile may hold

@@ -36,6 +36,7 @@ struct NeonBase {
   static constexpr int kGroups = 1;
   static constexpr int kTileTokens = 4;
   static constexpr int kTileVectors = 1;
+  static constexpr int32_t kPanelTokens = 0;
   static constexpr bool kHalvesInTurn = false;
   static constexpr int kFloatVectors = 2;
   static constexpr int kAccumulators = 10;

@@ -26,8 +26,9 @@ import tempfile
 import peers
 import roofline
 
-# What a GGUF calls them: these types compute with floats, the others with integers.
+# What a GGUF calls them: these types compute with floats, these with signed integers, the others with unsigned ones.
 FLOATS = ("F32", "F16", "BF16")
+SIGNED = ("Q8_0", "IQ4_NL", "IQ4_XS")
 
 
 def inspect(mirage, model):
@@ -52,9 +53,10 @@ def types_in(report):
 
 def part_of_peak(tokens_s, macs, peaks):
     """Of the time that a token's multiply-adds would take at the peaks, attention left out; None: no peak is known."""
-    if not peaks["integer"] or not peaks["float"]:
+    if not all(peaks[name] for name in roofline.PEAKS):
         return None
-    at_peak = sum(count / peaks["float" if name in FLOATS else "integer"] for name, count in macs.items())
+    at_peak = sum(count / peaks["float" if name in FLOATS else "signed" if name in SIGNED else "integer"]
+                  for name, count in macs.items())
     return tokens_s * at_peak
 
 
@@ -138,15 +140,16 @@ def main():
                 for program in programs:
                     runs[program.name].append(program.measure(model, work))
                 print(f"{model}: {turn + 1} of {options.runs}", file=sys.stderr)
-    if options.json:
-        with open(options.json, "w", encoding="utf-8") as out:
-            json.dump({"machine": programs[0].machine, "peaks": machine, "bandwidth_gb_s": programs[0].bandwidth_gb_s,
-                       "samples": samples}, out, indent=1)
+                if options.json:  # after each turn, so that what is cut short is not lost
+                    with open(options.json, "w", encoding="utf-8") as out:
+                        json.dump({"machine": programs[0].machine, "peaks": machine, "samples": samples,
+                                   "bandwidth_gb_s": programs[0].bandwidth_gb_s}, out, indent=1)
     bandwidth = statistics.median(rate for rate in programs[0].bandwidth_gb_s if rate is not None)
 
     print(f"{programs[0].machine['cpu']} ({', '.join(programs[0].machine['isa'])}), kernels {machine['table']}, "
           f"{options.threads} threads, medians of {options.runs} alternated runs (least..most). Peaks: "
-          f"{machine['integer'] / 1e9:.0f} GMAC/s of int8, {machine['float'] / 1e9:.0f} of float32; reads "
+          f"{machine['integer'] / 1e9:.0f} GMAC/s of int8 ({machine['signed'] / 1e9:.0f} where weights have a sign), "
+          f"{machine['float'] / 1e9:.0f} of float32; reads "
           f"{bandwidth:.1f} GB/s.\n")
     for model in models:
         print(f"- {os.path.basename(model)}: {types_in(reports[model])[0]}")

@@ -86,13 +86,17 @@ Machine& TheMachine() {
   return machine;
 }
 
-double Peak(const Ops& ops, DType dtype) {
-  static std::map<std::string, double> peaks;
-  const bool quantised = ReadsQuantized(dtype);
-  double& peak = peaks[std::string(ops.name) + (quantised ? "/int" : "/float")];
-  if (peak == 0)
-    peak = quantised ? bench::IntegerPeak(TheMachine().pool, ops.name)
-                     : bench::FloatPeak(TheMachine().pool, ops.name);
+bench::Product ProductOf(DType dtype) {
+  if (!ReadsQuantized(dtype)) return bench::Product::kFloat;
+  const bool is_signed =
+      dtype == DType::kQ8_0 || dtype == DType::kIQ4_NL || dtype == DType::kIQ4_XS;
+  return is_signed ? bench::Product::kSigned : bench::Product::kUnsigned;
+}
+
+double Peak(const Ops& ops, bench::Product product) {
+  static std::map<std::pair<std::string, bench::Product>, double> peaks;
+  double& peak = peaks[{ops.name, product}];
+  if (peak == 0) peak = bench::MultiplyAddPeak(TheMachine().pool, ops.name, product);
   return peak;
 }
 
@@ -152,7 +156,7 @@ void MatMul(benchmark::State& state, const Ops& ops, const MatrixShape& shape, i
   state.counters["GMAC/s"] = Counter(macs * 1e-9, Counter::kIsRate);
   state.counters["%read"] =
       Counter(rounds * static_cast<double>(bytes) * 100 / machine.bandwidth, Counter::kIsRate);
-  if (const double peak = Peak(ops, shape.dtype); peak > 0)
+  if (const double peak = Peak(ops, ProductOf(shape.dtype)); peak > 0)
     state.counters["%peak"] = Counter(macs * 100 / peak, Counter::kIsRate);
 }
 
@@ -210,7 +214,7 @@ void Attention(benchmark::State& state, const Ops& ops, const AttentionShape& sh
   state.counters["GB/s"] = Counter(bytes * 1e-9, Counter::kIsRate);
   state.counters["GMAC/s"] = Counter(macs * 1e-9, Counter::kIsRate);
   state.counters["%read"] = Counter(bytes * 100 / machine.bandwidth, Counter::kIsRate);
-  if (const double peak = Peak(ops, DType::kF32); peak > 0)
+  if (const double peak = Peak(ops, bench::Product::kFloat); peak > 0)
     state.counters["%peak"] = Counter(macs * 100 / peak, Counter::kIsRate);
 }
 
@@ -254,10 +258,10 @@ int main(int argc, char** argv) {
   benchmark::AddCustomContext("read", std::to_string(machine.bandwidth));
   for (const kernels::Ops* ops : kernels::RunnableOps()) {
     const std::string table = ops->name;
-    benchmark::AddCustomContext(table + "/integer",
-                                std::to_string(kernels::Peak(*ops, kernels::DType::kQ8_0)));
-    benchmark::AddCustomContext(table + "/float",
-                                std::to_string(kernels::Peak(*ops, kernels::DType::kF32)));
+    for (const auto& [name, product] : {std::pair{"integer", bench::Product::kUnsigned},
+                                        {"signed", bench::Product::kSigned},
+                                        {"float", bench::Product::kFloat}})
+      benchmark::AddCustomContext(table + "/" + name, std::to_string(kernels::Peak(*ops, product)));
   }
   benchmark::AddCustomContext("fastest", kernels::CpuOps().name);
   benchmark::RunSpecifiedBenchmarks();

@@ -35,7 +35,7 @@ double BestRate(platform::ThreadPool& pool, double work, Body body) {
 }
 
 constexpr int64_t kRounds = 500'000;
-constexpr int kChains = 12;
+constexpr int kChains = 12;  // loops over them are all unrolled, else they live in memory
 volatile uint64_t sink;
 volatile char opaque = 3;  // keeps the loops from being computed at compile time
 
@@ -49,23 +49,46 @@ __attribute__((target("avx512f,avx512vnni"))) void Vnni512() {
 #pragma GCC unroll 12
     for (int c = 0; c < kChains; ++c) sums[c] = _mm512_dpbusd_epi32(sums[c], a, a);
   }
+#pragma GCC unroll 12
   for (auto& sum : sums) sink = sink + static_cast<uint64_t>(_mm512_reduce_add_epi32(sum));
 }
 
 // Products that are added up, as a kernel's are: the sums depend on one another, the products do
-// not.
+// not. In assembly, so that the compiler neither leaves out what is the same each time nor copies
+// registers.
 constexpr int kSums256 = 8;
-__attribute__((target("avx2"))) void Maddubs256() {
+__attribute__((target("avx2"))) void Unsigned256() {
   __m256i sums[kSums256] = {};
   const __m256i a = _mm256_set1_epi8(opaque);
-  __m256i b = a;
   for (int64_t i = 0; i < kRounds; ++i) {
 #pragma GCC unroll 8
     for (__m256i& sum : sums) {
-      asm("" : "+x"(b));  // may be another value, for all that the compiler knows
-      sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(a, b));
+      __m256i product;
+      asm volatile("vpmaddubsw %2, %2, %1\n\tvpaddw %1, %0, %0"
+                   : "+x"(sum), "=&x"(product)
+                   : "x"(a));
     }
   }
+#pragma GCC unroll 12
+  for (auto& sum : sums) sink = sink + static_cast<uint64_t>(_mm256_extract_epi32(sum, 0));
+}
+
+// The weight's sign has to move to the other factor, and a sum of two products fills 16 bits.
+__attribute__((target("avx2"))) void Signed256() {
+  __m256i sums[kSums256] = {};
+  const __m256i a = _mm256_set1_epi8(opaque);
+  const __m256i ones = _mm256_set1_epi16(1);
+  for (int64_t i = 0; i < kRounds; ++i) {
+#pragma GCC unroll 8
+    for (__m256i& sum : sums) {
+      __m256i product;
+      asm volatile(
+          "vpsignb %2, %2, %1\n\tvpmaddubsw %1, %2, %1\n\tvpmaddwd %3, %1, %1\n\tvpaddd %1, %0, %0"
+          : "+x"(sum), "=&x"(product)
+          : "x"(a), "x"(ones));
+    }
+  }
+#pragma GCC unroll 12
   for (auto& sum : sums) sink = sink + static_cast<uint64_t>(_mm256_extract_epi32(sum, 0));
 }
 
@@ -77,6 +100,7 @@ __attribute__((target("avx512f"))) void Fma512() {
 #pragma GCC unroll 12
     for (int c = 0; c < kChains; ++c) sums[c] = _mm512_fmadd_ps(a, sums[c], a);
   }
+#pragma GCC unroll 12
   for (auto& sum : sums) sink = sink + static_cast<uint64_t>(_mm512_reduce_add_ps(sum));
 }
 
@@ -88,6 +112,7 @@ __attribute__((target("avx2,fma"))) void Fma256() {
 #pragma GCC unroll 12
     for (int c = 0; c < kChains; ++c) sums[c] = _mm256_fmadd_ps(a, sums[c], a);
   }
+#pragma GCC unroll 12
   for (auto& sum : sums) sink = sink + static_cast<uint64_t>(_mm256_cvtss_f32(sum));
 }
 
@@ -108,22 +133,19 @@ double ReadBandwidth(platform::ThreadPool& pool) {
   });
 }
 
-double IntegerPeak(platform::ThreadPool& pool, std::string_view table) {
+double MultiplyAddPeak(platform::ThreadPool& pool, std::string_view table, Product product) {
 #if defined(__x86_64__)
-  if (table == "avx512vnni")
+  const bool is_float = product == Product::kFloat;
+  if (table == "avx512vnni") {
+    if (is_float) return BestRate(pool, double{kRounds} * kChains * 16, [](int64_t) { Fma512(); });
     return BestRate(pool, double{kRounds} * kChains * 64, [](int64_t) { Vnni512(); });
-  if (table == "avx2")
-    return BestRate(pool, double{kRounds} * kSums256 * 32, [](int64_t) { Maddubs256(); });
-#endif
-  return 0;
-}
-
-double FloatPeak(platform::ThreadPool& pool, std::string_view table) {
-#if defined(__x86_64__)
-  if (table == "avx512vnni")
-    return BestRate(pool, double{kRounds} * kChains * 16, [](int64_t) { Fma512(); });
-  if (table == "avx2")
-    return BestRate(pool, double{kRounds} * kChains * 8, [](int64_t) { Fma256(); });
+  }
+  if (table == "avx2") {
+    if (is_float) return BestRate(pool, double{kRounds} * kChains * 8, [](int64_t) { Fma256(); });
+    return BestRate(pool, double{kRounds} * kSums256 * 32, [product](int64_t) {
+      product == Product::kSigned ? Signed256() : Unsigned256();
+    });
+  }
 #endif
   return 0;
 }

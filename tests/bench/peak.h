@@ -14,9 +14,13 @@ namespace mirage::bench {
 // Bytes a second that all threads of the pool read from memory larger than the caches.
 [[nodiscard]] double ReadBandwidth(platform::ThreadPool& pool);
 
-// Multiply-adds a second of the pool's threads in registers: of 8-bit integers with the
-// instructions that the named kernel table uses, and of floats. 0 where no such loop is written.
-[[nodiscard]] double IntegerPeak(platform::ThreadPool& pool, std::string_view table);
-[[nodiscard]] double FloatPeak(platform::ThreadPool& pool, std::string_view table);
+// What is multiplied: bytes of which the weights are unsigned or signed (which AVX2 multiplies in
+// twice as many instructions), or float32.
+enum class Product { kUnsigned, kSigned, kFloat };
+
+// Multiply-adds a second of the pool's threads in registers, with the instructions that the named
+// kernel table uses. 0 where no such loop is written.
+[[nodiscard]] double MultiplyAddPeak(platform::ThreadPool& pool, std::string_view table,
+                                     Product product);
 
 }  // namespace mirage::bench

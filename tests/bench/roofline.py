@@ -18,6 +18,10 @@ KERNELS = pathlib.Path(__file__).resolve().parents[2] / "build/bench/tests/bench
 COLOURS = ("#0b6", "#08c", "#c40", "#93c", "#a80", "#088", "#c06", "#555", "#36f", "#690", "#f60", "#066", "#906", "#999")
 
 
+# Multiply-adds of bytes with unsigned weights, with signed ones, and of float32.
+PEAKS = ("integer", "signed", "float")
+
+
 def run_kernels(program, threads, *options):
     """The report of kernels_bench, as Google Benchmark writes it."""
     done = subprocess.run([program, "--benchmark_format=json", *options], check=True, stdout=subprocess.PIPE, text=True,
@@ -28,8 +32,8 @@ def run_kernels(program, threads, *options):
 def peaks_of(context, isa=None):
     """Of the named table of kernels, else the fastest: multiply-adds per second, and bytes read."""
     table = isa or context["fastest"]
-    return {"table": table, "integer": float(context[f"{table}/integer"]), "float": float(context[f"{table}/float"]),
-            "read": float(context["read"])}
+    return {"table": table, "read": float(context["read"]),
+            **{name: float(context[f"{table}/{name}"]) for name in PEAKS}}
 
 
 def machine_peaks(program, threads, isa=None):
@@ -85,7 +89,7 @@ def draw(path, best, peaks):
     width, height, margin = 760, 480, 60
     left, right = min(x for x, _ in every) / 1.5, max(x for x, _ in every) * 1.5
     low = min(y for _, y in every) / 2
-    high = max(*(y for _, y in every), peaks["integer"] / 1e9, peaks["float"] / 1e9) * 1.5
+    high = max(*(y for _, y in every), *(peaks[name] / 1e9 for name in PEAKS)) * 1.5
 
     def place(x, y):
         return (margin + math.log(x / left) / math.log(right / left) * (width - 3 * margin),
@@ -93,7 +97,7 @@ def draw(path, best, peaks):
 
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif" '
              f'font-size="11"><rect width="{width}" height="{height}" fill="white"/>']
-    for name in (name for name in ("integer", "float") if peaks[name]):
+    for name in (name for name in PEAKS if peaks[name]):
         peak, read = peaks[name] / 1e9, peaks["read"] / 1e9
         bend = min(max(peak / read, left), right)
         line = " ".join("{:.1f},{:.1f}".format(*place(x, min(peak, x * read))) for x in (left, bend, right))
@@ -125,9 +129,9 @@ def measure(program, threads, isa, svg, kernels=".*", repetitions=3):
     if not best:
         sys.exit(f"no kernel is called {isa}/{kernels}")
     peaks = peaks_of(report["context"], isa)
-    print(f"Kernels {isa}, {threads} threads, the best of {repetitions}; peaks {peaks['integer'] / 1e9:.0f} (int8) and "
-          f"{peaks['float'] / 1e9:.0f} GMAC/s (float32), reads {peaks['read'] / 1e9:.1f} GB/s. For one token: of the "
-          "bandwidth; for more: of the peak.\n")
+    print(f"Kernels {isa}, {threads} threads, the best of {repetitions}; peaks {peaks['integer'] / 1e9:.0f} (int8; "
+          f"weights with a sign: {peaks['signed'] / 1e9:.0f}) and {peaks['float'] / 1e9:.0f} GMAC/s (float32), reads "
+          f"{peaks['read'] / 1e9:.1f} GB/s. For one token: of the bandwidth; for more: of the peak.\n")
     print("\n".join(table(best)))
     if svg:
         draw(svg, best, peaks)
