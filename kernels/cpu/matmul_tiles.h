@@ -68,7 +68,10 @@ void QuantTile(const MatMulPiece& piece, int32_t group, int32_t token) {
   const int64_t vector_bytes = V::kGroups * piece.group_bytes;
   const ActBlock* x = static_cast<const ActBlock*>(piece.x) + token * piece.x_stride;
   const int64_t x_stride = piece.x_stride;
-  const bool prefetch = token == 0 && (V::kGroups * kVectors > 1 || T::kSubBlocks > 1);
+  constexpr bool kPrefetches = V::kGroups * kVectors > 1 || T::kSubBlocks > 1;
+  // All tiles of these rows take turns in asking for the next: one alone would wait for memory.
+  const int32_t tiles = std::max(piece.tokens / kTokens, 1);
+  int32_t until_prefetch = token / kTokens;
 
   typename V::Floats acc[kVectors][kTokens];
 #pragma GCC unroll 4
@@ -104,7 +107,10 @@ void QuantTile(const MatMulPiece& piece, int32_t group, int32_t token) {
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) AddBlocks<V, T>(dots, v, scales[v], x, x_stride, acc[v]);
     }
-    if (prefetch) PrefetchBlocks<V, T, kVectors>(w, piece.group_bytes);
+    if (kPrefetches && until_prefetch-- == 0) {
+      PrefetchBlocks<V, T, kVectors>(w, piece.group_bytes);
+      until_prefetch = tiles - 1;
+    }
     w += T::kRowBytes * kRowGroup;
   }
 
@@ -159,15 +165,18 @@ void QuantTokens(const MatMulPiece& piece, int32_t group, int32_t* token) {
 template <class V, class T, int kVectors>
 void QuantGroupsOf(const MatMulPiece& piece, int32_t* group) {
   constexpr int kStep = V::kGroups * kVectors;
+  constexpr bool kPanels = V::kPanelTokens > 0 && !T::kStoredAsBytes;
   for (; *group + kStep <= piece.group_count; *group += kStep) {
     int32_t token = 0;
-    if constexpr (V::kPanelTokens > 0 && !T::kStoredAsBytes) {
+    if constexpr (kPanels) {
       for (; piece.tokens - token > 2; token += std::min(piece.tokens - token, V::kPanelTokens))
         QuantPanel<V, T, kVectors>(piece, *group, token,
                                    std::min(piece.tokens - token, V::kPanelTokens));
     }
-    if constexpr (V::kTileTokens >= 8) QuantTokens<V, T, kVectors, 8>(piece, *group, &token);
-    if constexpr (V::kTileTokens >= 4) QuantTokens<V, T, kVectors, 4>(piece, *group, &token);
+    if constexpr (!kPanels && V::kTileTokens >= 8)
+      QuantTokens<V, T, kVectors, 8>(piece, *group, &token);
+    if constexpr (!kPanels && V::kTileTokens >= 4)
+      QuantTokens<V, T, kVectors, 4>(piece, *group, &token);
     QuantTokens<V, T, kVectors, 2>(piece, *group, &token);
     QuantTokens<V, T, kVectors, 1>(piece, *group, &token);
   }

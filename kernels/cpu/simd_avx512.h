@@ -119,6 +119,7 @@ using VnniTileOf = std::conditional_t<T::kHalfScales, VnniHalvesTile<V, T, kVect
 
 struct Avx512Narrow : Avx2 {
   static constexpr int kTileTokens = 8;
+  static constexpr int32_t kPanelTokens = 0;
   static Ints MulInts(Ints a, Ints b) { return _mm256_mullo_epi32(a, b); }
   static Ints DotBytes(Ints sum, Ints weights, const int8_t* a) {
     return _mm256_dpbusd_epi32(sum, weights, _mm256_set1_epi32(LoadInt(a)));
