@@ -24,7 +24,7 @@ constexpr CpuKernels MakeTable() {
       .rope = RopeTokens<Lanes>,
       .kv_write = WriteKv<Lanes>,
       .matmul_groups = FindMatMulGroups<Wide, Narrow>,
-      .matmul_token_step = 8,
+      .matmul_token_step = Wide::kPanelTokens > 0 ? Wide::kPanelTokens : 8,
       .matmul_plain_rows = MultiplyPlainRows<Narrow>,
       .attention_rows = AttentionRows<AttentionLanes>,
       .attention = Attend<AttentionLanes>,

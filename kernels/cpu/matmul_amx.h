@@ -4,7 +4,7 @@
 // The matmul kernel of quantised weights for many tokens on AMX's tiles (TDPBSSD): 16 rows by 16
 // tokens at a time. A tile's product is the exact integer dot of a block of 32 columns, or of each
 // half of one whose halves have scales of their own; the float steps after it are those of
-// matmul_tiles.h, in the same order, so the bits are the same as well.
+// matmul_sums.h, in the same order, so the bits are the same as well.
 //
 // A tile of weights holds in each row four columns of 16 rows, which is what two groups of the
 // packed layout are once they are widened to bytes. A tile of activations is read where it is: a
@@ -16,6 +16,7 @@
 #include <cstdint>
 
 #include "kernels/cpu/kernels.h"
+#include "kernels/cpu/matmul_sums.h"
 #include "kernels/cpu/matmul_tiles.h"
 #include "kernels/cpu/quant_types.h"
 #include "kernels/cpu/simd_avx512.h"
@@ -25,13 +26,8 @@ namespace {
 
 constexpr int kAmxTokens = 16;
 constexpr int kAmxRows = 16;
-// Blocks whose weights are widened at once: what 256 columns of a K-quant share is read together.
-constexpr int kStripBlocks = 8;
 // Tiles of tokens that a strip of weights is widened for.
 constexpr int kPanelTiles = 8;
-
-// Not std::min: see kernels.h on inline functions.
-constexpr int AtMost(int most, int count) { return count < most ? count : most; }
 
 // What LDTILECFG reads. Static, since gcc 12 tells the compiler only of the first eight bytes.
 struct alignas(64) TileConfig {
@@ -80,8 +76,8 @@ constexpr int kProductColumns = T::kHalfScales ? kBlock / 2 : kBlock;
 // Some blocks of 16 rows as tiles want them.
 template <class V>
 struct WeightStrip {
-  alignas(64) int8_t quads[kStripBlocks][kBlock / 4][kAmxRows * 4];  // signed
-  Scales<V> scales[kStripBlocks];
+  alignas(64) int8_t quads[kRunBlocks][kBlock / 4][kAmxRows * 4];  // signed
+  Scales<V> scales[kRunBlocks];
 };
 
 // Offsets are taken off here, once for many tokens, so every type is multiplied alike.
@@ -190,8 +186,8 @@ void MultiplyPanel(const MatMulPiece& piece, int32_t group, int32_t token, int t
   alignas(64) float sums[kPanelTiles][kAmxTokens][kAmxRows] = {};
 
   const int32_t all_blocks = piece.cols / kBlock;
-  for (int32_t first = 0; first < all_blocks; first += kStripBlocks) {
-    const int blocks = AtMost(kStripBlocks, all_blocks - first);
+  for (int32_t first = 0; first < all_blocks; first += kRunBlocks) {
+    const int blocks = AtMost(kRunBlocks, all_blocks - first);
     WidenBlocks<V, T>(w, piece.group_bytes, blocks, strip);
     for (int tile = 0; tile < tiles; ++tile)
       AddStrip<V, T>(strip, blocks, x + first + tile * kAmxTokens * piece.x_stride, piece.x_stride,

@@ -2,21 +2,21 @@
 #pragma once
 
 // QuantPanel: the matmul of quantised weights for many tokens where sixteen registers cannot hold a
-// tile's sums beside the weights being unpacked. Some columns of a few rows are unpacked to memory
-// once, in the first-level cache, and all tokens of the panel are multiplied by them, four at a
-// time; their float sums are in memory as well. Each (row, token) is the same chain of blocks in
-// ascending order as in QuantTile.
+// tile's sums beside the weights being unpacked. Up to 256 columns of a few rows are unpacked to
+// memory once, in the first-level cache, and all tokens of the panel are multiplied by them, four
+// at a time; in between, their float sums are in memory as well. Each (row, token) is the same
+// chain of blocks in ascending order as in QuantTile.
 
-#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 
+#include "kernels/cpu/kernels.h"
 #include "kernels/cpu/matmul_sums.h"
+#include "kernels/cpu/quant_types.h"
+#include "tensor/packed_rows.h"
 
 namespace mirage::kernels {
 namespace {
-
-// Runs of 32 columns that are unpacked before they are multiplied: what all types' blocks divide.
-constexpr int kPanelBlocks = 8;
 
 // 32 columns of kVectors vectors of rows.
 template <class V, int kVectors>
@@ -65,7 +65,8 @@ inline void AddQuads(const Unpacked<V, kVectors>& w, const ActBlock* x, int64_t 
 }
 
 // Weights that the next panel of rows reads, asked for bit by bit while this one is multiplied: all
-// at once they would be more than the processor can wait for.
+// at once they would be more cache misses than the processor keeps in flight. kBytes is what 32
+// columns of a vector's rows take.
 template <int kVectors, int kBytes>
 struct NextRows {
   const std::byte* at;  // nullptr: asks for nothing
@@ -107,8 +108,9 @@ inline void AddUnpacked(const Unpacked<V, kVectors>* w, int blocks, const ActBlo
 // kVectors vectors of rows, starting at `group`, by `tokens` <= V::kPanelTokens tokens.
 template <class V, class T, int kVectors>
 void QuantPanel(const MatMulPiece& piece, int32_t group, int32_t token, int32_t tokens) {
-  static_assert(kPanelBlocks % T::kSubBlocks == 0);
-  using Next = NextRows<kVectors, V::kGroups * T::kRowBytes * kRowGroup / T::kSubBlocks>;
+  static_assert(kRunBlocks % T::kSubBlocks == 0);
+  static_assert(V::kGroups == 1);  // NextRows: a vector's rows lie side by side
+  using Next = NextRows<kVectors, T::kRowBytes * kRowGroup / T::kSubBlocks>;
   const std::byte* w = piece.groups + group * piece.group_bytes;
   const int64_t vector_bytes = V::kGroups * piece.group_bytes;
   const ActBlock* x = static_cast<const ActBlock*>(piece.x) + token * piece.x_stride;
@@ -118,9 +120,9 @@ void QuantPanel(const MatMulPiece& piece, int32_t group, int32_t token, int32_t 
     for (int v = 0; v < kVectors; ++v) acc[m][v] = V::Set(0.0f);
 
   const int32_t all_blocks = piece.cols / kBlock;
-  for (int32_t done = 0; done < all_blocks; done += kPanelBlocks, x += kPanelBlocks) {
-    Unpacked<V, kVectors> unpacked[kPanelBlocks];
-    const int blocks = std::min(all_blocks - done, kPanelBlocks);
+  for (int32_t done = 0; done < all_blocks; done += kRunBlocks) {
+    Unpacked<V, kVectors> unpacked[kRunBlocks];
+    const int blocks = AtMost(kRunBlocks, all_blocks - done);
     Next next{token == 0 ? w + kVectors * vector_bytes : nullptr, vector_bytes};
     for (int b = 0; b < blocks; b += T::kSubBlocks, w += T::kRowBytes * kRowGroup)
 #pragma GCC unroll 8
@@ -132,6 +134,7 @@ void QuantPanel(const MatMulPiece& piece, int32_t group, int32_t token, int32_t 
       AddUnpacked<V, T, 4>(unpacked, blocks, x + m * piece.x_stride, piece.x_stride, next, acc + m);
     for (; m < tokens; ++m, next.at = nullptr)
       AddUnpacked<V, T, 1>(unpacked, blocks, x + m * piece.x_stride, piece.x_stride, next, acc + m);
+    x += blocks;
   }
 
   for (int32_t m = 0; m < tokens; ++m)

@@ -1,18 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// What the matmul kernels of quantised weights share: the float steps of a block, and where sums
-// go.
+// What the matmul kernels of quantised weights share: the float steps of a block, where sums go,
+// and how many columns are unpacked at once where that is done apart.
 
 #include <cstdint>
 
 #include "kernels/cpu/kernels.h"
 #include "kernels/cpu/quant_types.h"
 #include "kernels/integer_block.h"
-#include "tensor/packed_rows.h"
 
 namespace mirage::kernels {
 namespace {
+
+// Runs of 32 columns that are unpacked before they are multiplied: a multiple of every type's
+// kSubBlocks, so that what 256 columns of a K-quant share is read together.
+constexpr int kRunBlocks = 8;
+
+// Not std::min: see kernels.h on inline functions.
+constexpr int AtMost(int most, int count) { return count < most ? count : most; }
 
 template <class V>
 inline void StoreSums(const MatMulPiece& piece, int32_t row, int32_t token,

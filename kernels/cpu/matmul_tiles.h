@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// The matmul kernel, once for all instruction sets: a tile of one vector of rows by a few tokens
-// keeps its sums in registers for all columns, so each (row, token) is one chain in ascending order
-// whatever the tile.
+// The matmul kernels, written once over the vector types of all instruction sets. A tile of one or
+// more vectors of rows by a few tokens keeps its sums in registers for all columns; where there are
+// too few registers, QuantPanel takes its place for more than two tokens. Each (row, token) is one
+// chain in ascending order whatever the tile.
 //
-// Bound by multiply-adds for many tokens (a block's weights are unpacked once per tile) and by
-// reading weights for one token. Instantiated by the files that fill a CpuKernels table.
+// Bound by multiply-adds for many tokens (a block's weights are unpacked once per tile or panel)
+// and by reading weights for one token. Instantiated by the files that fill a CpuKernels table.
 
-#include <algorithm>
 #include <cstdint>
 
 #include "kernels/cpu/kernels.h"
@@ -68,10 +68,12 @@ void QuantTile(const MatMulPiece& piece, int32_t group, int32_t token) {
   const int64_t vector_bytes = V::kGroups * piece.group_bytes;
   const ActBlock* x = static_cast<const ActBlock*>(piece.x) + token * piece.x_stride;
   const int64_t x_stride = piece.x_stride;
-  constexpr bool kPrefetches = V::kGroups * kVectors > 1 || T::kSubBlocks > 1;
-  // All tiles of these rows take turns in asking for the next: one alone would wait for memory.
-  const int32_t tiles = std::max(piece.tokens / kTokens, 1);
-  int32_t until_prefetch = token / kTokens;
+  // Where several groups are read, all tiles of these rows take turns in asking for the next ones:
+  // one alone would wait for memory. A group alone is asked for as the first tile reads it.
+  constexpr bool kTakeTurns = V::kGroups * kVectors > 1;
+  constexpr bool kPrefetches = kTakeTurns || T::kSubBlocks > 1;
+  const int32_t turns = kTakeTurns ? piece.tokens / kTokens : 1;
+  int32_t until_prefetch = kTakeTurns || token == 0 ? token / kTokens : piece.cols;  // or never
 
   typename V::Floats acc[kVectors][kTokens];
 #pragma GCC unroll 4
@@ -107,9 +109,11 @@ void QuantTile(const MatMulPiece& piece, int32_t group, int32_t token) {
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) AddBlocks<V, T>(dots, v, scales[v], x, x_stride, acc[v]);
     }
-    if (kPrefetches && until_prefetch-- == 0) {
-      PrefetchBlocks<V, T, kVectors>(w, piece.group_bytes);
-      until_prefetch = tiles - 1;
+    if constexpr (kPrefetches) {
+      if (until_prefetch-- == 0) {
+        PrefetchBlocks<V, T, kVectors>(w, piece.group_bytes);
+        until_prefetch = turns - 1;
+      }
     }
     w += T::kRowBytes * kRowGroup;
   }
@@ -169,9 +173,12 @@ void QuantGroupsOf(const MatMulPiece& piece, int32_t* group) {
   for (; *group + kStep <= piece.group_count; *group += kStep) {
     int32_t token = 0;
     if constexpr (kPanels) {
-      for (; piece.tokens - token > 2; token += std::min(piece.tokens - token, V::kPanelTokens))
-        QuantPanel<V, T, kVectors>(piece, *group, token,
-                                   std::min(piece.tokens - token, V::kPanelTokens));
+      // For one or two tokens unpacking apart does not pay.
+      while (piece.tokens - token > 2) {
+        const int32_t tokens = AtMost(V::kPanelTokens, piece.tokens - token);
+        QuantPanel<V, T, kVectors>(piece, *group, token, tokens);
+        token += tokens;
+      }
     }
     if constexpr (!kPanels && V::kTileTokens >= 8)
       QuantTokens<V, T, kVectors, 8>(piece, *group, &token);

@@ -2,8 +2,8 @@
 #pragma once
 
 // Generic: the vector type of any processor, 8 lanes in plain arrays. It has no fused multiply-add,
-// so its results differ from the other tables' in the last bits; see the list of what a vector type
-// offers in kernels/cpu/simd.md.
+// so its results differ from the other tables' in the last bits. What it offers is what a
+// vector type has to.
 
 #include <bit>
 #include <cmath>

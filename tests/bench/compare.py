@@ -55,7 +55,7 @@ def part_of_peak(tokens_s, macs, peaks):
     """Of the time that a token's multiply-adds would take at the peaks, attention left out; None: no peak is known."""
     if not all(peaks[name] for name in roofline.PEAKS):
         return None
-    at_peak = sum(count / peaks["float" if name in FLOATS else "signed" if name in SIGNED else "integer"]
+    at_peak = sum(count / peaks["float" if name in FLOATS else "signed" if name in SIGNED else "unsigned"]
                   for name, count in macs.items())
     return tokens_s * at_peak
 
@@ -141,14 +141,15 @@ def main():
                     runs[program.name].append(program.measure(model, work))
                 print(f"{model}: {turn + 1} of {options.runs}", file=sys.stderr)
                 if options.json:  # after each turn, so that what is cut short is not lost
-                    with open(options.json, "w", encoding="utf-8") as out:
+                    with open(options.json + ".part", "w", encoding="utf-8") as out:
                         json.dump({"machine": programs[0].machine, "peaks": machine, "samples": samples,
                                    "bandwidth_gb_s": programs[0].bandwidth_gb_s}, out, indent=1)
+                    os.replace(options.json + ".part", options.json)
     bandwidth = statistics.median(rate for rate in programs[0].bandwidth_gb_s if rate is not None)
 
     print(f"{programs[0].machine['cpu']} ({', '.join(programs[0].machine['isa'])}), kernels {machine['table']}, "
           f"{options.threads} threads, medians of {options.runs} alternated runs (least..most). Peaks: "
-          f"{machine['integer'] / 1e9:.0f} GMAC/s of int8 ({machine['signed'] / 1e9:.0f} where weights have a sign), "
+          f"{machine['unsigned'] / 1e9:.0f} GMAC/s of int8 ({machine['signed'] / 1e9:.0f} where weights have a sign), "
           f"{machine['float'] / 1e9:.0f} of float32; reads "
           f"{bandwidth:.1f} GB/s.\n")
     for model in models:

@@ -18,6 +18,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "base/clock.h"
 #include "kernels/cpu/cpu_ops.h"
@@ -258,7 +259,7 @@ int main(int argc, char** argv) {
   benchmark::AddCustomContext("read", std::to_string(machine.bandwidth));
   for (const kernels::Ops* ops : kernels::RunnableOps()) {
     const std::string table = ops->name;
-    for (const auto& [name, product] : {std::pair{"integer", bench::Product::kUnsigned},
+    for (const auto& [name, product] : {std::pair{"unsigned", bench::Product::kUnsigned},
                                         {"signed", bench::Product::kSigned},
                                         {"float", bench::Product::kFloat}})
       benchmark::AddCustomContext(table + "/" + name, std::to_string(kernels::Peak(*ops, product)));

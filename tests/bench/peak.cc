@@ -35,7 +35,8 @@ double BestRate(platform::ThreadPool& pool, double work, Body body) {
 }
 
 constexpr int64_t kRounds = 500'000;
-constexpr int kChains = 12;  // loops over them are all unrolled, else they live in memory
+// Every loop over the sums is unrolled, so that the compiler keeps them in registers.
+constexpr int kChains = 12;
 volatile uint64_t sink;
 volatile char opaque = 3;  // keeps the loops from being computed at compile time
 
@@ -43,6 +44,7 @@ volatile char opaque = 3;  // keeps the loops from being computed at compile tim
 
 __attribute__((target("avx512f,avx512vnni"))) void Vnni512() {
   __m512i sums[kChains];
+#pragma GCC unroll 12
   for (int c = 0; c < kChains; ++c) sums[c] = _mm512_set1_epi32(c);
   const __m512i a = _mm512_set1_epi8(opaque);
   for (int64_t i = 0; i < kRounds; ++i) {
@@ -69,7 +71,7 @@ __attribute__((target("avx2"))) void Unsigned256() {
                    : "x"(a));
     }
   }
-#pragma GCC unroll 12
+#pragma GCC unroll 8
   for (auto& sum : sums) sink = sink + static_cast<uint64_t>(_mm256_extract_epi32(sum, 0));
 }
 
@@ -88,12 +90,13 @@ __attribute__((target("avx2"))) void Signed256() {
           : "x"(a), "x"(ones));
     }
   }
-#pragma GCC unroll 12
+#pragma GCC unroll 8
   for (auto& sum : sums) sink = sink + static_cast<uint64_t>(_mm256_extract_epi32(sum, 0));
 }
 
 __attribute__((target("avx512f"))) void Fma512() {
   __m512 sums[kChains];
+#pragma GCC unroll 12
   for (int c = 0; c < kChains; ++c) sums[c] = _mm512_set1_ps(static_cast<float>(c));
   const __m512 a = _mm512_set1_ps(0.1f * static_cast<float>(opaque));
   for (int64_t i = 0; i < kRounds; ++i) {
@@ -106,6 +109,7 @@ __attribute__((target("avx512f"))) void Fma512() {
 
 __attribute__((target("avx2,fma"))) void Fma256() {
   __m256 sums[kChains];
+#pragma GCC unroll 12
   for (int c = 0; c < kChains; ++c) sums[c] = _mm256_set1_ps(static_cast<float>(c));
   const __m256 a = _mm256_set1_ps(0.1f * static_cast<float>(opaque));
   for (int64_t i = 0; i < kRounds; ++i) {
@@ -143,7 +147,10 @@ double MultiplyAddPeak(platform::ThreadPool& pool, std::string_view table, Produ
   if (table == "avx2") {
     if (is_float) return BestRate(pool, double{kRounds} * kChains * 8, [](int64_t) { Fma256(); });
     return BestRate(pool, double{kRounds} * kSums256 * 32, [product](int64_t) {
-      product == Product::kSigned ? Signed256() : Unsigned256();
+      if (product == Product::kSigned)
+        Signed256();
+      else
+        Unsigned256();
     });
   }
 #endif

@@ -16,10 +16,8 @@ import sys
 
 KERNELS = pathlib.Path(__file__).resolve().parents[2] / "build/bench/tests/bench/kernels_bench"
 COLOURS = ("#0b6", "#08c", "#c40", "#93c", "#a80", "#088", "#c06", "#555", "#36f", "#690", "#f60", "#066", "#906", "#999")
-
-
 # Multiply-adds of bytes with unsigned weights, with signed ones, and of float32.
-PEAKS = ("integer", "signed", "float")
+PEAKS = ("unsigned", "signed", "float")
 
 
 def run_kernels(program, threads, *options):
@@ -97,7 +95,8 @@ def draw(path, best, peaks):
 
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif" '
              f'font-size="11"><rect width="{width}" height="{height}" fill="white"/>']
-    for name in (name for name in PEAKS if peaks[name]):
+    same = peaks["signed"] > 0.97 * peaks["unsigned"]  # one roof for both
+    for name in (name for name in PEAKS if peaks[name] and not (same and name == "signed")):
         peak, read = peaks[name] / 1e9, peaks["read"] / 1e9
         bend = min(max(peak / read, left), right)
         line = " ".join("{:.1f},{:.1f}".format(*place(x, min(peak, x * read))) for x in (left, bend, right))
@@ -129,7 +128,7 @@ def measure(program, threads, isa, svg, kernels=".*", repetitions=3):
     if not best:
         sys.exit(f"no kernel is called {isa}/{kernels}")
     peaks = peaks_of(report["context"], isa)
-    print(f"Kernels {isa}, {threads} threads, the best of {repetitions}; peaks {peaks['integer'] / 1e9:.0f} (int8; "
+    print(f"Kernels {isa}, {threads} threads, the best of {repetitions}; peaks {peaks['unsigned'] / 1e9:.0f} (int8; "
           f"weights with a sign: {peaks['signed'] / 1e9:.0f}) and {peaks['float'] / 1e9:.0f} GMAC/s (float32), reads "
           f"{peaks['read'] / 1e9:.1f} GB/s. For one token: of the bandwidth; for more: of the peak.\n")
     print("\n".join(table(best)))
