@@ -15,9 +15,11 @@
 #include <utility>
 #include <vector>
 
+#include "base/result.h"
 #include "text/jinja/ast.h"
 #include "text/jinja/errors.h"
 #include "text/jinja/lexer.h"
+#include "text/jinja/limits.h"
 #include "text/jinja/natives.h"
 
 namespace mirage::text::jinja {
